@@ -1,0 +1,462 @@
+"""Wire format: what each entity looks like in JSON, in and out.
+
+Each field has one pure rule, `clean(value)`: it returns what is stored, None to clear the stored
+value, or ABSENT to leave it; it raises ValueError with a sentence for the sender. A schema cleans a
+whole record with one flat loop; only a record that does not pass goes through marshmallow, which
+calls the same rules and gathers every error. Sources: the contract, sections 2 and 3.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
+from typing import Any, ClassVar, cast
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+import canonical
+from problems import ValidationFailed
+
+ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT", "__bool__": lambda self: False})()
+READ_ONLY = {"id", "createdat", "updatedat"}
+
+IDENTIFIER, STATUS, TEXT, LONG_TEXT = 64, 40, 200, 4000  # lengths in characters
+_STARTED = (datetime.now(UTC).date() - timedelta(days=1)).isoformat()  # it has begun in every time zone
+LARGEST_ID = 2**63 - 1
+TIME_TO_WRONG = "Must be after timeFrom (past midnight: 12 hours at most)."
+UNKNOWN_FIELD = "unknown field: "
+SHOWN_NAME = 80  # characters of an unknown field's name that a warning repeats
+
+BLANK_CLEARS, BLANK_IS_ABSENT, BLANK_IS_REFUSED = "clears", "absent", "refused"
+
+_OTHER_NAMES = {"national_id": "nationalID", "patient_id": "patientId"}
+# What the engine calls by its column, and the sender by its code.
+_REFERENCES = {
+    "patient_id": "patientNo",
+    "doctor_id": "doctorCode",
+    "clinic_id": "clinicCode",
+    "clinic_ids": "clinicCodes",
+}
+
+
+@cache
+def json_name(name: str) -> str:
+    """Return the JSON name of a Python name: `cost_center_no` is `costCenterNo`, `a+b_c` is `a+bC`."""
+    return _OTHER_NAMES.get(name) or "+".join(map(_camel, name.split("+")))
+
+
+@cache
+def changed_name(column: str) -> str:
+    """Return the JSON name of a changed column; a reference goes by its code."""
+    return _REFERENCES.get(column) or json_name(column)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
+# --- Fields ------------------------------------------------------------------------------------
+
+
+class Clean(fields.Field):
+    """A field whose whole rule is `clean`."""
+
+    entity: "Entity"  # the schema that holds the field: it knows the region and the time zone
+
+    def clean(self, value: Any) -> Any:
+        """Return the canonical value of what was sent (never null)."""
+        raise NotImplementedError(type(self).__name__)
+
+    def _bind_to_schema(self, field_name: str, parent: Any) -> None:
+        super()._bind_to_schema(field_name, parent)
+        self.entity = parent
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return self.clean(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class Text(Clean):
+    """Text, trimmed; a whole number is taken for its digits. `length` in characters."""
+
+    length = TEXT
+    blank = BLANK_CLEARS
+
+    def __init__(self, *, length: int | None = None, blank: str | None = None, layout: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.length = length or self.length
+        self.blank = blank or self.blank
+        self.layout = layout
+
+    def clean(self, value: Any) -> Any:
+        formed = self.form(canonical.text(value if type(value) is str else _string(value), layout=self.layout))
+        if formed == "":
+            return self._blank()
+        if formed and len(formed) > self.length:
+            raise ValueError(f"Longer than {self.length} characters.")
+        return formed
+
+    def form(self, text: str) -> Any:
+        """Return the canonical form of trimmed text; '' is blank."""
+        return text
+
+    def _blank(self) -> Any:
+        if self.blank == BLANK_IS_REFUSED:
+            raise ValueError("May not be blank.")
+        return None if self.blank == BLANK_CLEARS else ABSENT
+
+
+class Identifier(Text):
+    length = IDENTIFIER
+    blank = BLANK_IS_ABSENT
+
+    def form(self, text: str) -> str:
+        return canonical.identifier(text)
+
+
+class Name(Text):
+    blank = BLANK_IS_REFUSED
+
+    def form(self, text: str) -> str:
+        return text if canonical.fold_name(text) else ""
+
+
+class Phone(Text):
+    def form(self, text: str) -> str:
+        return canonical.phone(text, self.entity.phone_region)
+
+
+class Email(Text):
+    _valid = validate.Email()
+
+    def form(self, text: str) -> str:
+        try:
+            return self._valid(text) if text else ""
+        except ValidationError as error:
+            raise ValueError(*error.messages) from None
+
+
+class Choice(Text):
+    """One of a few values; `spellings` maps what may be sent, in lower case, to them. `spaced`: blanks are ignored."""
+
+    def __init__(self, spellings: Mapping[str, str], *, spaced: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.spellings, self.spaced = spellings, spaced
+
+    def form(self, text: str) -> str:
+        folded = ("".join(text.split()) if self.spaced else text).lower()
+        if folded and folded not in self.spellings:
+            raise ValueError(f"Must be one of: {', '.join(dict.fromkeys(self.spellings.values()))}.")
+        return self.spellings.get(folded, "")
+
+
+class Day(Text):
+    """A calendar date, ISO text; a zero date is absent."""
+
+    def __init__(self, *, past: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.past = past
+
+    def clean(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError("Not a valid date. Send it as 2026-06-15.")
+        return super().clean(value)
+
+    def form(self, text: str) -> Any:
+        day = canonical.calendar_date(text, self.entity.zone) if text else ""
+        # The first comparison spares most dates the second.
+        if self.past and day and day > _STARTED and day > datetime.now(self.entity.zone).date().isoformat():
+            raise ValueError("Lies in the future.")
+        return ABSENT if day is None else day
+
+
+class Clock(Text):
+    """A time of day, HH:MM:SS; `zero` tells whether midnight is a value or .NET's unset TimeSpan."""
+
+    def __init__(self, *, zero: bool = True, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.zero = zero
+
+    def clean(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError("Not a valid time. Send it as 10:30 or 10:30:00.")
+        return super().clean(value)
+
+    def form(self, text: str) -> Any:
+        clock = canonical.clock_time(text, self.entity.zone) if text else ""
+        return ABSENT if clock == canonical.MIDNIGHT and not self.zero else clock
+
+
+class Flag(Clean):
+    _spellings: ClassVar = {"true": True, "false": False, "": ABSENT}
+
+    def clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            value = self._spellings.get(value.strip().lower())
+        if value is ABSENT:
+            return ABSENT
+        if not isinstance(value, int) or value not in (0, 1):
+            raise ValueError("Must be true or false.")
+        return bool(value)
+
+
+class RecordId(Clean):
+    """The id of a stored record; 0 is .NET's unset int."""
+
+    def clean(self, value: Any) -> Any:
+        if isinstance(value, str) and not value.strip():
+            return ABSENT
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_ID:
+            raise ValueError("Must be the id of a stored record, a positive whole number.")
+        return value or ABSENT
+
+
+class Codes(Clean):
+    """A list of identifiers; blanks among them count for nothing."""
+
+    _code = Identifier()
+
+    def clean(self, value: Any) -> Any:
+        if not isinstance(value, list):
+            raise ValueError("Must be a list of codes.")
+        return tuple(sorted({code for item in value if item is not None and (code := self._code.clean(item))}))
+
+
+class Instant(fields.Field):
+    """Answered only: RFC 3339 in UTC, from `2026-06-15 09:00:00`; null in a dry run."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return value and f"{value.replace(' ', 'T')}Z"
+
+
+def _string(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError("Must be text.")
+
+
+# --- Entities ----------------------------------------------------------------------------------
+
+
+class Entity(Schema):
+    """One entity of the wire format. `clean` reads a record, `dump` writes a stored one.
+
+    `identities` are the sets of fields of which one must be there; without any, the fields of
+    `asked_for` are reported missing, with `asking` as the sentence.
+    """
+
+    identities: ClassVar[tuple[tuple[str, ...], ...]]
+    asked_for: ClassVar[tuple[str, ...]]
+    asking: ClassVar[str]
+
+    id = fields.Integer(dump_only=True)
+
+    class Meta:
+        unknown = EXCLUDE
+
+    def __init__(self, phone_region: str, zone: tzinfo):
+        self.phone_region, self.zone = phone_region, zone
+        super().__init__()
+        self._rules: dict[str, Callable[[Any], Any]] = {
+            name: cast("Clean", field).clean for name, field in self.load_fields.items()
+        }
+        self._names = {json_name(name): name for name in self.load_fields}
+        self._names |= {spelling.lower(): name for spelling, name in self._names.items()}
+        self._phones = [name for name, field in self.load_fields.items() if isinstance(field, Phone)]
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
+        field_obj.data_key = json_name(field_name)
+
+    def clean(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Return the record by Python name, only what was really sent, and the warnings; or raise ValidationFailed."""
+        named, warnings, twice = self._by_name(sent)
+        try:
+            data = {
+                name: value
+                for name, raw in named.items()
+                if raw is not None and (value := self._rules[name](raw)) is not ABSENT
+            }
+        except ValueError:
+            data = None
+        if data is None or twice or self.faults(data):
+            raise self._invalid(named, twice, warnings)
+        for name in self._phones:
+            if data.get(name) and not canonical.is_phone(data[name]):
+                warnings.append(f"{json_name(name)}: not a valid phone number for {self.phone_region}, kept as sent")
+        return data, warnings
+
+    def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
+        """Return what is wrong with the fields together; `wrong` are those that already have an error."""
+        unknown = {name for names in self.identities for name in names if data.get(name) is None} - wrong
+        if any(unknown.isdisjoint(identity) for identity in self.identities):
+            return {}
+        return {name: self.asking for name in self.asked_for if name in unknown}
+
+    def key(self, data: Mapping[str, Any]) -> str | None:
+        """Return the first identifier that the data carries, or None."""
+        return next((data[names[0]] for names in self.identities if data.get(names[0])), None)
+
+    def _by_name(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], dict[str, str]]:
+        """Return the known fields by Python name, a warning for each unknown one, and those sent twice."""
+        named: dict[str, Any] = {}
+        warnings, twice = [], {}
+        for spelling, value in sent.items():
+            name = self._names.get(spelling) or self._names.get(spelling.lower())
+            if name is None:
+                if spelling.lower() not in READ_ONLY:
+                    warnings.append(UNKNOWN_FIELD + spelling[:SHOWN_NAME])
+            elif name in named:
+                twice[name] = "Sent twice, in two spellings."
+            else:
+                named[name] = value
+        return named, warnings, twice
+
+    def _invalid(self, named: dict[str, Any], twice: dict[str, str], warnings: list[str]) -> ValidationFailed:
+        """Gather every error of a record by marshmallow's road."""
+        try:
+            valid, told = self.load({json_name(name): raw for name, raw in named.items() if raw is not None}), {}
+        except ValidationError as error:
+            valid, told = error.valid_data, error.messages_dict
+        data = {name: value for name, value in valid.items() if value is not ABSENT}
+        errors = {name: told[json_name(name)] for name in named if json_name(name) in told}
+        errors |= {name: [sentence] for name, sentence in twice.items()}
+        errors |= {name: [sentence] for name, sentence in self.faults(data, frozenset(errors)).items()}
+        return ValidationFailed(_hint(warnings), errors=errors, key=self.key(data))
+
+
+def _hint(warnings: list[str]) -> str:
+    """Return the summary of a refused record; a misspelt name often is the reason."""
+    unknown = [told.removeprefix(UNKNOWN_FIELD) for told in warnings]
+    return "Some fields are not right." + (f" Fields not known here: {', '.join(unknown)}." if unknown else "")
+
+
+_GENDERS = {"male": "Male", "m": "Male", "female": "Female", "f": "Female", "other": "Other", "unknown": "Unknown"}
+_BLOOD_TYPES = {
+    f"{group}{spelling}".lower(): f"{group}{sign}"
+    for group in ("A", "B", "AB", "O")
+    for sign, spellings in {"+": ("+", "+ve"), "-": ("-", "-ve", "\u2212", "\u2013")}.items()
+    for spelling in spellings
+}
+
+
+class ClinicSchema(Entity):
+    identities = (("code",),)
+    asked_for = ("code",)
+    asking = "Missing: a clinic is known by its code."
+
+    code = Identifier()
+    name = Name()
+    number = Text()
+    specialization = Text()
+    clinic_type = Text()
+    branch = Text()
+    floor = Text()
+    location = Text()
+    account_no = Text()
+    cost_center_no = Text()
+    address = Text(length=LONG_TEXT, layout=True)
+    phone = Phone()
+    email = Email()
+    is_active = Flag()
+    created_at = Instant(dump_only=True)
+    updated_at = Instant(dump_only=True)
+
+
+class DoctorSchema(Entity):
+    identities = (("code",), ("license_number",))
+    asked_for = ("code",)
+    asking = "Missing: send code or licenseNumber, a doctor is known by one of them."
+
+    code = Identifier()
+    license_number = Identifier()
+    name = Name()
+    a_name = Text()
+    branch = Text()
+    gender = Choice(_GENDERS)
+    date_of_birth = Day(past=True)
+    medical_reg_number = Text()
+    id_number = Text()
+    account_no = Text()
+    cost_center = Text()
+    description = Text(length=LONG_TEXT, layout=True)
+    email = Email()
+    phone = Phone()
+    specialization = Text()
+    is_active = Flag()
+    clinic_codes = Codes()
+    created_at = Instant(dump_only=True)
+    updated_at = Instant(dump_only=True)
+
+
+class PatientSchema(Entity):
+    identities = (("patient_no",), ("national_id",), ("mobile", "name"))
+    asked_for = ("patient_no",)
+    asking = "Missing: send patientNo or nationalID, or mobile with name; a patient is known by one of them."
+
+    patient_no = Identifier()
+    national_id = Identifier()
+    name = Name()
+    first_name = Text()
+    second_name = Text()
+    last_name = Text()
+    mobile = Phone()
+    date_of_birth = Day(past=True)
+    gender = Choice(_GENDERS)
+    email = Email()
+    phone = Phone()
+    blood_type = Choice(_BLOOD_TYPES, spaced=True)
+    is_active = Flag()
+    created_at = Instant(dump_only=True)
+    updated_at = Instant(dump_only=True)
+
+
+class AppointmentSchema(Entity):
+    identities = (
+        ("appointment_no",),
+        ("patient_no", "date", "time_from"),
+        ("patient_id", "date", "time_from"),
+    )
+    asked_for = ("patient_no", "date", "time_from")
+    asking = "Missing: only a booking found by its appointmentNo may leave it out."
+
+    appointment_no = Identifier()
+    patient_no = Identifier()
+    patient_id = RecordId()
+    doctor_code = Identifier()
+    doctor_id = RecordId()
+    clinic_code = Identifier()
+    clinic_id = RecordId()
+    date = Day(blank=BLANK_IS_REFUSED)
+    time_from = Clock(blank=BLANK_IS_REFUSED)
+    time_to = Clock(zero=False)
+    status = Text(length=STATUS, blank=BLANK_IS_ABSENT)
+    notes = Text(length=LONG_TEXT, layout=True)
+    created_at = Instant(dump_only=True)
+    updated_at = Instant(dump_only=True)
+
+    def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
+        found = super().faults(data, wrong)
+        if data.get("patient_id") or "patient_id" in wrong:
+            found.pop("patient_no", None)
+        if data.get("time_to") and data.get("time_from"):
+            found |= {} if canonical.ends_well(data["time_from"], data["time_to"]) else {"time_to": TIME_TO_WRONG}
+        return found
+
+    def key(self, data: Mapping[str, Any]) -> str | None:
+        """Return the booking's number, else who and when: `P-1 2026-06-15 10:30`."""
+        who = data.get("patient_no") or (data.get("patient_id") and f"#{data['patient_id']}")
+        if data.get("appointment_no") or not (who and data.get("date") and data.get("time_from")):
+            return data.get("appointment_no")
+        return f"{who} {data['date']} {data['time_from'].removesuffix(':00')}"
+
+
+ENTITIES: dict[str, type[Entity]] = {
+    "clinic": ClinicSchema,
+    "doctor": DoctorSchema,
+    "patient": PatientSchema,
+    "appointment": AppointmentSchema,
+}
