@@ -1,0 +1,210 @@
+"""Settings: read from the environment or `.env`, checked and refused in one place.
+
+Run as a program it writes a `.env` with fresh secrets, if there is none: `python config.py`.
+"""
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import phonenumbers
+import sqlalchemy as sa
+from dotenv import dotenv_values
+
+ROOT = Path(__file__).resolve().parent
+PLACEHOLDER = "put-a-long-random-key-here"
+SHORTEST_KEY = 16
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# Scheme that people and platforms write, and the driver that is meant.
+DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+
+log = logging.getLogger(__name__)
+
+
+class SettingError(Exception):
+    """A setting that makes no sense; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key by name; only its digest is kept for comparing, the key itself never leaves `secret`."""
+
+    name: str
+    secret: str
+
+    def matches(self, sent: bytes) -> bool:
+        """Compare in constant time; digests, because compare_digest wants equal kinds and lengths."""
+        return hmac.compare_digest(hashlib.sha256(sent).digest(), hashlib.sha256(self.secret.encode()).digest())
+
+    def __repr__(self) -> str:
+        return f"ApiKey({self.name!r})"
+
+
+@dataclass(frozen=True, repr=False)
+class Settings:
+    """Everything that can be set. `max_content_length` in bytes, `max_batch` in records."""
+
+    api_keys: tuple[ApiKey, ...]
+    database_url: sa.URL
+    host: str
+    port: int
+    web_concurrency: int
+    secret_key: str | None
+    portal_password: str | None
+    phone_region: str
+    time_zone: ZoneInfo
+    max_batch: int
+    max_content_length: int
+    history_days: int
+    log_level: str
+
+
+def environment() -> dict[str, str]:
+    """Return `.env` of the project's root, and the process's environment over it."""
+    dotenv = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
+    return dotenv | dict(os.environ)
+
+
+def load() -> Settings:
+    """Return this process's settings; one that makes no sense ends the process with a sentence about it."""
+    try:
+        return read(environment())
+    except SettingError as error:
+        raise SystemExit(f"Cannot start: {error}") from None
+
+
+def read(env: Mapping[str, str]) -> Settings:
+    """Check every setting; raise SettingError for the first that makes no sense."""
+    return Settings(
+        api_keys=_api_keys(env.get("API_KEYS", "")),
+        database_url=_database_url(env),
+        host=_host(env.get("HOST") or "127.0.0.1"),
+        port=_whole_number(env, "PORT", 5082, most=65535),
+        web_concurrency=_whole_number(env, "WEB_CONCURRENCY", 2, most=1000),
+        secret_key=env.get("SECRET_KEY") or None,
+        portal_password=env.get("PORTAL_PASSWORD") or None,
+        phone_region=_phone_region(env.get("PHONE_REGION") or "SA"),
+        time_zone=_time_zone(env.get("TIME_ZONE") or "Asia/Riyadh"),
+        max_batch=_whole_number(env, "MAX_BATCH", 100_000),
+        max_content_length=_whole_number(env, "MAX_CONTENT_LENGTH", 64 * 1024 * 1024),
+        history_days=_whole_number(env, "HISTORY_DAYS", 90, most=36_500),
+        log_level=_log_level(env.get("LOG_LEVEL") or "INFO"),
+    )
+
+
+def _api_keys(text: str) -> tuple[ApiKey, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise SettingError("API_KEYS is not set. Give each client a key: API_KEYS=desktop:<a long random key>")
+    keys = []
+    for part in parts:
+        name, colon, secret = part.partition(":")
+        keys.append(ApiKey(name.strip() or "default", secret.strip()) if colon else ApiKey("default", part))
+    return _checked_keys(keys)
+
+
+def _checked_keys(keys: list[ApiKey]) -> tuple[ApiKey, ...]:
+    names = [key.name for key in keys]
+    if len(set(names)) < len(names):
+        raise SettingError("API_KEYS has two keys of one name. Name each: API_KEYS=desktop:<key>,nightly:<key>")
+    for key in keys:
+        if not (key.secret.isascii() and key.secret.isprintable() and key.secret):
+            raise SettingError(f"API_KEYS: the key {key.name!r} must be printable ASCII text, as a header carries it.")
+        if len(key.secret) < SHORTEST_KEY or key.secret == PLACEHOLDER:
+            log.warning("API_KEYS: THE KEY %r IS EASY TO GUESS. Anybody who does can write patients.", key.name)
+    return tuple(keys)
+
+
+def _database_url(env: Mapping[str, str]) -> sa.URL:
+    text = env.get("DATABASE_URL", "").strip()
+    if not text:
+        if env.get("DYNO"):
+            raise SettingError(
+                "DATABASE_URL is not set, and a file on this platform vanishes at each restart. Attach a database."
+            )
+        return sa.URL.create("sqlite", database=str(ROOT / "instance" / "clinic.db"))
+    try:
+        url = sa.make_url(text)
+        url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+        url.get_dialect().import_dbapi()
+    except ImportError as error:
+        raise SettingError(f"DATABASE_URL needs the Python package {error.name}: install it.") from None
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
+        raise SettingError(
+            "DATABASE_URL is no database's address. Example: postgresql://user:password@host/name"
+        ) from None
+    return _checked_sqlite(url) if url.get_backend_name() == "sqlite" else url
+
+
+def _checked_sqlite(url: sa.URL) -> sa.URL:
+    if url.database in (None, "", ":memory:"):
+        raise SettingError("DATABASE_URL: SQLite in memory forgets everything. Give a file: sqlite:///clinic.db")
+    return url.set(database=str(ROOT / "instance" / url.database))  # an absolute path stays as it is
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]+", text):
+        raise SettingError("HOST must be an address or a name to listen on, as 127.0.0.1 or 0.0.0.0.")
+    return text
+
+
+def _phone_region(text: str) -> str:
+    if text.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise SettingError("PHONE_REGION must be a country's two letters (ISO 3166), as SA.")
+    return text.upper()
+
+
+def _time_zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingError("TIME_ZONE must be a time zone's name, as Asia/Riyadh.") from None
+
+
+def _whole_number(env: Mapping[str, str], name: str, default: int, most: int = 2**53) -> int:
+    text = env.get(name, "").strip() or str(default)
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+        raise SettingError(f"{name} must be a whole number from 1 to {most}.")
+    return int(text)
+
+
+def _log_level(text: str) -> str:
+    if text.upper() not in LOG_LEVELS:
+        raise SettingError(f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}.")
+    return text.upper()
+
+
+def write_env(path: Path) -> bool:
+    """Write a `.env` with a generated key, secret and password, readable by its owner only; False if there is one."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(
+            "# Written once with secrets of its own; .env.example explains every setting.\n"
+            f"API_KEYS=desktop:{secrets.token_urlsafe(32)}\n"
+            f"SECRET_KEY={secrets.token_hex(32)}\n"
+            f"PORTAL_PASSWORD={secrets.token_urlsafe(12)}\n"
+        )
+    return True
+
+
+if __name__ == "__main__":
+    if write_env(ROOT / ".env"):
+        sys.stdout.write(
+            "Wrote .env with a new API key, secret and portal password. Only you can read it: keep it so.\n"
+        )
