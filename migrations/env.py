@@ -1,0 +1,29 @@
+"""Alembic's entry: bring the database of the current Flask application up to date."""
+
+import logging
+from pathlib import Path
+
+from alembic import context
+from flask import current_app
+
+from models import db
+
+
+def upgrade_online() -> None:
+    """Run the revisions, all in one transaction where the database can."""
+    engine = current_app.extensions["migrate"].db.engine
+    if engine.dialect.name == "sqlite":
+        Path(engine.url.database).parent.mkdir(mode=0o700, exist_ok=True)  # it will hold patients
+    with engine.connect().execution_options(writes=True) as connection:
+        options = current_app.extensions["migrate"].configure_args
+        # We begin transactions ourselves, so SQLite can roll a half-done revision back; MariaDB cannot.
+        whole = connection.dialect.name in ("sqlite", "postgresql")
+        context.configure(connection=connection, target_metadata=db.metadata, transactional_ddl=whole, **options)
+        with context.begin_transaction():
+            context.run_migrations()
+    logging.getLogger("migrations").info("the tables are up to date (revision %s)", context.get_head_revision())
+
+
+if context.is_offline_mode():
+    raise SystemExit("Scripts without a database are not supported: run `flask --app app db upgrade`.")
+upgrade_online()

@@ -1,0 +1,302 @@
+"""Storage: the tables, the constraints that guard every key, and what each database needs at connect."""
+
+import enum
+import sqlite3
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, time
+from operator import itemgetter
+from typing import Annotated, Any, cast
+
+import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+LOCK_WAIT_SECONDS = 10
+
+# MariaDB's default collation takes DOC-1 for doc-1 and é for e: compare bytes instead.
+# SQLite reuses the id of a deleted last row, which a client may still hold: AUTOINCREMENT does not.
+TABLE_OPTIONS = {"sqlite_autoincrement": True} | {
+    f"{name}_{option}": value
+    for name in ("mysql", "mariadb")
+    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
+}
+
+
+class Base(DeclarativeBase):
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+db = SQLAlchemy(model_class=Base)
+
+
+class _IsoText(TypeDecorator):
+    """A date or time that is ISO text in Python and on SQLite, and the real type elsewhere."""
+
+    python: type[date] | type[time] | type[datetime]
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
+        return dialect.type_descriptor(sa.String(19)) if dialect.name == "sqlite" else self.impl_instance
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
+        return value if value is None or dialect.name == "sqlite" else self.python.fromisoformat(value)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return value if value is None or dialect.name == "sqlite" else str(value)
+
+
+class IsoDate(_IsoText):
+    impl = sa.Date
+    cache_ok = True
+    python = date
+
+
+class IsoTime(_IsoText):
+    impl = sa.Time
+    cache_ok = True
+    python = time
+
+
+class Instant(_IsoText):
+    """Naive UTC in whole seconds: `2026-06-15 09:00:00`."""
+
+    impl = sa.DateTime
+    cache_ok = True
+    python = datetime
+
+
+Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+Identifier = Annotated[str | None, mapped_column(sa.String(64))]
+UniqueIdentifier = Annotated[str | None, mapped_column(sa.String(64), unique=True)]
+Text = Annotated[str | None, mapped_column(sa.String(200))]
+LongText = Annotated[str | None, mapped_column(sa.String(4000))]
+Day = Annotated[str | None, mapped_column(IsoDate)]
+
+
+class Record:
+    """What every stored record has. `version` counts the writes."""
+
+    __table_args__: Any = TABLE_OPTIONS
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    created_at: Mapped[str] = mapped_column(Instant)
+    updated_at: Mapped[str] = mapped_column(Instant)
+    version: Mapped[int] = mapped_column(default=1)
+
+
+class Clinic(Record, db.Model):
+    code: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    number: Mapped[Text]
+    specialization: Mapped[Text]
+    clinic_type: Mapped[Text]
+    branch: Mapped[Text]
+    floor: Mapped[Text]
+    location: Mapped[Text]
+    account_no: Mapped[Text]
+    cost_center_no: Mapped[Text]
+    address: Mapped[LongText]
+    phone: Mapped[Text]
+    email: Mapped[Text]
+    is_active: Mapped[bool]
+
+
+class Doctor(Record, db.Model):
+    code: Mapped[UniqueIdentifier]
+    license_number: Mapped[UniqueIdentifier]
+    name: Mapped[str] = mapped_column(sa.String(200))
+    a_name: Mapped[Text]
+    branch: Mapped[Text]
+    gender: Mapped[str | None] = mapped_column(sa.String(10))
+    date_of_birth: Mapped[Day]
+    medical_reg_number: Mapped[Text]
+    id_number: Mapped[Text]
+    account_no: Mapped[Text]
+    cost_center: Mapped[Text]
+    description: Mapped[LongText]
+    email: Mapped[Text]
+    phone: Mapped[Text]
+    specialization: Mapped[Text]
+    is_active: Mapped[bool]
+
+
+class DoctorClinic(db.Model):
+    """A doctor works in a clinic."""
+
+    __table_args__ = TABLE_OPTIONS | {"sqlite_autoincrement": False}
+
+    doctor_id: Mapped[int] = mapped_column(sa.ForeignKey("doctor.id"), primary_key=True)
+    clinic_id: Mapped[int] = mapped_column(sa.ForeignKey("clinic.id"), primary_key=True)
+
+
+class Patient(Record, db.Model):
+    """`contact_key` is the mobile and the folded name; who comes to share one takes the lowest free rank."""
+
+    __table_args__ = (sa.UniqueConstraint("contact_key", "contact_rank"), TABLE_OPTIONS)
+
+    patient_no: Mapped[UniqueIdentifier]
+    national_id: Mapped[UniqueIdentifier]
+    name: Mapped[str] = mapped_column(sa.String(200))
+    first_name: Mapped[Text]
+    second_name: Mapped[Text]
+    last_name: Mapped[Text]
+    mobile: Mapped[Text]
+    date_of_birth: Mapped[Day]
+    gender: Mapped[str | None] = mapped_column(sa.String(10))
+    email: Mapped[Text]
+    phone: Mapped[Text]
+    blood_type: Mapped[str | None] = mapped_column(sa.String(3))
+    is_active: Mapped[bool]
+    contact_key: Mapped[Identifier]
+    contact_rank: Mapped[int | None]
+
+
+class Appointment(Record, db.Model):
+    """`slot_key` is patient, date and timeFrom; bookings that come to share one are ranked like contacts."""
+
+    __table_args__ = (sa.UniqueConstraint("slot_key", "slot_rank"), TABLE_OPTIONS)
+
+    appointment_no: Mapped[UniqueIdentifier]
+    patient_id: Mapped[int] = mapped_column(sa.ForeignKey("patient.id"), index=True)
+    doctor_id: Mapped[int | None] = mapped_column(sa.ForeignKey("doctor.id"), index=True)
+    clinic_id: Mapped[int | None] = mapped_column(sa.ForeignKey("clinic.id"))
+    date: Mapped[str] = mapped_column(IsoDate)
+    time_from: Mapped[str] = mapped_column(IsoTime)
+    time_to: Mapped[str | None] = mapped_column(IsoTime)
+    status: Mapped[str] = mapped_column(sa.String(40))
+    notes: Mapped[LongText]
+    slot_key: Mapped[Identifier]
+    slot_rank: Mapped[int | None]
+
+
+class FormerKey(db.Model):
+    """A number that a record gave up and that still leads to it: for one record at most."""
+
+    __table_args__ = TABLE_OPTIONS | {"sqlite_autoincrement": False}
+
+    entity: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
+    value: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    record_id: Mapped[int] = mapped_column(Id, index=True)
+
+
+def engine_options(url: sa.URL) -> dict[str, Any]:
+    """Return what `create_engine` needs for this database."""
+    options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "pool_timeout": LOCK_WAIT_SECONDS}
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return options | {"connect_args": {"timeout": LOCK_WAIT_SECONDS}}
+    options["isolation_level"] = "READ COMMITTED"  # keys and versions guard the rest; a retry must see the winner
+    if backend == "postgresql":
+        options["connect_args"] = {"connect_timeout": 10, "options": f"-c lock_timeout={LOCK_WAIT_SECONDS}s"}
+    if backend in ("mysql", "mariadb"):
+        wait = f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}"
+        options["connect_args"] = {"init_command": f"{wait}, sql_mode=CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"}
+    return options
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Make an SQLite engine durable, checked and safe for several writers; others need nothing."""
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _open_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+
+
+def _open_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # the driver would begin no transaction for a SELECT
+    connection.execute(f"PRAGMA busy_timeout={LOCK_WAIT_SECONDS * 1000}")
+    if connection.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
+        raise sqlite3.OperationalError("this SQLite file cannot use WAL: put it on a local disk")
+    connection.execute("PRAGMA synchronous=FULL")  # a clinic has no UPS
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """Take the write lock at once where writing is meant: a read lock could not be raised to it later."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def among(connection: sa.Connection, column: sa.ColumnElement, values: Collection) -> sa.ColumnElement[bool]:
+    """Return the condition that `column` is one of any number of `values`, as one parameter where it can be."""
+    if connection.dialect.name == "sqlite":
+        array = sa.bindparam(None, list(values), type_=sa.JSON)
+        return column.in_(sa.select(sa.func.json_each(array).table_valued("value").c.value))
+    if connection.dialect.name == "postgresql":
+        return column == sa.any_(sa.bindparam(None, list(values), type_=sa.ARRAY(column.type)))
+    return column.in_(values)
+
+
+Row = dict[str, Any]
+
+
+def execute_many(
+    connection: sa.Connection, statement: sa.Insert | sa.Update, columns: Sequence[str], rows: Sequence[Row]
+) -> int:
+    """Write `columns` by one statement for many rows, and return how many rows it touched.
+
+    A row may hold more than the columns: names that the statement binds itself, and others, which are left.
+    SQLite needs no conversion of any of our types, so its driver gets plain tuples: half of a bulk's writing time.
+    """
+    compiled = statement.compile(connection, column_keys=columns)
+    if connection.dialect.name == "sqlite":
+        in_order = itemgetter(*(compiled.positiontup or ()))
+        return connection.exec_driver_sql(compiled.string, [in_order(row) for row in rows]).rowcount
+    return connection.execute(statement, [{name: row[name] for name in compiled.params} for row in rows]).rowcount
+
+
+def insert_all(
+    connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]
+) -> Sequence[int]:
+    """Insert `columns` of rows with few statements and return the ids, in order."""
+    insert = sa.insert(table)
+    if (
+        connection.dialect.name == "sqlite"
+    ):  # it promises no order for RETURNING, but its only writer knows the next ids
+        sequence = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
+        last = connection.scalar(sequence, {"name": table.name}) or 0
+        ids = range(last + 1, last + 1 + len(rows))
+        execute_many(connection, insert, ["id", *columns], [{**row, "id": i} for row, i in zip(rows, ids, strict=True)])
+        return ids
+    plain = [{name: row[name] for name in columns} for row in rows]
+    if connection.dialect.insert_executemany_returning_sort_by_parameter_order:
+        return connection.scalars(insert.returning(table.c.id, sort_by_parameter_order=True), plain).all()
+    return [cast(Any, connection.execute(insert, row).inserted_primary_key)[0] for row in plain]
+
+
+class Fault(enum.Enum):
+    """What a database error means for the work: run it again, give up, or blame the record."""
+
+    RACE = enum.auto()
+    OUTAGE = enum.auto()
+    RECORD = enum.auto()
+
+
+# SQLSTATE: serialization failure, deadlock, unique and foreign key violation. MariaDB: deadlock, lock wait,
+# record changed, duplicate, foreign keys. SQLite: stale snapshot and the constraints of the same kinds.
+# A foreign key fails when the other record was merged away between our reading and our writing.
+_RACES = {
+    *("40001", "40P01", "23505", "23503"),
+    *(1213, 1205, 1020, 1062, 1451, 1452),
+    *("SQLITE_BUSY_SNAPSHOT", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"),
+    "SQLITE_CONSTRAINT_FOREIGNKEY",
+}
+_OUTAGES = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.ProgrammingError, sa.exc.TimeoutError)
+
+
+def fault_of(error: sa.exc.SQLAlchemyError) -> tuple[Fault, str]:
+    """Return what an error means, and a name for the log that holds no value of any record."""
+    original = getattr(error, "orig", None)
+    numbers = [it for it in getattr(original, "args", ())[:1] if isinstance(it, int)]
+    states = [getattr(original, name, None) for name in ("sqlstate", "sqlite_errorname")]
+    known = [it for it in (*numbers, *states) if it]
+    name = " ".join(map(str, [type(original or error).__name__, *known]))
+    if not _RACES.isdisjoint(known):
+        return Fault.RACE, name
+    return (Fault.OUTAGE if isinstance(error, _OUTAGES) else Fault.RECORD), name
