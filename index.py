@@ -1,0 +1,384 @@
+"""The index: the stored records that a chunk's keys and references can touch, with its changes on top.
+
+It reads in sets (a query a key for any number of values) and writes in sets (executemany), within one
+transaction that somebody else begins and ends. A value that nobody asked for beforehand is asked for
+when it is looked up, so that what `find` answers is always right, and only speed depends on `ask`.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+
+import canonical
+from models import DoctorClinic, FormerKey, among, execute_many, insert_all
+
+Values = dict[str, Any]
+FORMER = "former_"  # prefix of the weak key that looks up numbers given up
+
+
+class LostRace(Exception):
+    """Somebody else wrote a record between our reading and our writing of it."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A weak key that several records may share: a key column, and the rank among those who do.
+
+    Rank 0 is the first record with that key; UNIQUE (column, rank) makes two simultaneous creations collide.
+    """
+
+    sources: tuple[str, ...]
+    column: str
+    rank: str
+    key: Callable[..., str]
+
+    def of(self, values: Values) -> str | None:
+        """Return the key that the values make, or None unless all its sources are known."""
+        parts = [values.get(source) for source in self.sources]
+        return self.key(*parts) if all(parts) else None
+
+
+RANKED = {
+    "mobile+name": Ranked(("mobile", "name"), "contact_key", "contact_rank", canonical.contact_key),
+    "patient+date+time_from": Ranked(("patient_id", "date", "time_from"), "slot_key", "slot_rank", canonical.slot_key),
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A column that holds another record's id (`many`: ids), and the fields by which the sender names it."""
+
+    column: str
+    code: str
+    target: str
+    many: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Keys:
+    """By which keys an entity's records are found, in order, and what they refer to."""
+
+    entity: str
+    table: sa.Table
+    unique: tuple[str, ...]
+    weak: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
+
+    @cached_property
+    def number(self) -> str | None:
+        """The unique key whose former values still lead to the record."""
+        return next((key.removeprefix(FORMER) for key in self.weak if key.startswith(FORMER)), None)
+
+    @cached_property
+    def ranked_key(self) -> str:
+        """The weak key that records may share, or ''."""
+        return next((key for key in self.weak if key in RANKED), "")
+
+    @cached_property
+    def ranked(self) -> Ranked | None:
+        """How that key is stored."""
+        return RANKED.get(self.ranked_key)
+
+    @cached_property
+    def links(self) -> Reference | None:
+        """The reference to many records, or None."""
+        return next((reference for reference in self.references if reference.many), None)
+
+
+class Stored:
+    """One record. `values` are as they shall be, `before` as they are in the database (None: not there).
+
+    The id of a record that is not there yet is negative.
+    """
+
+    __slots__ = ("before", "id", "removed", "values")
+
+    def __init__(self, record_id: int, values: Values, before: Values | None):
+        self.id, self.values, self.before, self.removed = record_id, values, before, False
+
+    @property
+    def public_id(self) -> int | None:
+        """The id to tell: None while there is none."""
+        return self.id if self.id > 0 else None
+
+    @property
+    def age(self) -> tuple[bool, int]:
+        """What orders records from the oldest on."""
+        return self.id < 0, abs(self.id)
+
+
+class Shelf:
+    """The records of one entity."""
+
+    def __init__(self, connection: sa.Connection, keys: Keys):
+        self.keys = keys
+        self.records: dict[int, Stored] = {}
+        self._connection = connection
+        self._by: dict[str, dict[Any, list[Stored]]] = defaultdict(dict)
+        self._asked: dict[str, set] = defaultdict(set)
+        self._former = f"{FORMER}{keys.number}"
+        self._formers_changed: set[str] = set()
+        self._touched: dict[Stored, None] = {}
+        self._names = [column.name for column in keys.table.c if column.name != "id"]
+        self._blank: Values = dict.fromkeys(self._names) | ({keys.links.column: ()} if keys.links else {})
+        self._key_columns = [(key, key) for key in keys.unique]
+        if keys.ranked:
+            self._key_columns.append((keys.ranked_key, keys.ranked.column))
+
+    # Reading
+
+    def ask(self, key: str, values: Iterable[Any]) -> None:
+        """Load, with one query, every record that one of `values` leads to by `key` (a key's name, or `id`)."""
+        wanted = set(values) - self._asked[key]
+        self._asked[key] |= wanted
+        if key == "id":
+            wanted -= self.records.keys()
+        elif key in self.keys.unique:
+            wanted -= self._by[key].keys()  # who holds it is known
+        if wanted and key == self._former:
+            self._ask_formers(wanted)
+        elif wanted:
+            self._load(self.keys.table.c[RANKED[key].column if key in RANKED else key], wanted)
+
+    def find(self, key: str, value: Any) -> Sequence[Stored]:
+        """Return the records that `value` leads to by `key`."""
+        if value not in self._asked[key]:
+            self.ask(key, (value,))
+        return self._by[key].get(value, ())
+
+    def get(self, record_id: int) -> Stored | None:
+        """Return the record with this id, or None."""
+        self.ask("id", (record_id,))
+        return self.records.get(record_id)
+
+    def has_given_up(self, record: Stored, key: str, value: Any) -> bool:
+        """Tell whether `value` is a former number of `record`."""
+        return key == self.keys.number and record.values[key] != value and record in self.find(self._former, value)
+
+    def _load(self, column: sa.Column, values: Collection[Any]) -> None:
+        table = self.keys.table
+        query = sa.select(table.c.id, *(table.c[name] for name in self._names)).where(
+            among(self._connection, column, values)
+        )
+        fresh = [row for row in self._connection.execute(query) if row[0] not in self.records]
+        links = self._load_links([row[0] for row in fresh])
+        for record_id, *rest in fresh:
+            values_ = dict(zip(self._names, rest, strict=True))
+            if self.keys.links:
+                values_[self.keys.links.column] = tuple(sorted(links[record_id]))
+            self._shelve(Stored(record_id, values_, values_))
+
+    def _load_links(self, record_ids: list[int]) -> dict[int, list[int]]:
+        links: dict[int, list[int]] = defaultdict(list)
+        if self.keys.links and record_ids:
+            c = DoctorClinic.__table__.c
+            query = sa.select(c.doctor_id, c.clinic_id).where(among(self._connection, c.doctor_id, record_ids))
+            for owner, linked in self._connection.execute(query):
+                links[owner].append(linked)
+        return links
+
+    def _ask_formers(self, numbers: Collection[str]) -> None:
+        c = FormerKey.__table__.c
+        mine = sa.and_(c.entity == self.keys.entity, among(self._connection, c.value, numbers))
+        rows = self._connection.execute(sa.select(c.value, c.record_id).where(mine)).all()
+        self.ask("id", [record_id for _, record_id in rows])
+        for number, record_id in rows:
+            self._by[self._former].setdefault(number, [self.records[record_id]])
+
+    def _shelve(self, record: Stored, old: Values | None = None) -> None:
+        """Put a record under its keys; `old` are the values under which it stood."""
+        self.records[record.id] = record
+        for key, column in self._key_columns:
+            value, before = record.values[column], old and old[column]
+            if value != before and before is not None:
+                self._by[key][before].remove(record)
+            if value != before and value is not None:
+                self._by[key].setdefault(value, []).append(record)
+
+    # Changing
+
+    def add(self, values: Values) -> Stored:
+        """Take in a new record; what `values` leave out is null."""
+        record = Stored(-1 - len(self.records), self._blank | values, None)
+        self._set_weak_key(record.values)
+        self._take(values)
+        self._shelve(record)
+        self._touched[record] = None
+        return record
+
+    def change(self, record: Stored, changes: Values) -> None:
+        """Change a record; a number that it gives up for another becomes a former one."""
+        number = self.keys.number
+        old, record.values = record.values, record.values | changes
+        if self.keys.ranked and not changes.keys().isdisjoint(self.keys.ranked.sources):
+            self._set_weak_key(record.values)
+        if number and number in changes:
+            if old[number] is not None:
+                self.set_former(old[number], record)
+            self._take(changes)
+        self._shelve(record, old)
+        self._touched[record] = None
+
+    def give_up_keys(self, record: Stored) -> None:
+        """Take all keys from a record, former ones too: nothing leads to it any more but its id."""
+        old = record.values
+        keyless: Values = dict.fromkeys(self.keys.unique)
+        if self.keys.ranked:
+            keyless |= {self.keys.ranked.column: None, self.keys.ranked.rank: None}
+        record.values = old | keyless
+        self._shelve(record, old)
+        for number in self.formers_of(record):
+            self.set_former(number, None)
+        self._touched[record] = None
+
+    def remove(self, record: Stored) -> None:
+        """Delete a record."""
+        self.give_up_keys(record)
+        record.removed = True
+
+    def formers_of(self, record: Stored) -> list[str]:
+        """Return the former numbers of a record."""
+        if not self.keys.number:
+            return []
+        c = FormerKey.__table__.c
+        mine = sa.and_(c.entity == self.keys.entity, c.record_id == record.id)
+        self.ask(self._former, self._connection.scalars(sa.select(c.value).where(mine)).all())
+        return [number for number, holders in self._by[self._former].items() if record in holders]
+
+    def set_former(self, number: str, record: Stored | None) -> None:
+        """Make `number` lead to `record`, and to no other, as a former one; None: to nobody."""
+        self._asked[self._former].add(number)
+        self._by[self._former][number] = [record] if record else []
+        self._formers_changed.add(number)
+
+    def _take(self, values: Values) -> None:
+        """See to it that a number now current is former for nobody."""
+        number = self.keys.number and values.get(self.keys.number)
+        if number and self.find(self._former, number):
+            self.set_former(number, None)
+
+    def _set_weak_key(self, values: Values) -> None:
+        """Put in the weak key that the values make; a new key's rank is given when it is written."""
+        ranked = self.keys.ranked
+        if ranked and (key := ranked.of(values)) != values[ranked.column]:
+            values |= {ranked.column: key, ranked.rank: None}
+
+    # Writing
+
+    def prepare_writing(self, now: str) -> None:
+        """Give ranks and times to what has really changed, and forget the rest."""
+        self._touched = {r: None for r in self._touched if r.before is None or r.removed or r.values != r.before}
+        self._give_ranks()
+        for record in self._touched:
+            values = record.values
+            values["created_at"] = values["created_at"] or now
+            values["updated_at"], values["version"] = now, (values["version"] or 0) + 1
+
+    def _give_ranks(self) -> None:
+        if not (ranked := self.keys.ranked):
+            return
+        ranking = [r for r in self._touched if r.values[ranked.column] and r.values[ranked.rank] is None]
+        self.ask(self.keys.ranked_key, [record.values[ranked.column] for record in ranking])
+        for record in ranking:
+            sharing = self.find(self.keys.ranked_key, record.values[ranked.column])
+            taken = {other.values[ranked.rank] for other in sharing}
+            lowest_free = next(rank for rank in range(len(taken) + 1) if rank not in taken)
+            record.values[ranked.rank] = lowest_free
+
+    def release_keys(self) -> None:
+        """Set changing keys to NULL first: a value may pass from one record to another in this very write."""
+        columns = [*self.keys.unique, *([self.keys.ranked.column, self.keys.ranked.rank] if self.keys.ranked else [])]
+        stored = [(record, record.before) for record in self._touched if record.before]
+        changing = [r.id for r, before in stored if any(r.values[c] != before[c] is not None for c in columns)]
+        if changing:
+            c = self.keys.table.c
+            nothing = {column: None for column in columns if c[column].nullable}
+            mine = among(self._connection, c.id, changing)
+            self._connection.execute(sa.update(self.keys.table).where(mine).values(nothing))
+
+    def insert(self) -> None:
+        """Insert the new records, in order, and learn their ids."""
+        fresh = [record for record in self._touched if record.before is None]
+        if not fresh:
+            return
+        ids = insert_all(self._connection, self.keys.table, self._names, [record.values for record in fresh])
+        for record, record_id in zip(fresh, ids, strict=True):
+            del self.records[record.id]
+            record.id = record_id
+            self.records[record_id] = record
+
+    def update(self) -> None:
+        """Update the changed records; raise LostRace if one of them was written by somebody else."""
+        changed = sorted((r for r in self._touched if r.before and not r.removed), key=lambda record: record.id)
+        if not changed:
+            return
+        c = self.keys.table.c
+        rows = [r.values | {"old_id": r.id, "old_version": r.before["version"]} for r in changed if r.before]
+        mine = sa.and_(c.id == sa.bindparam("old_id"), c.version == sa.bindparam("old_version"))
+        if execute_many(self._connection, sa.update(self.keys.table).where(mine), self._names, rows) != len(rows):
+            raise LostRace
+
+    def write_links(self) -> None:
+        """Write the links of the records whose links changed: all anew."""
+        if not (links := self.keys.links):
+            return
+        stale = [r for r in self._touched if (r.before or {}).get(links.column, ()) != r.values[links.column]]
+        stale += [r for r in self._touched if r.removed]
+        owners = [record.id for record in stale if record.before]
+        table = DoctorClinic.__table__
+        if owners:
+            self._connection.execute(sa.delete(table).where(among(self._connection, table.c.doctor_id, owners)))
+        rows = [{"doctor_id": r.id, "clinic_id": it} for r in stale if not r.removed for it in r.values[links.column]]
+        if rows:
+            self._connection.execute(sa.insert(table), rows)
+
+    def write_formers(self) -> None:
+        """Write the numbers that became former, or are so no more."""
+        if not self._formers_changed:
+            return
+        table = FormerKey.__table__
+        mine = sa.and_(
+            table.c.entity == self.keys.entity, among(self._connection, table.c.value, self._formers_changed)
+        )
+        self._connection.execute(sa.delete(table).where(mine))
+        holders = [(number, self._by[self._former][number]) for number in sorted(self._formers_changed)]
+        rows = [{"entity": self.keys.entity, "value": it, "record_id": r.id} for it, held in holders for r in held]
+        if rows:
+            self._connection.execute(sa.insert(table), rows)
+
+    def delete(self) -> None:
+        """Delete the removed records; what refers to them must be gone."""
+        removed = [record.id for record in self._touched if record.removed]
+        if removed:
+            table = self.keys.table
+            self._connection.execute(sa.delete(table).where(among(self._connection, table.c.id, removed)))
+
+
+class Index:
+    """The shelves of all entities within one transaction."""
+
+    def __init__(self, connection: sa.Connection):
+        self.connection = connection
+        self._shelves: dict[str, Shelf] = {}
+
+    def shelf(self, keys: Keys) -> Shelf:
+        """Return the shelf of an entity."""
+        if keys.entity not in self._shelves:
+            self._shelves[keys.entity] = Shelf(self.connection, keys)
+        return self._shelves[keys.entity]
+
+    def write(self, now: str) -> None:
+        """Write all changes; `now` is UTC, as `2026-06-15 09:00:00`. Raises LostRace and what the database raises."""
+        shelves = list(self._shelves.values())
+        for shelf in shelves:
+            shelf.prepare_writing(now)
+            shelf.release_keys()
+        for step in (Shelf.insert, Shelf.update, Shelf.write_links, Shelf.write_formers):
+            for shelf in shelves:
+                step(shelf)
+        for shelf in reversed(shelves):  # what refers to others goes first
+            shelf.delete()

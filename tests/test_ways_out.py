@@ -1,0 +1,557 @@
+"""A way out of every 409: a person decides with `flask merge` or `flask retire`, and the same sync goes through."""
+
+from typing import Any
+
+import pytest
+from click.testing import Result
+from conftest import Portal
+from test_matching import (
+    ALI,
+    HUDA,
+    LATER,
+    MOBILE,
+    OMAR,
+    SARA,
+    SLOT,
+    SLOT_KEY,
+    candidates,
+    everything,
+    formers,
+    found,
+    new,
+    refused,
+    renumbered_doctor,
+    renumbered_patient,
+    row,
+)
+
+FAMILY = {"name": "Ali Hassan", "mobile": MOBILE}
+FATHER, SON = FAMILY | {"dateOfBirth": "1960-01-01"}, FAMILY | {"dateOfBirth": "1990-05-05"}
+AT_TEN, AT_ELEVEN = SLOT | {"patientNo": "P-1"}, LATER | {"patientNo": "P-1"}
+
+
+def run(portal: Portal, *words: Any, answer: str | None = None) -> Result:
+    return portal.app.test_cli_runner().invoke(args=[str(word) for word in words], input=answer)
+
+
+def run_in_vain(portal: Portal, *words: Any, answer: str | None = None) -> Result:
+    """Run a command that must not succeed, and see that nothing changed."""
+    before = everything(portal)
+    result = run(portal, *words, answer=answer)
+    assert result.exit_code != 0, result.output
+    assert "Traceback" not in result.output
+    assert everything(portal) == before
+    return result
+
+
+def merge(portal: Portal, entity: str, keep: int, drop: int) -> None:
+    portal.command("merge", entity, str(keep), str(drop), "--yes")
+
+
+def retire(portal: Portal, entity: str, record_id: int) -> None:
+    portal.command("retire", entity, str(record_id), "--yes")
+
+
+# --- Every 409, created and ended --------------------------------------------------------------
+
+# What is stored, one after the other; what is refused then; its code and the keys of its candidates; the command (a
+# number stands for a candidate); what the same record becomes afterwards, and of which candidate (None: a new one).
+PERSONS = {
+    "one patient entered twice, by number and by id": (
+        [ALI | {"patientNo": "P-1"}, ALI | {"nationalID": "N-1"}],
+        ALI | {"patientNo": "P-1", "nationalID": "N-1"},
+        ("identity_conflict", ["patientNo", "nationalID"]),
+        ("merge", 0, 1),
+        ("unchanged", 0),
+    ),
+    "two patients' keys, the second's a mistake": (
+        [ALI | {"patientNo": "P-1", "nationalID": "N-1"}, SARA | {"patientNo": "P-2", "nationalID": "N-2"}],
+        ALI | {"patientNo": "P-1", "nationalID": "N-2"},
+        ("identity_conflict", ["patientNo", "nationalID"]),
+        ("retire", 1),
+        ("updated", 0),
+    ),
+    "another id, and nothing agrees": (
+        [ALI | {"patientNo": "P-1", "nationalID": "N-1"}],
+        SARA | {"patientNo": "P-1", "nationalID": "N-2"},
+        ("identity_conflict", ["patientNo"]),
+        ("retire", 0),
+        ("created", None),
+    ),
+    "another number, and nothing agrees": (
+        [ALI | {"patientNo": "P-9", "nationalID": "N-1"}],
+        SARA | {"patientNo": "P-1", "nationalID": "N-1"},
+        ("identity_conflict", ["nationalID"]),
+        ("retire", 0),
+        ("created", None),
+    ),
+    "a number given to a new person": (
+        [ALI | {"patientNo": "P-1"}],
+        SARA | {"patientNo": "P-1"},
+        ("identity_conflict", ["patientNo"]),
+        ("retire", 0),
+        ("created", None),
+    ),
+    "two who fit, and are one": (
+        [FATHER, SON],
+        FAMILY | {"patientNo": "P-1"},
+        ("ambiguous_match", ["mobile+name", "mobile+name"]),
+        ("merge", 0, 1),
+        ("updated", 0),
+    ),
+    "two who fit, one of them gone": (
+        [FATHER, SON],
+        FAMILY | {"patientNo": "P-1"},
+        ("ambiguous_match", ["mobile+name", "mobile+name"]),
+        ("retire", 0),
+        ("updated", 1),
+    ),
+    "a former number and a contact of one person": (
+        [ALI | {"patientNo": "P-1", "nationalID": "N-1"}, ALI | {"patientNo": "P-2", "nationalID": "N-1"}, FAMILY],
+        FAMILY | {"patientNo": "P-1"},
+        ("ambiguous_match", ["formerPatientNo", "mobile+name"]),
+        ("merge", 0, 1),
+        ("unchanged", 0),
+    ),
+    "a former number of somebody else": (
+        [ALI | {"patientNo": "P-1", "nationalID": "N-1"}, ALI | {"patientNo": "P-2", "nationalID": "N-1"}, FAMILY],
+        FAMILY | {"patientNo": "P-1"},
+        ("ambiguous_match", ["formerPatientNo", "mobile+name"]),
+        ("retire", 0),
+        ("updated", 1),
+    ),
+}
+DOCTORS = {
+    "one doctor entered twice, by code and by licence": (
+        [HUDA | {"code": "D-1"}, HUDA | {"licenseNumber": "L-1"}],
+        HUDA | {"code": "D-1", "licenseNumber": "L-1"},
+        ("identity_conflict", ["code", "licenseNumber"]),
+        ("merge", 0, 1),
+        ("unchanged", 0),
+    ),
+    "another licence, and nothing agrees": (
+        [HUDA | {"code": "D-1", "licenseNumber": "L-1"}],
+        OMAR | {"code": "D-1", "licenseNumber": "L-2"},
+        ("identity_conflict", ["code"]),
+        ("retire", 0),
+        ("created", None),
+    ),
+    "another code, and nothing agrees": (
+        [HUDA | {"code": "D-9", "licenseNumber": "L-1"}],
+        OMAR | {"code": "D-1", "licenseNumber": "L-1"},
+        ("identity_conflict", ["licenseNumber"]),
+        ("retire", 0),
+        ("created", None),
+    ),
+    "a code given to a new doctor": (
+        [HUDA | {"code": "D-1"}],
+        OMAR | {"code": "D-1"},
+        ("identity_conflict", ["code"]),
+        ("retire", 0),
+        ("created", None),
+    ),
+}
+BOOKINGS = {
+    "a booking of another patient at another time": (
+        [SLOT | {"patientNo": "P-2", "appointmentNo": "A-1"}],
+        AT_ELEVEN | {"appointmentNo": "A-1"},
+        ("identity_conflict", ["appointmentNo"]),
+        ("retire", 0),
+        ("created", None),
+    ),
+    "a slot of two bookings": (
+        [AT_TEN | {"appointmentNo": "A-1"}, AT_TEN | {"appointmentNo": "A-2"}],
+        AT_TEN | {"status": "Confirmed"},
+        ("ambiguous_match", [SLOT_KEY, SLOT_KEY]),
+        ("retire", 0),
+        ("updated", 1),
+    ),
+    "a slot that is taken": (
+        [AT_ELEVEN, AT_TEN | {"appointmentNo": "A-1"}],
+        AT_ELEVEN | {"appointmentNo": "A-1"},
+        ("slot_taken", [SLOT_KEY]),
+        ("retire", 0),
+        ("updated", None),
+    ),
+}
+CONFLICTS = [
+    pytest.param(entity, *case, id=f"{entity}: {name}, {case[3][0]}")
+    for entity, table in (("patient", PERSONS), ("doctor", DOCTORS), ("appointment", BOOKINGS))
+    for name, case in table.items()
+]
+
+
+def prepare(portal: Portal, entity: str, stored: list[dict]) -> None:
+    if entity != "patient":
+        new(portal, "patient", ALI, patientNo="P-1")
+        new(portal, "patient", SARA, patientNo="P-2")
+    for record in stored:
+        assert portal.send(entity, record)["success"]
+
+
+def booking_for(entity: str) -> list[dict]:
+    """Return a booking that needs the person who is refused."""
+    return [] if entity == "appointment" else [AT_TEN | ({"doctorCode": "D-1"} if entity == "doctor" else {})]
+
+
+@pytest.mark.parametrize(("entity", "stored", "record", "conflict", "command", "then"), CONFLICTS)
+def test_a_conflict_is_ended_by_a_command_and_the_same_sync_goes_through(  # noqa: PLR0917 a table
+    portal: Portal, entity: str, stored: list, record: dict, conflict: tuple, command: tuple, then: tuple
+) -> None:
+    prepare(portal, entity, stored)
+    sync = {entity: [record]} | ({"appointment": its} if (its := booking_for(entity)) else {})
+    before = everything(portal)
+    refusal, *rest = [it for answer in portal.send_many(sync).values() for it in answer["results"]]
+    assert (refusal["code"], [it["matchedBy"] for it in refusal["candidates"]]) == conflict
+    assert [it["code"] for it in rest] == ["unknown_reference"] * len(rest)
+    assert everything(portal) == before
+
+    ids = [it["id"] for it in refusal["candidates"]]
+    word, *whom = command
+    portal.command(word, entity, *[str(ids[it]) for it in whom], "--yes")
+
+    result, *rest = [it for answer in portal.send_many(sync).values() for it in answer["results"]]
+    assert (result["success"], result.get("action")) == (True, then[0])
+    assert result["id"] not in ids if then[1] is None else result["id"] == ids[then[1]]
+    assert [it.get("action") for it in rest] == ["created"] * len(rest)
+    if rest:
+        assert portal.stored("appointment")[0][f"{entity}_id"] == result["id"]
+
+
+def test_every_kind_of_conflict_is_among_them() -> None:
+    kinds = {(entity, conflict[0]) for entity, _, _, conflict, _, _ in (it.values for it in CONFLICTS)}
+    assert kinds == {
+        ("patient", "identity_conflict"),
+        ("patient", "ambiguous_match"),
+        ("doctor", "identity_conflict"),
+        ("appointment", "identity_conflict"),
+        ("appointment", "ambiguous_match"),
+        ("appointment", "slot_taken"),
+    }
+
+
+def test_a_booking_of_a_patient_entered_twice_is_freed_by_merging_the_patients(portal: Portal) -> None:
+    once, again = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+    booking = new(portal, "appointment", AT_TEN, appointmentNo="A-1")
+    refused(portal, "identity_conflict", "appointment", LATER, appointmentNo="A-1", patientNo="P-2")
+    merge(portal, "patient", again, once)
+    answer = found(portal, booking, "appointmentNo", "appointment", LATER, appointmentNo="A-1", patientNo="P-2")
+    assert answer["changed"] == ["date", "timeFrom"]
+
+
+def test_a_merge_that_leaves_two_ids_still_ends_in_one_patient_where_they_agree(portal: Portal) -> None:
+    ali = new(portal, "patient", ALI, patientNo="P-1", nationalID="N-1")
+    twice = new(portal, "patient", ALI, patientNo="P-2", nationalID="N-2")
+    both = ALI | {"patientNo": "P-1", "nationalID": "N-2"}
+    answer = refused(portal, "identity_conflict", "patient", both)
+    assert answer["candidates"] == candidates((ali, "patientNo"), (twice, "nationalID"))
+    merge(portal, "patient", ali, twice)
+    assert found(portal, ali, "patientNo", "patient", both)["changed"] == ["nationalID"]
+
+
+# --- Merging -----------------------------------------------------------------------------------
+
+
+def test_a_merge_moves_bookings(portal: Portal) -> None:
+    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+    kept = new(portal, "appointment", AT_TEN)
+    moved = new(portal, "appointment", LATER, patientNo="P-2", notes="Fasting.")
+    merge(portal, "patient", keep, drop)
+    assert [it["id"] for it in portal.stored("patient")] == [keep]
+    bookings = {it["id"]: (it["patient_id"], it["notes"]) for it in portal.stored("appointment")}
+    assert bookings == {kept: (keep, None), moved: (keep, "Fasting.")}
+    found(portal, moved, SLOT_KEY, "appointment", AT_ELEVEN)
+    found(portal, moved, SLOT_KEY, "appointment", LATER, patientNo="P-2")
+
+
+def test_a_merge_leaves_everybody_elses_bookings(portal: Portal) -> None:
+    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+    other = new(portal, "patient", SARA, patientNo="P-3")
+    new(portal, "appointment", SLOT, patientNo="P-3")
+    before = row(portal, "patient", other), portal.stored("appointment")
+    merge(portal, "patient", keep, drop)
+    assert (row(portal, "patient", other), portal.stored("appointment")) == before
+
+
+@pytest.mark.parametrize(("entity", "number", "renumbered"), [
+    ("patient", "patientNo", renumbered_patient),
+    ("doctor", "code", renumbered_doctor),
+])  # fmt: skip
+def test_a_merge_keeps_all_numbers_of_both_the_dropped_ones_as_former(
+    portal: Portal, entity: str, number: str, renumbered: Any
+) -> None:
+    person = {"patient": ALI, "doctor": HUDA}[entity]
+    drop = renumbered(portal)
+    last = {it["id"]: it["patient_no" if entity == "patient" else "code"] for it in portal.stored(entity)}[drop]
+    keep = new(portal, entity, person, **{number: "K-1"})
+    first = next(iter(formers(portal, entity)))
+    merge(portal, entity, keep, drop)
+    assert formers(portal, entity) == {first: keep, last: keep}
+    for former in (first, last):
+        key = "formerPatientNo" if entity == "patient" else "formerCode"
+        assert found(portal, keep, key, entity, {number: former})["data"][number] == "K-1"
+
+
+def test_a_number_that_the_kept_patient_lacks_becomes_the_current_one(portal: Portal) -> None:
+    keep, drop = new(portal, "patient", ALI, nationalID="N-1"), renumbered_patient_of_no_id(portal)
+    merge(portal, "patient", keep, drop)
+    assert (row(portal, "patient", keep)["patient_no"], formers(portal)) == ("P-2", {"P-1": keep})
+
+
+def renumbered_patient_of_no_id(portal: Portal) -> int:
+    ali = new(portal, "patient", FAMILY, patientNo="P-1")
+    found(portal, ali, "mobile+name", "patient", FAMILY, patientNo="P-2")
+    return ali
+
+
+def test_a_number_once_given_up_by_the_kept_patient_comes_back_as_former(portal: Portal) -> None:
+    keep = renumbered_patient(portal)
+    drop = new(portal, "patient", SARA, patientNo="P-1")
+    assert formers(portal) == {}
+    merge(portal, "patient", keep, drop)
+    assert (row(portal, "patient", keep)["patient_no"], formers(portal)) == ("P-2", {"P-1": keep})
+
+
+def test_a_merge_fills_empty_fields_and_the_kept_values_win(portal: Portal) -> None:
+    keep = new(portal, "patient", ALI, patientNo="P-1", email="a@clinic.example", isActive=False)
+    full = {"patientNo": "P-2", "nationalID": "N-2", "mobile": MOBILE, "email": "b@clinic.example", "gender": "F"}
+    drop = new(portal, "patient", SARA | full)
+    merge(portal, "patient", keep, drop)
+    data = portal.send("patient", patientNo="P-1")["data"]
+    assert {name: data[name] for name in (*ALI, *full, "isActive", "bloodType")} == ALI | {
+        "patientNo": "P-1",
+        "nationalID": "N-2",
+        "mobile": "+966501111111",
+        "email": "a@clinic.example",
+        "gender": "Female",
+        "isActive": False,
+        "bloodType": None,
+    }
+
+
+@pytest.mark.parametrize("key", [{"nationalID": "N-2"}, {"name": "Ali Hassan", "mobile": MOBILE}])
+def test_a_key_that_fills_an_empty_field_finds_the_kept_patient(portal: Portal, key: dict) -> None:
+    keep = new(portal, "patient", ALI, patientNo="P-1")
+    drop = new(portal, "patient", FAMILY, nationalID="N-2")
+    merge(portal, "patient", keep, drop)
+    found(portal, keep, "nationalID" if "nationalID" in key else "mobile+name", "patient", key)
+
+
+def test_a_key_that_lost_to_the_kept_one_leads_to_nobody(portal: Portal) -> None:
+    keep = new(portal, "patient", ALI, patientNo="P-1", nationalID="N-1")
+    drop = new(portal, "patient", ALI, patientNo="P-2", nationalID="N-2")
+    merge(portal, "patient", keep, drop)
+    assert new(portal, "patient", ALI, nationalID="N-2") != keep
+
+
+def test_a_doctor_merge_moves_bookings_and_keys_and_fills_in_clinics(portal: Portal) -> None:
+    new(portal, "patient", ALI, patientNo="P-1")
+    clinic = new(portal, "clinic", {"code": "C-1", "name": "Teeth"})
+    keep = new(portal, "doctor", HUDA, licenseNumber="L-1")
+    drop = new(portal, "doctor", OMAR | {"code": "D-2", "phone": MOBILE, "clinicCodes": ["C-1"]})
+    booking = new(portal, "appointment", AT_TEN, doctorCode="D-2")
+    merge(portal, "doctor", keep, drop)
+    (doctor,) = portal.stored("doctor")
+    stand = {name: doctor[name] for name in ("id", "name", "code", "license_number", "phone")}
+    assert stand == {
+        "id": keep,
+        "name": "Dr. Huda Ali",
+        "code": "D-2",
+        "license_number": "L-1",
+        "phone": "+966501111111",
+    }
+    assert portal.stored("doctor_clinic") == [{"doctor_id": keep, "clinic_id": clinic}]
+    assert row(portal, "appointment", booking)["doctor_id"] == keep
+
+
+def test_a_doctor_merge_keeps_the_kept_doctors_clinics(portal: Portal) -> None:
+    clinic, other = [new(portal, "clinic", {"code": code, "name": "Teeth"}) for code in ("C-1", "C-2")]
+    keep = new(portal, "doctor", HUDA | {"code": "D-1", "clinicCodes": ["C-1"]})
+    drop = new(portal, "doctor", HUDA | {"code": "D-2", "clinicCodes": ["C-2"]})
+    merge(portal, "doctor", keep, drop)
+    assert clinic != other
+    assert portal.stored("doctor_clinic") == [{"doctor_id": keep, "clinic_id": clinic}]
+
+
+def test_two_doctors_bookings_of_one_patient_stay_apart_in_a_merge(portal: Portal) -> None:
+    new(portal, "patient", ALI, patientNo="P-1")
+    keep, drop = new(portal, "doctor", HUDA | {"code": "D-1"}), new(portal, "doctor", HUDA | {"code": "D-2"})
+    new(portal, "appointment", AT_TEN, appointmentNo="A-1", doctorCode="D-1")
+    new(portal, "appointment", AT_TEN, appointmentNo="A-2", doctorCode="D-2")
+    merge(portal, "doctor", keep, drop)
+    bookings = {it["appointment_no"]: it["doctor_id"] for it in portal.stored("appointment")}
+    assert bookings == {"A-1": keep, "A-2": keep}
+
+
+# The number of the kept patient's booking, of the dropped one's, and of the one that is left.
+@pytest.mark.parametrize(("kept", "dropped", "left"), [(None, None, None), ("A-1", None, "A-1"), (None, "A-2", "A-2")])
+def test_twin_bookings_at_one_slot_become_one_in_a_merge(
+    portal: Portal, kept: str | None, dropped: str | None, left: str | None
+) -> None:
+    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+    twin = new(portal, "appointment", AT_TEN, appointmentNo=kept, status="Confirmed")
+    new(portal, "appointment", SLOT, appointmentNo=dropped, patientNo="P-2", notes="Fasting.", status="Cancelled")
+    merge(portal, "patient", keep, drop)
+    (booking,) = portal.stored("appointment")
+    stand = tuple(booking[name] for name in ("id", "patient_id", "appointment_no", "status", "notes"))
+    assert stand == (twin, keep, left, "Confirmed", "Fasting.")
+    found(portal, twin, SLOT_KEY, "appointment", AT_TEN)
+
+
+def test_two_numbered_bookings_at_one_slot_stay_two_in_a_merge(portal: Portal) -> None:
+    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+    new(portal, "appointment", AT_TEN, appointmentNo="A-1")
+    new(portal, "appointment", SLOT, appointmentNo="A-2", patientNo="P-2")
+    merge(portal, "patient", keep, drop)
+    bookings = {it["appointment_no"]: it["patient_id"] for it in portal.stored("appointment")}
+    assert bookings == {"A-1": keep, "A-2": keep}
+
+
+def test_a_stale_sync_after_a_merge_does_not_bring_the_dropped_patient_back(portal: Portal) -> None:
+    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+    merge(portal, "patient", keep, drop)
+    answer = portal.send_many({"patient": [ALI | {"patientNo": "P-2"}], "appointment": [SLOT | {"patientNo": "P-2"}]})
+    assert answer["patient"]["results"][0]["id"] == keep
+    assert [it["patient_id"] for it in portal.stored("appointment")] == [keep]
+    assert [it["id"] for it in portal.stored("patient")] == [keep]
+
+
+# --- Retiring ----------------------------------------------------------------------------------
+
+
+def test_a_retired_patient_is_inactive_and_gives_up_all_keys(portal: Portal) -> None:
+    ali = renumbered_patient(portal)
+    found(portal, ali, "patientNo", "patient", patientNo="P-2", mobile=MOBILE)
+    booking = new(portal, "appointment", SLOT, patientNo="P-2")
+    retire(portal, "patient", ali)
+    kept = row(portal, "patient", ali)
+    assert (kept["is_active"], kept["patient_no"], kept["national_id"], kept["name"]) == (
+        False,
+        None,
+        None,
+        "Ali Hassan",
+    )
+    assert formers(portal) == {}
+    assert row(portal, "appointment", booking)["patient_id"] == ali
+    for number in ("P-1", "P-2"):
+        refused(portal, "unknown_reference", "appointment", LATER, patientNo=number)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [{"patientNo": "P-1"}, {"patientNo": "P-2"}, {"nationalID": "N-1"}, {"mobile": MOBILE}],
+    ids=["former number", "number", "id", "mobile and name"],
+)
+def test_a_retired_patients_keys_are_free_for_somebody_new(portal: Portal, key: dict) -> None:
+    ali = renumbered_patient(portal)
+    found(portal, ali, "patientNo", "patient", patientNo="P-2", mobile=MOBILE)
+    retire(portal, "patient", ali)
+    before = row(portal, "patient", ali)
+    again = new(portal, "patient", ALI | key)
+    assert portal.send("patient", ALI | key)["id"] == again
+    assert row(portal, "patient", ali) == before
+
+
+def test_a_retired_doctor_is_inactive_and_gives_up_all_keys(portal: Portal) -> None:
+    new(portal, "patient", ALI, patientNo="P-1")
+    huda = renumbered_doctor(portal)
+    booking = new(portal, "appointment", AT_TEN, doctorCode="D-2")
+    retire(portal, "doctor", huda)
+    kept = row(portal, "doctor", huda)
+    assert (kept["is_active"], kept["code"], kept["license_number"]) == (False, None, None)
+    assert formers(portal, "doctor") == {}
+    assert row(portal, "appointment", booking)["doctor_id"] == huda
+    for key in ({"code": "D-1"}, {"code": "D-2"}, {"licenseNumber": "L-1"}):
+        new(portal, "doctor", HUDA | key)
+
+
+def test_a_retired_appointment_is_removed_and_no_other(portal: Portal) -> None:
+    new(portal, "patient", ALI, patientNo="P-1")
+    gone, other = new(portal, "appointment", AT_TEN, appointmentNo="A-1"), new(portal, "appointment", AT_ELEVEN)
+    retire(portal, "appointment", gone)
+    assert [it["id"] for it in portal.stored("appointment")] == [other]
+    assert new(portal, "appointment", AT_TEN, appointmentNo="A-1") not in (gone, other)
+
+
+def test_retiring_one_leaves_all_others(portal: Portal) -> None:
+    ali, sara = renumbered_patient(portal), new(portal, "patient", SARA, patientNo="P-9")
+    found(portal, sara, "patientNo", "patient", patientNo="P-9", mobile=MOBILE)
+    before = row(portal, "patient", ali), formers(portal)
+    retire(portal, "patient", sara)
+    assert (row(portal, "patient", ali), formers(portal)) == before
+
+
+# --- Asking first ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", ""], ids=["no", "enter", "end of input"])
+def test_each_command_asks_first_and_changes_nothing_without_a_yes(portal: Portal, answer: str) -> None:
+    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", SARA, patientNo="P-2")
+    huda, omar = new(portal, "doctor", HUDA | {"code": "D-1"}), new(portal, "doctor", OMAR | {"code": "D-2"})
+    booking = new(portal, "appointment", AT_TEN)
+    for words in (
+        ("merge", "patient", keep, drop),
+        ("merge", "doctor", huda, omar),
+        ("retire", "patient", keep),
+        ("retire", "doctor", huda),
+        ("retire", "appointment", booking),
+    ):
+        assert "Aborted" in run_in_vain(portal, *words, answer=answer).output
+
+
+def test_each_command_does_its_work_after_a_yes(portal: Portal) -> None:
+    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", SARA, patientNo="P-2")
+    booking = new(portal, "appointment", AT_TEN)
+    assert run(portal, "merge", "patient", keep, drop, answer="y\n").exit_code == 0
+    assert [it["id"] for it in portal.stored("patient")] == [keep]
+    assert run(portal, "retire", "appointment", booking, answer="y\n").exit_code == 0
+    assert portal.stored("appointment") == []
+    assert run(portal, "retire", "patient", keep, answer="y\n").exit_code == 0
+    assert row(portal, "patient", keep)["is_active"] is False
+
+
+def test_the_question_shows_who_is_meant(portal: Portal) -> None:
+    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", SARA, patientNo="P-2")
+    shown = run_in_vain(portal, "merge", "patient", keep, drop, answer="n\n").output
+    assert all(word in shown for word in ("P-1", "Ali Hassan", "P-2", "Sara Omar"))
+
+
+NOBODY = 999_999
+
+
+@pytest.mark.parametrize("yes", [("--yes",), ()])
+def test_an_unknown_id_is_a_clear_error(portal: Portal, yes: tuple) -> None:
+    ali = new(portal, "patient", ALI, patientNo="P-1")
+    huda = new(portal, "doctor", HUDA, licenseNumber="L-1")
+    for entity, *words in (
+        ("patient", "merge", ali, NOBODY),
+        ("patient", "merge", NOBODY, ali),
+        ("doctor", "merge", huda, NOBODY),
+        ("patient", "retire", NOBODY),
+        ("doctor", "retire", NOBODY),
+        ("appointment", "retire", NOBODY),
+    ):
+        output = run_in_vain(portal, words[0], entity, *words[1:], *yes).output
+        assert f"No {entity} with id {NOBODY}" in output
+
+
+def test_a_record_is_not_merged_with_itself(portal: Portal) -> None:
+    ali = new(portal, "patient", ALI, patientNo="P-1")
+    assert "same record" in run_in_vain(portal, "merge", "patient", ali, ali, "--yes").output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("merge", "appointment", 1, 2),
+        ("merge", "clinic", 1, 2),
+        ("retire", "clinic", 1),
+        ("retire", "patient", "P-1"),
+        ("retire", "patient", 0),
+        ("merge", "patient", 1),
+    ],
+    ids=lambda words: " ".join(map(str, words)),
+)
+def test_what_is_no_decision_is_a_usage_error(portal: Portal, words: tuple) -> None:
+    new(portal, "patient", ALI, patientNo="P-1")
+    assert run_in_vain(portal, *words, "--yes").exit_code == 2

@@ -1,0 +1,426 @@
+"""Matching: which stored record, if any, does this data describe? And what follows: create, update or refuse.
+
+The rules are the table of the contract's section 4, and stand here as data. Everything else works on
+an `Index`, whatever the entity. Nothing here commits, and nothing knows of HTTP or JSON.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import canonical
+from index import FORMER, RANKED, Index, Keys, Reference, Shelf, Stored, Values
+from models import Appointment, Clinic, Doctor, Patient
+from problems import AmbiguousMatch, IdentityConflict, Problem, SlotTaken, UnknownReference, ValidationFailed
+
+BIRTH = "date_of_birth"
+SLOT_KEY = "patient+date+time_from"
+SLOT = RANKED[SLOT_KEY]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rules(Keys):
+    """How an entity's records are matched.
+
+    `contradicts`: fields that rule out a weak match where both sides know them and they differ.
+    `agrees`: fields that tell a re-numbered record from somebody else's (names, and the birth date).
+    `needs`: fields without which nothing is created; `belongs` and `moves`: named rules
+    for whether a found record takes the data, and for what an update entails.
+    """
+
+    contradicts: tuple[str, ...] = ()
+    agrees: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ("name",)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    belongs: Callable[[Values, Stored], bool] = lambda data, record: True
+    moves: Callable[[Values, Stored, Shelf], Values] = lambda data, record, shelf: data
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields of `agrees` that hold names."""
+        return tuple(name for name in self.agrees if name != BIRTH)
+
+
+def keeps_its_patient(data: Values, record: Stored) -> bool:
+    """Tell whether a booking found by its number is the one described: with another patient, at its own moment only."""
+    same_patient = data.get("patient_id") in (None, record.values["patient_id"])
+    return same_patient or all(data.get(part) == record.values[part] for part in ("date", "time_from"))
+
+
+def reschedule(data: Values, record: Stored, shelf: Shelf) -> Values:
+    """Return the data of a stored booking with its end; raise SlotTaken or ValidationFailed.
+
+    A booking that moves without an end keeps its length. Two may share a slot only if each has a number.
+    """
+    old, new = record.values, record.values | data
+    if SLOT.of(new) != old[SLOT.column]:
+        _refuse_taken_slot(new, record, shelf)
+    if new["time_from"] != old["time_from"] and "time_to" not in data and old["time_to"]:
+        length = canonical.duration(old["time_from"], old["time_to"])
+        data, new = (it | {"time_to": canonical.time_after(new["time_from"], length)} for it in (data, new))
+    if new["time_to"] and not canonical.ends_well(new["time_from"], new["time_to"]):
+        wrong = ["Must be after the booking's timeFrom (past midnight: 12 hours at most); send it with the move."]
+        raise ValidationFailed("The booking would end before it starts.", errors={"time_to": wrong})
+    return data
+
+
+def _refuse_taken_slot(new: Values, record: Stored, shelf: Shelf) -> None:
+    others = [it for it in shelf.find(SLOT_KEY, SLOT.of(new)) if it is not record]
+    holders = [it for it in others if not (new["appointment_no"] and it.values["appointment_no"])]
+    holders.sort(key=lambda holder: holder.age)
+    if holders:
+        raise SlotTaken(
+            "Another booking of this patient stands at that date and time.",
+            candidates=[(holder, SLOT_KEY) for holder in holders],
+        )
+
+
+CLINIC = Rules(
+    entity="clinic",
+    table=Clinic.__table__,
+    unique=("code",),
+    defaults={"is_active": True},
+)
+DOCTOR = Rules(
+    entity="doctor",
+    table=Doctor.__table__,
+    unique=("code", "license_number"),
+    weak=("former_code",),
+    contradicts=("license_number", "date_of_birth"),
+    agrees=("name", "a_name", "date_of_birth"),
+    references=(Reference("clinic_ids", "clinic_codes", "clinic", many=True),),
+    defaults={"is_active": True},
+)
+PATIENT = Rules(
+    entity="patient",
+    table=Patient.__table__,
+    unique=("patient_no", "national_id"),
+    weak=("former_patient_no", "mobile+name"),
+    contradicts=("national_id", "date_of_birth"),
+    agrees=("name", "date_of_birth"),
+    defaults={"is_active": True},
+)
+APPOINTMENT = Rules(
+    entity="appointment",
+    table=Appointment.__table__,
+    unique=("appointment_no",),
+    weak=("patient+date+time_from",),
+    contradicts=("appointment_no",),
+    references=(
+        Reference("patient_id", "patient_no", "patient"),
+        Reference("doctor_id", "doctor_code", "doctor"),
+        Reference("clinic_id", "clinic_code", "clinic"),
+    ),
+    needs=("patient_id", "date", "time_from"),
+    defaults={"status": "Scheduled"},
+    belongs=keeps_its_patient,
+    moves=reschedule,
+)
+# In this order references resolve.
+RULES = {rules.entity: rules for rules in (CLINIC, DOCTOR, PATIENT, APPOINTMENT)}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one record. `changed` are columns; `action` is created, updated or unchanged."""
+
+    action: str
+    record: Stored
+    matched_by: str | None
+    changed: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+# --- A chunk -----------------------------------------------------------------------------------
+
+
+def upsert(
+    rules: Rules, chunk: Sequence[Values], index: Index, refused: frozenset[tuple[str, str]] = frozenset()
+) -> list[Outcome | Problem]:
+    """Match each record and change the index accordingly, in order; nothing is written yet.
+
+    `chunk` holds clean data by Python name. `refused` are (entity, identifier) that no reference may use.
+    """
+    resolved: list[Any] = [(data, []) for data in chunk]
+    if rules.references:
+        _ask_references(rules, chunk, index)
+        resolved = [_attempt(_resolve, rules, data, index, refused) for data in chunk]
+    shelf = index.shelf(rules)
+    _ask_keys(rules, [it[0] for it in resolved if isinstance(it, tuple)], shelf)
+    return [it if isinstance(it, Problem) else _attempt(_upsert_one, rules, *it, shelf) for it in resolved]
+
+
+def _attempt(step: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return step(*args)
+    except Problem as problem:
+        return problem
+
+
+def _ask_references(rules: Rules, chunk: Iterable[Values], index: Index) -> None:
+    for reference in rules.references:
+        target, shelf = RULES[reference.target], index.shelf(RULES[reference.target])
+        sent = [data[reference.code] for data in chunk if data.get(reference.code)]
+        codes = {code for codes in sent for code in codes} if reference.many else set(sent)
+        shelf.ask("id", [data[reference.column] for data in chunk if reference.column in data])
+        shelf.ask(target.unique[0], codes)
+        if target.number:
+            shelf.ask(f"{FORMER}{target.number}", [it for it in codes if not shelf.find(target.number, it)])
+
+
+def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> None:
+    """Load what the keys lead to: the unique ones, then those that stored and sent parts make together."""
+    for key in rules.unique:
+        shelf.ask(key, [data[key] for data in chunk if key in data])
+    if rules.number:
+        numbers = [data[rules.number] for data in chunk if rules.number in data]
+        shelf.ask(f"{FORMER}{rules.number}", [number for number in numbers if not shelf.find(rules.number, number)])
+    if rules.ranked:
+        shelf.ask(rules.ranked_key, filter(None, [_new_key(rules, data, shelf) for data in chunk]))
+
+
+def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
+    """Return the weak key that the data and what its unique keys find make together, unless it is stored so."""
+    found = (it.values for key in rules.unique if key in data for it in shelf.find(key, data[key]))
+    stored: Values = next(found, {})
+    ranked = rules.ranked
+    if not ranked or (stored and all(data.get(it, stored[it]) == stored[it] for it in ranked.sources)):
+        return None
+    return ranked.of(stored | data)
+
+
+# --- References --------------------------------------------------------------------------------
+
+
+def _resolve(rules: Rules, data: Values, index: Index, refused: frozenset[tuple[str, str]]) -> tuple[Values, list[str]]:
+    """Return the data with ids for references, and warnings; raise what is wrong with any of them, all at once."""
+    data, warnings, wrong, unknown = dict(data), [], {}, {}
+    for reference in rules.references:
+        shelf = index.shelf(RULES[reference.target])
+        if reference.many:
+            warnings += _resolve_list(reference, data, shelf)
+            continue
+        record_id, code = data.pop(reference.column, None), data.pop(reference.code, None)
+        by_id = shelf.get(record_id) if record_id else None
+        by_code = None if code is None or (reference.target, code) in refused else _by_code(shelf, code)
+        if record_id and not by_id:
+            unknown[reference.column] = [f"No {reference.target} with id {record_id} is stored."]
+        if code and not by_code:
+            unknown[reference.code] = [_unresolved(reference, code, refused)]
+        if by_id and by_code and by_id is not by_code:
+            wrong[reference.code] = [f"Is not the {reference.target} with id {record_id}."]
+        if by_id or by_code:
+            data[reference.column] = (by_id or by_code).id  # type: ignore[union-attr]
+    if wrong:
+        raise ValidationFailed("An id and a code name two different records.", errors=wrong)
+    if unknown:
+        raise UnknownReference("The record refers to what is not stored. Send that first.", errors=unknown)
+    return data, warnings
+
+
+def _unresolved(reference: Reference, code: str, refused: frozenset[tuple[str, str]]) -> str:
+    if (reference.target, code) in refused:
+        return f"The {reference.target} {code} was refused in this same request."
+    return f"No {reference.target} {code} is stored."
+
+
+def _by_code(shelf: Shelf, code: str) -> Stored | None:
+    """Return the record with this number, or else the one that gave it up."""
+    number = shelf.keys.unique[0]
+    held = shelf.find(number, code) or (shelf.find(FORMER + number, code) if shelf.keys.number else ())
+    return held[0] if held else None
+
+
+def _resolve_list(reference: Reference, data: Values, shelf: Shelf) -> list[str]:
+    codes = data.pop(reference.code, None)
+    if codes is None:
+        return []
+    found = {code: record.id for code in codes if (record := _by_code(shelf, code))}
+    data[reference.column] = tuple(sorted(found.values()))
+    return [f"{reference.target} {code} is not stored and was left out" for code in codes if code not in found]
+
+
+# --- Matching ----------------------------------------------------------------------------------
+
+
+def match(rules: Rules, data: Values, shelf: Shelf) -> tuple[Stored | None, str | None]:
+    """Return the stored record that `data` describes, and the first key that found it; (None, None): nobody.
+
+    Raises IdentityConflict or AmbiguousMatch where a person must decide. Changes nothing.
+    """
+    found = [(record, key) for key in rules.unique if data.get(key) for record in shelf.find(key, data[key])]
+    if found:
+        if len({record.id for record, _ in found}) > 1:
+            raise IdentityConflict("Its keys belong to different stored records.", candidates=found)
+        _refuse_somebody_else(rules, data, found, shelf)
+        return found[0]
+    candidates: dict[Stored, str] = {}
+    for key in rules.weak:
+        for record in _led_to(rules, key, data, shelf):
+            candidates.setdefault(record, key)
+    if len(candidates) > 1:
+        oldest_first = sorted(candidates.items(), key=lambda candidate: candidate[0].age)
+        raise AmbiguousMatch("Several stored records fit equally well.", candidates=oldest_first)
+    return next(iter(candidates.items()), (None, None))
+
+
+def _refuse_somebody_else(rules: Rules, data: Values, found: list[tuple[Stored, str]], shelf: Shelf) -> None:
+    """Raise IdentityConflict if the record that unique keys found is not the one that the data describes."""
+    record = found[0][0]
+    renumbered = any(
+        _same(data, record, key) is False and not shelf.has_given_up(record, key, data[key]) for key in rules.unique
+    )
+    if renumbered and not _agree(rules, data, record):
+        raise IdentityConflict("Another key differs, and name and birth date do not agree.", candidates=found)
+    by_number_alone = [key for _, key in found] == [rules.unique[0]]
+    if by_number_alone and _same_name(rules, data, record) is False and _same(data, record, BIRTH) is False:
+        raise IdentityConflict("The number belongs to somebody with another name and birth date.", candidates=found)
+    if not rules.belongs(data, record):
+        raise IdentityConflict("The number belongs to a booking of another patient.", candidates=found)
+
+
+def _led_to(rules: Rules, key: str, data: Values, shelf: Shelf) -> list[Stored]:
+    """Return the records that a weak key leads to and that do not contradict the data."""
+    value = RANKED[key].of(data) if key in RANKED else data.get(key.removeprefix(FORMER))
+    led_to = shelf.find(key, value) if value else ()
+    return [record for record in led_to if not _contradicts(rules, key, data, record)]
+
+
+def _contradicts(rules: Rules, key: str, data: Values, record: Stored) -> bool:
+    if any(_same(data, record, name) is False for name in rules.contradicts):
+        return True
+    if key.startswith(FORMER):
+        return _same_name(rules, data, record) is False and not _same(data, record, BIRTH)
+    both_numbered = bool(rules.number and data.get(rules.number) and record.values[rules.number])
+    return both_numbered and not canonical.is_phone(data["mobile"])
+
+
+def _agree(rules: Rules, data: Values, record: Stored) -> bool:
+    """Tell a re-numbered person from another one: a father's id typed for his twins agrees with neither."""
+    same_name, same_birth = _same_name(rules, data, record), _same(data, record, BIRTH)
+    if same_name:
+        return same_birth is not False
+    return bool(same_birth) and bool(_compare_names(rules, data, record, canonical.first_word))
+
+
+def _same(data: Values, record: Stored, name: str) -> bool | None:
+    """Compare one field; None where not both sides know it."""
+    sent, stored = data.get(name), record.values.get(name)
+    return None if sent is None or stored is None else sent == stored
+
+
+def _same_name(rules: Rules, data: Values, record: Stored) -> bool | None:
+    return _compare_names(rules, data, record, lambda folded: folded)
+
+
+def _compare_names(rules: Rules, data: Values, record: Stored, part: Callable[[str], str]) -> bool | None:
+    """Tell whether any name is the same on both sides, in the given part; None where no name is known on both."""
+    known = [name for name in rules.names if data.get(name) and record.values.get(name)]
+    pairs = [[part(canonical.fold_name(side[name])) for side in (data, record.values)] for name in known]
+    return any(sent == stored != "" for sent, stored in pairs) if pairs else None
+
+
+# --- What follows ------------------------------------------------------------------------------
+
+
+def _upsert_one(rules: Rules, data: Values, warnings: list[str], shelf: Shelf) -> Outcome:
+    record, matched_by = match(rules, data, shelf)
+    if record is None:
+        return Outcome("created", _create(rules, data, shelf), None, warnings=warnings)
+    if rules.number in data and shelf.has_given_up(record, rules.number, data[rules.number]):
+        warnings.append(f"{data[rules.number]} is a former number of this {rules.entity}, which keeps its current one")
+        data = {name: value for name, value in data.items() if name != rules.number}
+    data = rules.moves(data, record, shelf)
+    changes = {name: value for name, value in data.items() if record.values[name] != value}
+    if not changes:
+        return Outcome("unchanged", record, matched_by, warnings=warnings)
+    shelf.change(record, changes)
+    return Outcome("updated", record, matched_by, list(changes), warnings)
+
+
+def _create(rules: Rules, data: Values, shelf: Shelf) -> Stored:
+    missing = [name for name in rules.needs if data.get(name) is None]
+    if missing:
+        codes = {reference.column: reference.code for reference in rules.references}
+        raise ValidationFailed(
+            f"No stored {rules.entity} fits, and there is too little to create one.",
+            errors={codes.get(name, name): [f"Missing: needed to create the {rules.entity}."] for name in missing},
+        )
+    return shelf.add({**rules.defaults, **data})
+
+
+def describe(rules: Rules, record: Stored, index: Index) -> Values:
+    """Return a record's values with the codes of what it refers to."""
+    values = record.values | {"id": record.public_id}
+    for reference in rules.references:
+        shelf = index.shelf(RULES[reference.target])
+        number = shelf.keys.unique[0]
+        linked = values[reference.column]
+        if reference.many:
+            shelf.ask("id", linked)
+            values[reference.code] = sorted(shelf.records[it].values[number] for it in linked)
+        else:
+            values[reference.code] = None if linked is None else shelf.get(linked).values[number]  # type: ignore[union-attr]
+            values[reference.column] = linked if linked is None or linked > 0 else None
+    return values
+
+
+# --- A person's decisions ----------------------------------------------------------------------
+
+
+def merge(rules: Rules, keep: Stored, drop: Stored, index: Index) -> None:
+    """Make two records of one person one: `drop` goes, its bookings and keys pass to `keep`.
+
+    The values of `keep` win, and its empty fields are filled; numbers that it does not take stay as former ones.
+    """
+    shelf = index.shelf(rules)
+    numbers = [drop.values[rules.number], *shelf.formers_of(drop)] if rules.number else []
+    filling = _filling(rules, keep, drop.values)
+    shelf.remove(drop)
+    for number in filter(None, numbers):
+        shelf.set_former(number, keep)
+    shelf.change(keep, filling)
+    for booking in bookings_of(rules, drop, index):
+        _hand_over(rules, booking, keep, index.shelf(APPOINTMENT))
+
+
+def retire(rules: Rules, record: Stored, index: Index) -> None:
+    """Take a record out of matching: a person becomes inactive and gives up all keys, a booking is removed."""
+    shelf = index.shelf(rules)
+    if rules is APPOINTMENT:
+        shelf.remove(record)
+        return
+    shelf.change(record, {"is_active": False})
+    shelf.give_up_keys(record)
+
+
+def bookings_of(rules: Rules, person: Stored, index: Index) -> list[Stored]:
+    """Return the stored bookings of a patient or doctor."""
+    column = _column_for(rules)
+    bookings = index.shelf(APPOINTMENT)
+    bookings.ask(column, [person.id])
+    return [it for it in bookings.records.values() if it.values[column] == person.id]
+
+
+def _column_for(rules: Rules) -> str:
+    return next(it.column for it in APPOINTMENT.references if it.target == rules.entity)
+
+
+def _filling(rules: Rules, keep: Stored, values: Values) -> Values:
+    """Return what `values` know and `keep` does not; keys made of other fields make themselves."""
+    made = {rules.ranked.column, rules.ranked.rank} if rules.ranked else set()
+    empty = [name for name, value in keep.values.items() if value in (None, ()) and name not in made]
+    return {name: values[name] for name in empty if values[name] not in (None, ())}
+
+
+def _hand_over(rules: Rules, booking: Stored, keep: Stored, shelf: Shelf) -> None:
+    """Give a booking to another person; if that one has it already, the two become one."""
+    handed = {_column_for(rules): keep.id}
+    slot = SLOT.of(booking.values | handed)
+    for twin in shelf.find(SLOT_KEY, slot) if slot != booking.values[SLOT.column] else ():
+        if not (booking.values["appointment_no"] and twin.values["appointment_no"]):
+            filling = _filling(APPOINTMENT, twin, booking.values)
+            shelf.remove(booking)
+            shelf.change(twin, filling)
+            return
+    shelf.change(booking, handed)
