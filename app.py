@@ -1,0 +1,307 @@
+"""HTTP: the application factory, the key check, the routes, and every failure as problem+json (RFC 9457)."""
+
+import json
+import logging
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from traceback import format_tb
+from typing import Any, NoReturn
+
+import sqlalchemy as sa
+from flask import Blueprint, Flask, Response, current_app, g, request
+from flask_migrate import Migrate
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_options_header
+
+import commands
+import config
+import models
+import problems
+import schemas
+import sync
+from models import db
+from problems import Problem
+
+API = "/api/healthcare"
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Windows desktops of Arabic and Western clinics write these when they do not write UTF-8.
+CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "windows-1256": "cp1256", "windows-1252": "cp1252"}
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+SWITCHES = {"true": True, "false": False}
+PLURALS = {f"{entity}s": entity for entity in schemas.ENTITIES}
+
+log = logging.getLogger(__name__)
+api = Blueprint("api", __name__, url_prefix=API)
+public = Blueprint("public", __name__)
+
+
+def create_app(**settings: str) -> Flask:
+    """Build the application, from the environment or, where any are given, from these settings alone.
+
+    Settings go by their names in the environment (`API_KEYS="test:..."`). Touches no database.
+    """
+    read = config.read(settings) if settings else config.load()
+    app = Flask(__name__, instance_path=str(config.ROOT / "instance"))
+    app.config.update(
+        SECRET_KEY=read.secret_key,
+        MAX_CONTENT_LENGTH=read.max_content_length + 1,  # a chunked body is cut at it: one more byte shows
+        SQLALCHEMY_DATABASE_URI=read.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=models.engine_options(read.database_url),
+    )
+    app.url_map.merge_slashes = False
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger().setLevel(read.log_level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # the revision says itself when it is done
+    app.extensions["settings"] = read
+    app.extensions["schemas"] = {
+        entity: schema(read.phone_region, read.time_zone) for entity, schema in schemas.ENTITIES.items()
+    }
+    db.init_app(app)
+    Migrate(app, db, render_as_batch=True)
+    with app.app_context():
+        models.prepare(db.engine)
+    _register(app)
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    """Build the application when a server asks for `app:app`; importing alone builds none."""
+    if name == "app":
+        return create_app()
+    raise AttributeError(name)
+
+
+def _register(app: Flask) -> None:
+    app.before_request(_take_request_id)
+    app.before_request(_check_key)
+    app.after_request(_finish)
+    app.register_error_handler(Exception, _answer_failure)
+    app.register_blueprint(api)
+    app.register_blueprint(public)
+    commands.register(app)
+
+
+# --- Every request -----------------------------------------------------------------------------
+
+
+def _take_request_id() -> None:
+    sent = request.headers.get("X-Request-Id", "")
+    g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+
+
+def _check_key() -> None:
+    """Refuse whatever lies below /api/ without a known key, before anything else is looked at."""
+    if not request.path.startswith("/api/"):
+        return
+    sent = request.headers.get("X-API-Key", "").encode("latin-1", "replace")
+    known = [key for key in current_app.extensions["settings"].api_keys if key.matches(sent)]
+    if not known:
+        detail = "Send your key in the header X-API-Key. Keys are set by API_KEYS at the service."
+        raise problems.Unauthorized(detail, headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'})
+    g.key_name = known[0].name
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if request.path.startswith("/api/"):
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+# --- Reading a request -------------------------------------------------------------------------
+
+
+def _body() -> Any:
+    """Return the request's JSON, or raise the problem that it has."""
+    charset = _charset()
+    limit = current_app.extensions["settings"].max_content_length
+    raw = request.get_data(cache=False)
+    if len(raw) > limit:
+        raise _too_large()
+    return _parse(_decode(raw, charset))
+
+
+def _charset() -> str:
+    """Return the Python codec of the body; raise UnsupportedMediaType unless it is plain JSON."""
+    kind, parameters = parse_options_header(request.headers.get("Content-Type"))
+    charset = CHARSETS.get(parameters.get("charset", "utf-8").lower())
+    if request.headers.get("Content-Encoding"):
+        raise problems.UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
+    if kind.lower() != "application/json" and not re.fullmatch(r"application/[\w.+-]+\+json", kind.lower(), re.ASCII):
+        raise problems.UnsupportedMediaType("Send JSON with the header Content-Type: application/json")
+    if charset is None:
+        raise problems.UnsupportedMediaType("Send UTF-8, or declare charset=windows-1256 or charset=windows-1252.")
+    return charset
+
+
+def _decode(raw: bytes, charset: str) -> str:
+    skipped = len(BYTE_ORDER_MARK) if charset == "utf-8" and raw.startswith(BYTE_ORDER_MARK) else 0
+    try:
+        return raw[skipped:].decode(charset)
+    except UnicodeDecodeError as error:
+        raise problems.InvalidJson(
+            f"The byte at position {error.start + skipped} is not {error.encoding}. Save the body as a UTF-8 file and"
+            " send it with: curl --data-binary @file"
+        ) from None
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise problems.InvalidJson("The JSON is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        raise problems.InvalidJson(f"{error.msg} at line {error.lineno}, column {error.colno}.") from None
+    except ValueError:  # Python's own limit, 4,300 digits
+        raise problems.InvalidJson("A number has too many digits.") from None
+
+
+def _no_number(text: str) -> NoReturn:
+    raise problems.InvalidJson(f"{text} is no number that JSON can hold.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text[:40])
+
+
+def _options() -> sync.Options:
+    """Return what the query and the Prefer header ask for; a misspelt parameter is an error, not ignored."""
+    unknown = [name for name in request.args if name not in ("atomic", "dryRun")]
+    if unknown:
+        raise problems.InvalidParameter(f"Unknown parameter {unknown[0][:80]!r}. There are atomic and dryRun.")
+    preferred = re.split(r"[,;]", request.headers.get("Prefer", "").replace(" ", "").replace('"', "").lower())
+    return sync.Options(_switch("atomic"), _switch("dryRun"), "return=minimal" in preferred)
+
+
+def _switch(name: str) -> bool:
+    sent = request.args.getlist(name)
+    if not sent:
+        return False
+    if len(sent) > 1 or sent[0].lower() not in SWITCHES:
+        raise problems.InvalidParameter(f"{name} must be true or false, once.")
+    return SWITCHES[sent[0].lower()]
+
+
+def _batches(body: Any) -> dict[str, list]:
+    """Return what /sync was sent, by entity; raise InvalidBody for anything but the four lists."""
+    if not isinstance(body, dict):
+        raise problems.InvalidBody(f"Send an object with any of {', '.join(PLURALS)}, each a list.")
+    unknown = [name for name in body if name not in PLURALS]
+    if unknown:
+        raise problems.InvalidBody(f"Unknown member {unknown[0][:80]!r}. There are {', '.join(PLURALS)}.")
+    for name, records in body.items():
+        if not isinstance(records, list | None):
+            raise problems.InvalidBody(f"{name} must be a list of objects.")
+    return {PLURALS[name]: records for name, records in body.items() if records is not None}
+
+
+def _refuse_too_many(count: int) -> None:
+    limit = current_app.extensions["settings"].max_batch
+    if count > limit:
+        raise problems.PayloadTooLarge(f"At most {limit} records go into one request; these are {count}. Send parts.")
+
+
+def _too_large() -> Problem:
+    limit = current_app.extensions["settings"].max_content_length
+    return problems.PayloadTooLarge(f"At most {limit} bytes go into one request. Send parts.")
+
+
+# --- Routes ------------------------------------------------------------------------------------
+
+
+@api.post(f"/<any({', '.join(schemas.ENTITIES)}):entity>")
+def upsert_one(entity: str) -> Response:
+    """Upsert one record."""
+    options, body = _options(), _body()
+    if not isinstance(body, dict):
+        raise problems.InvalidBody(f"Send one JSON object, or a list to {API}/{entity}s")
+    told = sync.one(current_app.extensions["schemas"], entity, body, options)
+    return _answer(told, 201 if told["action"] == "created" else 200)
+
+
+@api.post(f"/<any({', '.join(PLURALS)}):plural>")
+def upsert_many(plural: str) -> Response:
+    """Upsert many records of one entity."""
+    options, body, entity = _options(), _body(), PLURALS[plural]
+    if not isinstance(body, list):
+        raise problems.InvalidBody(f"Send a JSON list of objects, or one object to {API}/{entity}")
+    _refuse_too_many(len(body))
+    told = sync.answer(sync.many(current_app.extensions["schemas"], {entity: body}, options)[entity], options)
+    return _answer_many(told, options)
+
+
+@api.post("/sync")
+def upsert_all() -> Response:
+    """Upsert many records of all entities, in the order in which references resolve."""
+    options, batches = _options(), _batches(_body())
+    _refuse_too_many(sum(map(len, batches.values())))
+    reports = sync.many(current_app.extensions["schemas"], batches, options)
+    told = sync.totals(list(reports.values()), options)
+    parts = {f"{entity}s": sync.answer(report, options) for entity, report in reports.items()}
+    return _answer_many(told | parts, options)
+
+
+@public.get("/healthz")
+def health() -> Response:
+    """Tell whether the database answers."""
+    try:
+        with db.engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+    except sa.exc.SQLAlchemyError as error:
+        log.error("database error %s", models.fault_of(error)[1])
+        raise problems.DatabaseUnavailable(sync.BUSY, headers=sync.RETRY_AFTER) from None
+    return _answer({"status": "ok"})
+
+
+# --- Answering ---------------------------------------------------------------------------------
+
+
+def _answer(told: Mapping[str, Any], status: int = 200, kind: str = "application/json") -> Response:
+    # A lone surrogate in a name that is repeated to the sender becomes its JSON escape.
+    text = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    return Response(text, status, content_type=kind)
+
+
+def _answer_many(told: Mapping[str, Any], options: sync.Options) -> Response:
+    log.info("%s %s by %s: %s", g.request_id, request.path, g.key_name, {name: told[name] for name in _COUNTS})
+    response = _answer(told, sync.status(told))
+    if options.minimal:
+        response.headers["Preference-Applied"] = "return=minimal"
+    return response
+
+
+_COUNTS = ("total", *sync.ACTIONS, "failed")
+
+
+def _answer_failure(error: Exception) -> Response:
+    """Turn whatever was raised into problem+json; what nobody expected is told as its request id only."""
+    problem = error if isinstance(error, Problem) else _as_problem(error)
+    if problem.status == problems.InternalError.status:
+        log.error("%s answered with %s", g.request_id, problem.code)
+        problem.detail += f" Tell the operator this request id: {g.request_id}"
+    told = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
+    told |= {"success": False, "code": problem.code} | sync.members(problem)
+    if problem.key is not None:
+        told["key"] = problem.key
+    response = _answer(told, problem.status, "application/problem+json")
+    response.headers.extend(problem.headers)
+    return response
+
+
+def _as_problem(error: Exception) -> Problem:
+    if not isinstance(error, HTTPException):
+        # The message may hold a record's values: only the class and the frames are logged.
+        log.error("%s %s\n%s", g.request_id, type(error).__name__, "".join(format_tb(error.__traceback__)))
+        return problems.InternalError("Something unforeseen happened; nothing was half-written.")
+    if error.code == problems.NotFound.status:
+        return problems.NotFound(f"Nothing is at {request.path[:200]}. Writing paths begin with {API}/")
+    if error.code == problems.MethodNotAllowed.status:
+        headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+        return problems.MethodNotAllowed(f"This path takes {headers.get('Allow')}.", headers=headers)
+    if error.code == problems.PayloadTooLarge.status:
+        return _too_large()
+    return problems.InvalidBody(error.description or "The request cannot be read.")

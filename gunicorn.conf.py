@@ -1,0 +1,43 @@
+"""How gunicorn serves the application: `gunicorn app:app` from the project's root."""
+
+import gc
+from pathlib import Path
+
+from config import load
+
+settings = load()
+
+bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+workers = settings.web_concurrency
+# Threads, because a sync worker drops requests in flight at SIGTERM, and one stalled client blocks it.
+worker_class = "gthread"
+threads = 8
+timeout = 120  # seconds without a sign of life from a worker
+graceful_timeout = 60  # seconds for what is in flight at SIGTERM
+keepalive = 5
+control_socket_disable = True
+loglevel = settings.log_level.lower()
+accesslog = "-"
+# The path without its query, and our own request id: no key and no record.
+access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms %({x-request-id}o)s'
+
+WELCOME = """
+Serving at {address}
+Stop with Ctrl+C. Try it from another terminal:
+
+curl -H "X-API-Key: $(sed -n 's/^API_KEYS=[^:]*:\\([^,]*\\).*/\\1/p' '{root}/.env')" \
+-H 'Content-Type: application/json' --data-binary '@{root}/samples/clinic.json' {address}/api/healthcare/clinic
+"""
+
+
+def post_fork(server, worker):
+    """Spare the collector what lives as long as the worker, and the thousands of records of a bulk while it runs."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def post_worker_init(worker):
+    """Greet whoever started this by hand, once the last worker is up; a platform has no .env and needs no greeting."""
+    root = Path(__file__).resolve().parent
+    if worker.age == worker.cfg.workers and (root / ".env").exists():
+        print(WELCOME.format(address=f"http://{bind}", root=root), flush=True)

@@ -1,0 +1,361 @@
+"""One request's work: validate, cut into chunks, transact, re-run lost races, and say what became of each record."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+import upsert
+from index import Index, LostRace, Values
+from models import LOCK_WAIT_SECONDS, Fault, db, fault_of
+from problems import DatabaseUnavailable, InternalError, Problem, ValidationFailed
+from schemas import Entity, changed_name, json_name
+from upsert import RULES, Outcome, Rules
+
+CHUNK = 2000  # records a transaction: a live booking waits for so many at most
+LOSSES = 3  # lost races after which a chunk goes record by record
+PATIENCE = LOCK_WAIT_SECONDS  # seconds of lost races after which a request gives up
+LONGEST_PAUSE = 0.25  # seconds between two attempts
+CONFLICT = 409
+ACTIONS = ("created", "updated", "unchanged")
+
+BUSY = "The database does not answer or is busy. Nothing was half-written: send the same again."
+RETRY_AFTER = {"Retry-After": "10"}
+
+Item = dict[str, Any]
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a request wants to be handled (contract, section 2)."""
+
+    atomic: bool = False
+    dry_run: bool = False
+    minimal: bool = False
+
+
+@dataclass(slots=True)
+class Entry:
+    """One sent record on its way: clean data, then what became of it."""
+
+    key: str | None = None
+    data: Values = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    result: Outcome | Problem | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the record has a problem."""
+        return isinstance(self.result, Problem)
+
+
+@dataclass
+class Report:
+    """What became of one entity's records: counts, and `results` as they are answered."""
+
+    total: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*ACTIONS, "failed"), 0))
+    results: list[Item] = field(default_factory=list)
+
+    @property
+    def succeeded(self) -> int:
+        """How many records are stored as they were sent."""
+        return sum(self.counts[action] for action in ACTIONS)
+
+
+class _RolledBack(Exception):
+    """An atomic request had a failure: its transaction must end without a trace."""
+
+
+class _LostTooOften(Exception):
+    """A chunk keeps losing races."""
+
+
+def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], options: Options) -> Item:
+    """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
+    rules, entry = RULES[entity], _clean(schemas[entity], sent)
+    if isinstance(entry.result, Problem):
+        raise entry.result
+    described: Values = {}
+
+    def work(connection: sa.Connection) -> Outcome | Problem:
+        index = Index(connection)
+        (result,) = _store(index, rules, [entry], frozenset(), options.dry_run)
+        if isinstance(result, Outcome):
+            described.update(upsert.describe(rules, result.record, index))
+        return result
+
+    entry.result = _transact(work, dry_run=options.dry_run)
+    if isinstance(entry.result, Problem):
+        entry.result.key = entry.key
+        raise entry.result
+    return _item(entry) | ({"dryRun": True} if options.dry_run else {}) | {"data": schemas[entity].dump(described)}
+
+
+def many(schemas: Mapping[str, Entity], batches: Mapping[str, Sequence[Any]], options: Options) -> dict[str, Report]:
+    """Upsert lists of records by entity, in the order of RULES, and report on each entity that was sent.
+
+    Raises DatabaseUnavailable if nothing could be stored.
+    """
+    run = _Run(schemas, options)
+    order = [(RULES[entity], batches[entity]) for entity in RULES if entity in batches]
+    if options.atomic or options.dry_run:
+        return run.at_once(order)
+    return run.in_chunks(order)
+
+
+def decide(work: Callable[[Index], T]) -> T:
+    """Do a person's work (merge, retire) on an index, write it and commit."""
+
+    def all_of_it(connection: sa.Connection) -> T:
+        index = Index(connection)
+        done = work(index)
+        index.write(_now())
+        return done
+
+    return _transact(all_of_it)
+
+
+def look(work: Callable[[Index], T]) -> T:
+    """Do work that only reads on an index."""
+    return _transact(lambda connection: work(Index(connection)), dry_run=True)
+
+
+class _Run:
+    """One request for many records; it remembers which identifiers belong to refused persons."""
+
+    def __init__(self, schemas: Mapping[str, Entity], options: Options):
+        self.schemas, self.options = schemas, options
+        self._refused: set[tuple[str, str]] = set()
+        self._outage: DatabaseUnavailable | None = None
+
+    def in_chunks(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> dict[str, Report]:
+        """Store chunk by chunk, each in a transaction of its own."""
+        reports = {}
+        for rules, sent in order:
+            report = reports[rules.entity] = Report()
+            for start in range(0, len(sent), CHUNK):
+                entries = [_clean(self.schemas[rules.entity], record) for record in sent[start : start + CHUNK]]
+                self._store_or_split(rules, [entry for entry in entries if not entry.refused])
+                self._note_refused(rules, entries)
+                self._add(report, entries)
+        if self._outage and not any(report.succeeded for report in reports.values()):
+            raise self._outage
+        return reports
+
+    def at_once(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> dict[str, Report]:
+        """Do everything in one transaction: all or nothing, or a dry run that stores nothing."""
+        cleaned = [(rules, [_clean(self.schemas[rules.entity], record) for record in sent]) for rules, sent in order]
+        entries = [entry for _, entries in cleaned for entry in entries]
+        # What cannot end well need not hold up writers.
+        doomed = self.options.atomic and any(entry.refused for entry in entries)
+        dry_run = self.options.dry_run or doomed
+
+        def work(connection: sa.Connection) -> None:
+            self._refused.clear()
+            self._all(connection, cleaned, dry_run)
+            if self.options.atomic and any(entry.refused for entry in entries):
+                raise _RolledBack
+
+        try:
+            _transact(work, dry_run=dry_run)
+        except _RolledBack:
+            return {rules.entity: self._rolled_back(entries) for rules, entries in cleaned}
+        reports = {rules.entity: Report() for rules, _ in cleaned}
+        for rules, entries in cleaned:
+            self._add(reports[rules.entity], entries)
+        return reports
+
+    def _all(self, connection: sa.Connection, cleaned: Iterable[tuple[Rules, list[Entry]]], dry_run: bool) -> None:
+        index = Index(connection)
+        for rules, entries in cleaned:
+            valid = [entry for entry in entries if entry.data]
+            for start in range(0, len(valid), CHUNK):
+                chunk = valid[start : start + CHUNK]
+                # A dry run's changes are nowhere but in the index; else the database has them.
+                index = index if dry_run else Index(connection)
+                results = _store(index, rules, chunk, frozenset(self._refused), dry_run)
+                for entry, result in zip(chunk, results, strict=True):
+                    entry.result = result
+                self._note_refused(rules, chunk)
+
+    def _store_or_split(self, rules: Rules, entries: list[Entry]) -> None:
+        """Store a chunk in a transaction; if that cannot be, record by record, so that one fails alone."""
+        if not entries:
+            return
+        results: Sequence[Outcome | Problem]
+        try:
+            results = self._store_chunk(rules, entries)
+        except DatabaseUnavailable as outage:
+            self._outage = outage
+            results = [outage] * len(entries)
+        except (_LostTooOften, InternalError) as fault:
+            if len(entries) > 1:
+                for entry in entries:
+                    self._store_or_split(rules, [entry])
+                return
+            results = [fault if isinstance(fault, Problem) else DatabaseUnavailable(BUSY, headers=RETRY_AFTER)]
+        for entry, result in zip(entries, results, strict=True):
+            entry.result = result
+
+    def _store_chunk(self, rules: Rules, entries: list[Entry]) -> Sequence[Outcome | Problem]:
+        if self._outage:
+            raise self._outage
+        refused = frozenset(self._refused)
+
+        def work(connection: sa.Connection) -> list[Outcome | Problem]:
+            return _store(Index(connection), rules, entries, refused)
+
+        return _transact(work, losses=LOSSES if len(entries) > 1 else None)
+
+    def _note_refused(self, rules: Rules, entries: Iterable[Entry]) -> None:
+        """Remember the numbers of persons refused with 409: no booking of this request may use them."""
+        number = rules.unique[0]
+        self._refused |= {
+            (rules.entity, entry.data[number])
+            for entry in entries
+            if isinstance(entry.result, Problem) and entry.result.status == CONFLICT and entry.data.get(number)
+        }
+
+    def _add(self, report: Report, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            item: Item = {"index": report.total} | _item(entry)
+            report.total += 1
+            report.counts["failed" if entry.refused else str(item["action"])] += 1
+            if not self.options.minimal or entry.refused or item["warnings"]:
+                report.results.append(item)
+
+    def _rolled_back(self, entries: Iterable[Entry]) -> Report:
+        report = Report()
+        self._add(report, entries)
+        report.counts |= dict.fromkeys(ACTIONS, 0)
+        undone: Item = {"success": False, "action": None, "id": None, "matchedBy": None, "changed": []}
+        report.results = [item | undone if item["success"] else item for item in report.results]
+        return report
+
+
+def _clean(schema: Entity, sent: Any) -> Entry:
+    """Return what a schema makes of one sent record; needs no database."""
+    if not isinstance(sent, Mapping):
+        return Entry(result=ValidationFailed("Must be a JSON object."))
+    try:
+        data, warnings = schema.clean(sent)
+    except ValidationFailed as problem:
+        return Entry(problem.key, result=problem)
+    return Entry(schema.key(data), data, warnings)
+
+
+def _store(
+    index: Index, rules: Rules, entries: Sequence[Entry], refused: frozenset[tuple[str, str]], dry_run: bool = False
+) -> list[Outcome | Problem]:
+    """Match entries and write what follows, within a transaction."""
+    results = upsert.upsert(rules, [entry.data for entry in entries], index, refused)
+    if not dry_run:
+        index.write(_now())
+    return results
+
+
+def _transact(work: Callable[[sa.Connection], T], *, dry_run: bool = False, losses: int | None = None) -> T:
+    """Run `work` in a transaction and commit; a lost race re-runs it in a new one.
+
+    Raises _LostTooOften after `losses` (None: DatabaseUnavailable when PATIENCE ends), DatabaseUnavailable when
+    the database fails, InternalError when it refuses what no re-run mends.
+    """
+    started = time.monotonic()
+    for attempt in count(1):
+        try:
+            with db.engine.connect().execution_options(writes=not dry_run) as connection, connection.begin():
+                return work(connection)
+        except LostRace:
+            log.debug("lost a race: a record was written meanwhile")
+        except sa.exc.SQLAlchemyError as error:
+            _raise_unless_race(error)
+        if losses and attempt >= losses:
+            raise _LostTooOften
+        if attempt >= LOSSES and time.monotonic() - started > PATIENCE:
+            raise DatabaseUnavailable(BUSY, headers=RETRY_AFTER)
+        time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))  # noqa: S311 jitter is no secret
+    raise AssertionError  # count() never ends
+
+
+def _raise_unless_race(error: sa.exc.SQLAlchemyError) -> None:
+    """Raise what the sender is told of a database error, unless a re-run may mend it."""
+    fault, name = fault_of(error)
+    if fault is Fault.RACE:
+        log.debug("lost a race: %s", name)
+        return
+    log.error("database error %s", name)
+    if fault is Fault.OUTAGE:
+        log.error("if tables are missing, bring them up to date: flask --app app db upgrade")
+        raise DatabaseUnavailable(BUSY, headers=RETRY_AFTER) from None
+    raise InternalError("The database refused this record; the service's log says more.") from None
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+# --- Answers -----------------------------------------------------------------------------------
+
+
+def _item(entry: Entry) -> Item:
+    """Return one record's part of the answer."""
+    result = entry.result
+    if isinstance(result, Outcome):
+        return {
+            "success": True,
+            "action": result.action,
+            "id": result.record.public_id,
+            "key": entry.key,
+            "matchedBy": result.matched_by and json_name(result.matched_by),
+            "changed": sorted(map(changed_name, result.changed)),
+            "warnings": entry.warnings + result.warnings,
+        }
+    if result is None:
+        raise AssertionError("an entry was left without a result")
+    told = {"success": False, "status": result.status, "code": result.code, "key": entry.key, "detail": result.detail}
+    return told | members(result)
+
+
+def members(problem: Problem) -> Item:
+    """Return the members of a failure that only some have: `errors` and `candidates`."""
+    told: Item = {}
+    if problem.errors:
+        told["errors"] = {json_name(name): list(sentences) for name, sentences in problem.errors.items()}
+    if problem.candidates:
+        first = dict(reversed(problem.candidates))
+        in_order = dict.fromkeys(record for record, _ in problem.candidates)
+        told["candidates"] = [{"id": it.public_id, "matchedBy": json_name(first[it])} for it in in_order]
+    return told
+
+
+def answer(report: Report, options: Options) -> Item:
+    """Return the answer to one list."""
+    return totals([report], options) | {"results": report.results}
+
+
+def totals(reports: Sequence[Report], options: Options) -> Item:
+    """Return the counts of an answer, over all its lists."""
+    counts = {name: sum(report.counts[name] for report in reports) for name in (*ACTIONS, "failed")}
+    told: Item = {"success": not counts["failed"], "total": sum(report.total for report in reports), **counts}
+    if options.dry_run:
+        told["dryRun"] = True
+    if options.atomic and counts["failed"]:
+        told["rolledBack"] = True
+    return told
+
+
+def status(told: Mapping[str, Any]) -> int:
+    """Return the HTTP status of an answer to many: 200, 207 some failed, 422 all failed or rolled back."""
+    if not told["failed"]:
+        return 200
+    return 422 if told["failed"] == told["total"] or told.get("rolledBack") else 207

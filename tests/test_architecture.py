@@ -1,0 +1,84 @@
+"""The code keeps to the design: imports point one way, functions fit in the eye, everything public is documented."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.glob("*.py") if "." not in path.stem}
+LIMIT = 2000  # lines of code
+MAY_IMPORT = {
+    "problems": set(),
+    "config": set(),
+    "canonical": set(),
+    "models": set(),
+    "schemas": {"canonical", "problems"},
+    "index": {"canonical", "models"},
+    "upsert": {"canonical", "index", "models", "problems"},
+    "sync": {"index", "models", "problems", "schemas", "upsert"},
+    "commands": {"index", "sync", "upsert"},
+    "app": {"commands", "config", "models", "problems", "schemas", "sync"},
+}
+
+
+def imports(tree: ast.Module) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def functions() -> list[tuple[str, ast.FunctionDef]]:
+    nodes = [(name, node) for name, tree in MODULES.items() for node in ast.walk(tree)]
+    return [(name, node) for name, node in nodes if isinstance(node, ast.FunctionDef)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_one_way(module: str) -> None:
+    assert imports(MODULES[module]) & set(MODULES) <= MAY_IMPORT[module]
+
+
+def test_each_edge_of_the_program_is_known_in_one_place() -> None:
+    flask_aware = {name for name, tree in MODULES.items() if "flask" in imports(tree)}
+    assert flask_aware == {"app", "commands"}
+    assert {name for name, tree in MODULES.items() if "os" in imports(tree)} == {"config"}
+    assert {name for name, tree in MODULES.items() if "marshmallow" in imports(tree)} == {"schemas"}
+
+
+def test_no_function_is_longer_than_30_lines() -> None:
+    lengths = {f"{module}.{node.name}": node.end_lineno - node.lineno + 1 for module, node in functions()}
+    assert {name: length for name, length in lengths.items() if length > 30} == {}
+
+
+def code_lines(module: str) -> int:
+    """Count the lines that hold code: no blanks, no comments, no docstrings."""
+    lines: set[int] = set()
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            nested = [line for part in getattr(node, "body", []) for line in range(part.lineno, part.end_lineno + 1)]
+            lines |= set(range(node.lineno, node.end_lineno + 1)) - set(nested)
+    return len(lines)
+
+
+def test_the_modules_together_stay_readable_in_an_hour() -> None:
+    assert sum(map(code_lines, MODULES)) < LIMIT
+
+
+def test_every_public_function_and_module_says_what_it_does() -> None:
+    silent = [name for name, tree in MODULES.items() if not ast.get_docstring(tree)]
+    for name, tree in MODULES.items():
+        for node in tree.body:
+            members = node.body if isinstance(node, ast.ClassDef) else [node]
+            public = [it for it in members if isinstance(it, ast.FunctionDef) and not it.name.startswith("_")]
+            silent += [f"{name}.{it.name}" for it in public if not ast.get_docstring(it) and it.name not in OVERRIDES]
+    assert silent == []
+
+
+# What they do is told by the class that they override.
+OVERRIDES = {"clean", "form", "faults", "key", "on_bind_field", "load_dialect_impl"} | {
+    f"process_{way}" for way in ("bind_param", "result_value")
+}

@@ -1,0 +1,378 @@
+"""Settings: what is understood, what is refused by name, and that no key is ever shown."""
+
+import logging
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from dotenv import dotenv_values
+
+import config
+
+KEY = "0123456789abcdef"  # as short as a key may be
+LEAST = {"API_KEYS": f"desktop:{KEY}"}
+INSTANCE = config.ROOT / "instance"
+
+
+def read(**env: str) -> config.Settings:
+    return config.read(LEAST | env)
+
+
+def refused(**env: str) -> str:
+    """Return the sentence that refuses these settings, which must name the last of them."""
+    with pytest.raises(config.SettingError) as caught:
+        read(**env)
+    assert list(env)[-1] in str(caught.value)
+    return str(caught.value)
+
+
+def keys(text: str) -> list[tuple[str, str]]:
+    return [(key.name, key.secret) for key in read(API_KEYS=text).api_keys]
+
+
+# --- Keys --------------------------------------------------------------------------------------
+
+
+def test_each_key_has_its_name():
+    assert keys(f"desktop:{KEY},nightly:{KEY}2") == [("desktop", KEY), ("nightly", f"{KEY}2")]
+
+
+def test_a_bare_key_is_named_default():
+    assert keys(KEY) == [("default", KEY)]
+
+
+def test_a_bare_and_a_named_key_are_valid_at_once():
+    assert keys(f"{KEY},new:{KEY}2") == [("default", KEY), ("new", f"{KEY}2")]
+
+
+def test_blanks_and_empty_parts_around_keys_do_not_count():
+    assert keys(f" , desktop : {KEY} ,, ") == [("desktop", KEY)]
+
+
+def test_a_key_may_hold_a_colon():
+    assert keys(f"desktop:{KEY}:x") == [("desktop", f"{KEY}:x")]
+
+
+@pytest.mark.parametrize("none", ["", "  ", ",", " , ,"])
+def test_no_key_is_refused(none):
+    assert "not set" in refused(API_KEYS=none)
+
+
+def test_an_environment_without_keys_is_refused():
+    with pytest.raises(config.SettingError, match="API_KEYS"):
+        config.read({})
+
+
+@pytest.mark.parametrize("text", [f"a:{KEY},a:{KEY}2", f"{KEY},{KEY}2", f"{KEY},default:{KEY}2", f"a:{KEY}, a :{KEY}"])
+def test_two_keys_of_one_name_are_refused(text):
+    assert KEY not in refused(API_KEYS=text)
+
+
+@pytest.mark.parametrize(
+    "secret", ["مفتاح-طويل-جدا-جدا", "clé-assez-longue-ici", "a\x07bcdefghijklmnop", "0123456789abcdef\x7f"]
+)
+def test_a_key_that_no_header_carries_is_refused(secret):
+    sentence = refused(API_KEYS=f"desktop:{secret}")
+    assert "desktop" in sentence
+    assert secret not in sentence
+
+
+@pytest.mark.parametrize("text", ["desktop:", "desktop: ", ":", f"a:{KEY},b:"])
+def test_an_empty_key_is_refused(text):
+    refused(API_KEYS=text)
+
+
+@pytest.mark.parametrize("weak", ["guess-me", "0123456789abcde", "put-a-long-random-key-here"])
+@pytest.mark.parametrize("prefix", ["", "desktop:"])
+def test_a_weak_key_is_warned_of_by_name_and_not_shown(weak, prefix, caplog):
+    read(API_KEYS=f"{prefix}{weak}")
+    (record,) = caplog.records
+    assert record.levelno >= logging.WARNING
+    assert (prefix.rstrip(":") or "default") in record.getMessage()
+    assert weak not in record.getMessage()
+
+
+def test_a_key_of_16_characters_is_not_warned_of(caplog):
+    read(API_KEYS=f"desktop:{KEY}")
+    assert caplog.records == []
+
+
+def test_each_weak_key_is_warned_of(caplog):
+    read(API_KEYS=f"first:abc-1,good:{KEY},second:abc-2")
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert "first" in told[0]
+    assert "second" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("sent", "matches"),
+    [
+        (KEY.encode(), True),
+        (KEY.upper().encode(), False),
+        (KEY[:-1].encode(), False),
+        (b"", False),
+        (b"\xff\xfe", False),
+    ],
+)
+def test_a_key_matches_its_own_bytes_only(sent, matches):
+    assert config.ApiKey("desktop", KEY).matches(sent) is matches
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format])
+def test_settings_can_be_shown_without_showing_a_secret(show):
+    secrets = {"SECRET_KEY": "the-secret-key", "PORTAL_PASSWORD": "the-password"}
+    settings = read(DATABASE_URL="postgresql://u:the-db-word@h/n", **secrets)
+    shown = show(settings) + show(settings.api_keys[0]) + show([settings.api_keys]) + show(settings.database_url)
+    assert "desktop" in shown
+    for secret in (KEY, "the-secret-key", "the-password", "the-db-word"):
+        assert secret not in shown
+
+
+# --- The database ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("postgres://u:p@h:5433/n", "postgresql+psycopg://u:p@h:5433/n"),
+        ("postgresql://u:p@h/n", "postgresql+psycopg://u:p@h/n"),
+        ("postgresql+psycopg://u:p@h/n", "postgresql+psycopg://u:p@h/n"),
+        ("postgres://u:p@h/n?sslmode=require", "postgresql+psycopg://u:p@h/n?sslmode=require"),
+        ("mysql://u:p@h/n", "mysql+pymysql://u:p@h/n"),
+        ("mariadb://u:p@h/n", "mariadb+pymysql://u:p@h/n"),
+        (" postgres://u:p@h/n ", "postgresql+psycopg://u:p@h/n"),
+        ("sqlite:////var/lib/clinic/a.db", "sqlite:////var/lib/clinic/a.db"),
+        ("sqlite:///a.db", f"sqlite:///{INSTANCE / 'a.db'}"),
+        ("sqlite:///sub/a.db", f"sqlite:///{INSTANCE / 'sub' / 'a.db'}"),
+        ("sqlite+pysqlite:///a.db", f"sqlite+pysqlite:///{INSTANCE / 'a.db'}"),
+    ],
+)
+def test_a_database_is_understood_as_people_write_it(url, meant):
+    assert read(DATABASE_URL=url).database_url.render_as_string(hide_password=False) == meant
+
+
+@pytest.mark.parametrize("env", [{}, {"DATABASE_URL": ""}, {"DATABASE_URL": "  "}])
+def test_the_default_is_a_file_in_the_projects_instance_folder_wherever_it_is_started(env, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    url = read(**env).database_url
+    assert url.drivername == "sqlite"
+    assert Path(url.database).parent == INSTANCE
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(url):
+    assert "memory" in refused(DATABASE_URL=url)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        *("clinic.db", "not a url", "postgres//h/n", "https://clinic.example/n", "://"),
+        *("postgresql://u:the-word@h:port/n", "nosql://u:the-word@h/n", "postgresql+nodriver://u:the-word@h/n"),
+    ],
+)
+def test_what_is_no_databases_address_is_refused_without_repeating_it(nonsense):
+    assert "the-word" not in refused(DATABASE_URL=nonsense)
+
+
+@pytest.mark.parametrize("url", ["oracle://u:p@h/n", "mssql://u:p@h/n", "postgresql+psycopg2://u:p@h/n"])
+def test_a_database_that_the_service_does_not_speak_to_is_refused(url):
+    refused(DATABASE_URL=url)
+
+
+def test_a_file_that_the_platform_forgets_is_refused():
+    with pytest.raises(config.SettingError, match="DATABASE_URL is not set"):
+        read(DYNO="web.1")
+
+
+def test_a_platform_with_a_database_is_fine():
+    assert read(DYNO="web.1", DATABASE_URL="postgres://u:p@h/n").database_url.host == "h"
+
+
+# --- Every other setting -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("host", "127.0.0.1"),
+        ("port", 5082),
+        ("secret_key", None),
+        ("portal_password", None),
+        ("phone_region", "SA"),
+        ("time_zone", ZoneInfo("Asia/Riyadh")),
+        ("max_batch", 100_000),
+        ("max_content_length", 64 * 1024 * 1024),
+        ("history_days", 90),
+        ("log_level", "INFO"),
+    ],
+)
+@pytest.mark.parametrize("blank", [None, ""])
+def test_what_is_not_set_has_its_default(name, default, blank):
+    env = {} if blank is None else {name.upper(): blank}
+    assert getattr(read(**env), name) == default
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("HOST", "0.0.0.0", "0.0.0.0"),
+        ("PORT", "8000", 8000),
+        ("PORT", " 65535 ", 65535),
+        ("PORT", "1", 1),
+        ("WEB_CONCURRENCY", "4", 4),
+        ("SECRET_KEY", "s", "s"),
+        ("PORTAL_PASSWORD", "p", "p"),
+        ("PHONE_REGION", "AE", "AE"),
+        ("PHONE_REGION", "eg", "EG"),
+        ("TIME_ZONE", "Africa/Cairo", ZoneInfo("Africa/Cairo")),
+        ("TIME_ZONE", "UTC", ZoneInfo("UTC")),
+        ("MAX_BATCH", "1", 1),
+        ("MAX_CONTENT_LENGTH", "1048576", 1_048_576),
+        ("HISTORY_DAYS", "365", 365),
+        ("LOG_LEVEL", "debug", "DEBUG"),
+        ("LOG_LEVEL", "WARNING", "WARNING"),
+    ],
+)
+def test_a_setting_that_makes_sense_is_taken(name, text, value):
+    assert getattr(read(**{name: text}), name.lower()) == value
+
+
+NO_WHOLE_NUMBERS = ["0", "-1", "1.5", "many", "8e3", "٥٠", "1_000", "0x10", "+5", "9" * 17, "9" * 5000]
+
+
+@pytest.mark.parametrize("name", ["PORT", "WEB_CONCURRENCY", "MAX_BATCH", "MAX_CONTENT_LENGTH", "HISTORY_DAYS"])
+@pytest.mark.parametrize("wrong", NO_WHOLE_NUMBERS, ids=lambda text: text[:20])
+def test_what_is_no_positive_whole_number_is_refused_by_name(name, wrong):
+    refused(**{name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("PORT", "65536"),
+        ("HISTORY_DAYS", "1000000000000"),  # no calendar goes back so far
+        ("HOST", "http://127.0.0.1"),
+        ("HOST", "not a host"),
+        *(("PHONE_REGION", wrong) for wrong in ("XX", "KSA", "966", "+966", "Saudi Arabia")),
+        *(
+            ("TIME_ZONE", wrong)
+            for wrong in ("Mars/Olympus", "Riyadh", "+03:00", "../etc/passwd", "/etc/passwd", "Asia", "a\0b")
+        ),
+        *(("LOG_LEVEL", wrong) for wrong in ("LOUD", "10", "INFO,DEBUG")),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_by_name(name, wrong):
+    refused(**{name: wrong})
+
+
+# --- Where settings come from ------------------------------------------------------------------
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A project's root with nothing in it but what a test writes there."""
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    for name in ("API_KEYS", "PORT", "LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_settings_stand_in_env_of_the_projects_root(root):
+    (root / ".env").write_text(f"API_KEYS=desktop:{KEY}\nPORT=6001\n")
+    assert config.load().port == 6001
+
+
+def test_the_environment_beats_env(root, monkeypatch):
+    (root / ".env").write_text(f"API_KEYS=desktop:{KEY}\nPORT=6001\nLOG_LEVEL=DEBUG\n")
+    monkeypatch.setenv("PORT", "6002")
+    settings = config.load()
+    assert (settings.port, settings.log_level) == (6002, "DEBUG")
+
+
+def test_the_env_of_another_folder_is_not_read(root, monkeypatch):
+    other = root / "other"
+    other.mkdir()
+    (other / ".env").write_text(f"API_KEYS=desktop:{KEY}\n")
+    monkeypatch.chdir(other)
+    assert "API_KEYS" not in config.environment()
+
+
+def test_a_start_with_a_senseless_setting_ends_with_a_sentence(root, monkeypatch):
+    monkeypatch.setenv("API_KEYS", f"desktop:{KEY}")
+    monkeypatch.setenv("PORT", "many")
+    with pytest.raises(SystemExit, match="Cannot start: PORT must be"):
+        config.load()
+
+
+# --- Writing .env ------------------------------------------------------------------------------
+
+
+def test_a_written_env_is_its_owners_only_and_can_be_started_from(tmp_path, caplog):
+    path = tmp_path / ".env"
+    before = os.umask(0)
+    try:
+        assert config.write_env(path) is True
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    settings = config.read(dotenv_values(path))
+    assert [key.name for key in settings.api_keys] == ["desktop"]
+    assert settings.secret_key
+    assert settings.portal_password
+    assert caplog.records == []
+
+
+def test_an_env_that_is_there_is_never_overwritten(tmp_path):
+    path = tmp_path / ".env"
+    path.write_text("API_KEYS=mine\n")
+    assert config.write_env(path) is False
+    assert path.read_text() == "API_KEYS=mine\n"
+
+
+def test_every_written_env_has_secrets_of_its_own(tmp_path):
+    config.write_env(tmp_path / "one")
+    config.write_env(tmp_path / "two")
+    one, two = dotenv_values(tmp_path / "one"), dotenv_values(tmp_path / "two")
+    assert one.keys() == two.keys() == {"API_KEYS", "SECRET_KEY", "PORTAL_PASSWORD"}
+    assert all(one[name] != two[name] for name in one)
+
+
+# --- Importing and serving ---------------------------------------------------------------------
+
+
+def python(code: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the project's root with these settings alone."""
+    unset = dict.fromkeys(["API_KEYS", "DATABASE_URL"], "")  # beats a .env that somebody has here
+    command, settings = [sys.executable, "-c", code], os.environ | unset | env
+    return subprocess.run(
+        command, cwd=config.ROOT, env=settings, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_importing_builds_no_application():
+    done = python("import app; print([name for name, it in vars(app).items() if isinstance(it, app.Flask)])")
+    assert (done.returncode, done.stdout) == (0, "[]\n")
+
+
+def test_a_server_that_asks_for_the_application_gets_one(tmp_path):
+    database = tmp_path / "clinic.db"
+    done = python("import app; print(type(app.app).__name__)", DATABASE_URL=f"sqlite:///{database}", **LEAST)
+    assert (done.returncode, done.stdout) == (0, "Flask\n")
+    assert not database.exists()
+
+
+def test_a_server_without_a_key_refuses_to_start_and_says_why():
+    done = python("import app; app.app")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Cannot start: API_KEYS is not set.")
+
+
+def test_a_misspelt_name_in_the_module_is_no_application():
+    done = python("import app; app.ap")
+    assert "AttributeError" in done.stderr

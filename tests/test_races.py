@@ -1,0 +1,119 @@
+"""Real concurrency: gunicorn with two workers and threads, many clients, one truth."""
+
+import http.client
+import os
+import signal
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from conftest import Portal, emptied
+from flask import Flask
+from live import Service, service
+
+CLIENTS = 16
+ROUNDS = 5
+
+PERSON = {"name": "Ali Hassan", "dateOfBirth": "1990-05-05"}
+BOOKING = {"patientNo": "P-0", "date": "2026-06-15", "timeFrom": "10:30"}
+BY_KEY = {
+    "clinic by code": ("clinic", {"code": "C-1", "name": "Children"}),
+    "doctor by code": ("doctor", {"code": "D-1", "name": "Sara"}),
+    "doctor by license": ("doctor", {"licenseNumber": "L-1", "name": "Sara"}),
+    "patient by number": ("patient", {"patientNo": "P-1"} | PERSON),
+    "patient by national id": ("patient", {"nationalID": "N-1"} | PERSON),
+    "patient by phone and name": ("patient", {"mobile": "0502222222"} | PERSON),
+    "patient by all keys": ("patient", {"patientNo": "P-1", "nationalID": "N-1", "mobile": "0502222222"} | PERSON),
+    "appointment by number": ("appointment", {"appointmentNo": "A-1"} | BOOKING),
+    "appointment by slot": ("appointment", BOOKING),
+}
+
+
+@pytest.fixture(scope="module")
+def live(any_app: Flask, database_url: str) -> Iterator[Service]:
+    with service(database_url) as running:
+        yield running
+
+
+@pytest.mark.parametrize("case", BY_KEY)
+def test_sixteen_clients_with_one_new_record_store_one(live: Service, any_app: Flask, case: str) -> None:
+    entity, record = BY_KEY[case]
+    for _ in range(ROUNDS):
+        portal = Portal(emptied(any_app))
+        if entity == "appointment":
+            portal.send("patient", patientNo="P-0", name="Omar")
+        before = portal.count(entity)
+        told = live.at_once([(f"/{entity}", record)] * CLIENTS)
+        assert Counter(status for status, _ in told) == {201: 1, 200: CLIENTS - 1}, told
+        assert Counter(answer["action"] for _, answer in told) == {"created": 1, "unchanged": CLIENTS - 1}
+        assert len({answer["id"] for _, answer in told}) == 1
+        assert portal.count(entity) == before + 1
+
+
+def test_two_bulks_with_the_same_people_in_opposite_order_double_nobody(live: Service, any_app: Flask) -> None:
+    people = [
+        {"patientNo": f"P-{i}", "nationalID": f"N-{i}", "mobile": f"05{i:08}", "name": f"Person {i}"}
+        for i in range(1500)
+    ]
+    for email in ("first@clinic.example", "second@clinic.example"):
+        portal = Portal(any_app) if email.startswith("second") else Portal(emptied(any_app))
+        changed = [person | {"email": email} for person in people]
+        told = live.at_once([("/patients", changed), ("/patients", changed[::-1])])
+        assert [status for status, _ in told] == [200, 200], [answer["results"][:3] for _, answer in told]
+        assert portal.count("patient") == len(people)
+        assert {row["email"] for row in portal.stored("patient")} == {email}
+
+
+def test_two_clients_who_take_a_number_in_turn_leave_it_with_one(live: Service, any_app: Flask) -> None:
+    for _ in range(ROUNDS):
+        portal = Portal(emptied(any_app))
+        for i in range(8):
+            portal.send("patient", nationalID=f"N-{i}", name=f"Person {i}", patientNo=f"P-{i}")
+        wishes = [("/patient", {"nationalID": f"N-{i}", "name": f"Person {i}", "patientNo": "P-X"}) for i in range(8)]
+        told = live.at_once(wishes)
+        assert Counter(status for status, _ in told) == {200: 1, 409: 7}
+        assert [row["patient_no"] for row in portal.stored("patient")].count("P-X") == 1
+
+
+def test_single_records_pass_while_a_bulk_runs(live: Service, any_app: Flask) -> None:
+    portal = Portal(emptied(any_app))
+    people = [{"patientNo": f"B-{i}", "name": f"Person {i}"} for i in range(5000)]
+    singles = [("/patient", {"patientNo": f"S-{i}", "name": f"Single {i}"}) for i in range(CLIENTS)]
+    told = live.at_once([("/patients", people), *singles])
+    assert [status for status, _ in told] == [200] + [201] * CLIENTS
+    assert portal.count("patient") == len(people) + CLIENTS
+
+
+def test_what_was_answered_survives_a_kill(any_app: Flask, database_url: str) -> None:
+    portal = Portal(emptied(any_app))
+    stored = []
+    for round_ in range(3):
+        with service(database_url, WEB_CONCURRENCY="1") as running:
+            for i in range(20):
+                status, answer = running.post("/patient", {"patientNo": f"K-{round_}-{i}", "name": "Somebody"})
+                assert status == 201
+                stored.append(answer["key"])
+            (worker,) = children(running.process.pid)
+            os.kill(worker, signal.SIGKILL)
+    assert [row["patient_no"] for row in portal.stored("patient")] == stored
+
+
+def test_a_killed_atomic_bulk_leaves_nothing(any_app: Flask, database_url: str) -> None:
+    portal = Portal(emptied(any_app))
+    people = [{"patientNo": f"P-{i}", "name": f"Person {i}"} for i in range(100_000)]
+    with service(database_url, WEB_CONCURRENCY="1") as running:
+        (worker,) = children(running.process.pid)
+        killer = threading.Timer(1, os.kill, (worker, signal.SIGKILL))
+        killer.start()
+        with pytest.raises((OSError, http.client.HTTPException)):
+            running.post("/patients?atomic=true", people)
+        killer.join()
+    assert portal.count("patient") == 0
+
+
+def children(pid: int) -> list[int]:
+    """Return the process ids of a process's children."""
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
+    return [int(line) for line in listed.stdout.split()]

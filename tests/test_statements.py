@@ -1,0 +1,55 @@
+"""How many SQL statements a request costs: a handful, whatever its size."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from conftest import Portal
+
+from models import db
+
+PEOPLE = [
+    {
+        "patientNo": f"P-{i}",
+        "nationalID": f"N-{i}",
+        "mobile": f"+96650{i:07}",
+        "name": f"Person {i}",
+        "email": "a@b.example",
+    }
+    for i in range(1000)
+]
+BOOKINGS = [
+    {"appointmentNo": f"A-{i}", "patientNo": f"P-{i}", "date": "2026-06-15", "timeFrom": "10:30"} for i in range(1000)
+]
+
+
+@pytest.fixture
+def statements(portal: Portal) -> Iterator[list[str]]:
+    """Every statement that reaches the database."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        seen.append(statement)
+
+    with portal.app.app_context():
+        engine = db.engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    yield seen
+    sa.event.remove(engine, "before_cursor_execute", note)
+
+
+def test_a_thousand_patients_with_every_key_cost_no_more_than_25(portal: Portal, statements: list[str]) -> None:
+    changed = [person | {"email": "new@b.example", "name": person["name"] + " II"} for person in PEOPLE]
+    for people, action in ((PEOPLE, "created"), (PEOPLE, "unchanged"), (changed, "updated")):
+        statements.clear()
+        assert portal.send_many({"patient": people})["patient"][action] == 1000
+        assert 1 <= len(statements) <= 25, statements
+
+
+def test_a_thousand_bookings_with_every_reference_cost_no_more_than_25(portal: Portal, statements: list[str]) -> None:
+    portal.send_many({"patient": PEOPLE})
+    moved = [booking | {"date": "2026-06-16", "timeTo": "11:00"} for booking in BOOKINGS]
+    for bookings, action in ((BOOKINGS, "created"), (BOOKINGS, "unchanged"), (moved, "updated")):
+        statements.clear()
+        assert portal.send_many({"appointment": bookings})["appointment"][action] == 1000
+        assert 1 <= len(statements) <= 25, statements
