@@ -98,7 +98,9 @@ def _check_key() -> None:
     sent = request.headers.get("X-API-Key", "").encode("latin-1", "replace")
     known = [key for key in current_app.extensions["settings"].api_keys if key.matches(sent)]
     if not known:
-        detail = "Send your key in the header X-API-Key. Keys are set by API_KEYS at the service."
+        detail = (
+            "Send your key in the header X-API-Key: what stands after the name and colon in the service's API_KEYS."
+        )
         raise problems.Unauthorized(detail, headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'})
     g.key_name = known[0].name
 
@@ -149,6 +151,8 @@ def _decode(raw: bytes, charset: str) -> str:
 
 
 def _parse(text: str) -> Any:
+    if not text.strip():
+        raise problems.InvalidJson("The body is empty.")
     try:
         return json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except RecursionError:
@@ -182,7 +186,7 @@ def _switch(name: str) -> bool:
     if not sent:
         return False
     if len(sent) > 1 or sent[0].lower() not in SWITCHES:
-        raise problems.InvalidParameter(f"{name} must be true or false, once.")
+        raise problems.InvalidParameter(f"{name} must be true or false, and be sent once.")
     return SWITCHES[sent[0].lower()]
 
 
@@ -263,7 +267,7 @@ def health() -> Response:
 def _answer(told: Mapping[str, Any], status: int = 200, kind: str = "application/json") -> Response:
     # A lone surrogate in a name that is repeated to the sender becomes its JSON escape.
     text = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-    return Response(text, status, content_type=kind)
+    return Response(text + b"\n", status, content_type=kind)
 
 
 def _answer_many(told: Mapping[str, Any], options: sync.Options) -> Response:
@@ -298,7 +302,8 @@ def _as_problem(error: Exception) -> Problem:
         log.error("%s %s\n%s", g.request_id, type(error).__name__, "".join(format_tb(error.__traceback__)))
         return problems.InternalError("Something unforeseen happened; nothing was half-written.")
     if error.code == problems.NotFound.status:
-        return problems.NotFound(f"Nothing is at {request.path[:200]}. Writing paths begin with {API}/")
+        paths = ", ".join([*schemas.ENTITIES, *PLURALS, "sync"])
+        return problems.NotFound(f"Nothing is at {request.path[:200]}. Below {API}/ there are {paths}.")
     if error.code == problems.MethodNotAllowed.status:
         headers = {name: value for name, value in error.get_headers() if name == "Allow"}
         return problems.MethodNotAllowed(f"This path takes {headers.get('Allow')}.", headers=headers)

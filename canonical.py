@@ -35,6 +35,24 @@ _UNSEEN = _INVISIBLE | _DIGITS
 _FOLDED = _UNSEEN | _ORNAMENT | _LETTERS
 
 _TITLES = {"dr", "prof", "د"}
+# Words that are no given name by themselves: عبد الله and عبد الرحمن are two, as are two newborns called Baby.
+_NOT_ALONE = {"عبد", "ابو", "ام", "بنت", "ابن", "طفل", "طفله", "مولود", "مولوده", "توام", "ولد"}
+_NOT_ALONE |= {
+    "abd",
+    "abdul",
+    "abdel",
+    "abdal",
+    "abdur",
+    "abu",
+    "umm",
+    "um",
+    "bin",
+    "bint",
+    "baby",
+    "twin",
+    "newborn",
+    "al",
+}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROL_BUT_LAYOUT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _LINE_END = re.compile(r"\r+\n")
@@ -84,9 +102,10 @@ def fold_name(value: str) -> str:
 
 
 def first_word(folded: str) -> str:
-    """Return the first word of a folded name that is no title, or ''."""
+    """Return the first word of a folded name that is no title, or ''; the whole name if that word is no given name."""
     words = re.split(r"[\s./]+", folded)
-    return next((word for word in words if word and word not in _TITLES), "")
+    first = next((word for word in words if word and word not in _TITLES), "")
+    return folded if first in _NOT_ALONE or first.endswith(",") else first
 
 
 @lru_cache(maxsize=1 << 12)  # a chunk asks three times for each
@@ -147,7 +166,7 @@ def clock_time(value: str, zone: tzinfo) -> str:
         value = f"{_FIRST_DAY}T{value}"
     moment = _moment(value, zone) if ":" in value or value.startswith("/") else None
     if moment is None:
-        raise ValueError("Not a valid time. Send it as 10:30 or 10:30:00.")
+        raise ValueError("Not a valid time. Send two digits each, as 09:30 or 09:30:00.")
     if moment.tzinfo and moment.date().isoformat() >= _FIRST_DAY:
         moment = _in_zone(moment, zone)
     return moment.strftime("%H:%M:%S")

@@ -1,18 +1,22 @@
 """`flask` commands: a person's way out of every conflict."""
 
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 import click
-from flask import Flask
+from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 import sync
 import upsert
-from index import Index, Stored
+from index import Index, Stored, Values
+from problems import Problem
 from upsert import APPOINTMENT, DOCTOR, PATIENT, RULES, Rules
 
 PERSONS = {rules.entity: rules for rules in (PATIENT, DOCTOR)}
 RETIRABLE = {rules.entity: rules for rules in (PATIENT, DOCTOR, APPOINTMENT)}
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 assume_yes = click.option("--yes", is_flag=True, help="Do not ask first.")
 
@@ -41,9 +45,11 @@ def merge(entity: str, keep: int, drop: int, yes: bool) -> None:
     _show(rules, "keep", keep)
     _show(rules, "drop", drop)
     _confirm(f"Merge {entity} {drop} into {entity} {keep}? There is no way back.", yes)
-    sync.decide(lambda index: upsert.merge(rules, _the(rules, keep, index), _the(rules, drop, index), index))
+    _decide(lambda index: upsert.merge(rules, _the(rules, keep, index), _the(rules, drop, index), index))
     log.info("merged %s %s into %s", entity, drop, keep)
-    click.echo(f"Merged: {entity} {drop} is now {entity} {keep}. The next sync files everything anew.")
+    click.echo(
+        f"Merged: {entity} {drop} is now {entity} {keep}. Make them one in the desktop program too, or they come back."
+    )
 
 
 @click.command()
@@ -54,13 +60,13 @@ def merge(entity: str, keep: int, drop: int, yes: bool) -> None:
 def retire(entity: str, record_id: int, yes: bool) -> None:
     """Take a record out of matching, so that its keys are free.
 
-    A patient or doctor becomes inactive and gives up all keys; an appointment is removed. ID is the record's id, as a
-    refused record's candidates name it.
+    A patient or doctor becomes inactive and is found by no key any more; the bookings stay with it until the next sync
+    sends them again. An appointment is removed. ID is the record's id, as a refused record's candidates name it.
     """
     rules = RULES[entity]
     _show(rules, "retire", record_id)
     _confirm(f"Retire {entity} {record_id}? There is no way back.", yes)
-    sync.decide(lambda index: upsert.retire(rules, _the(rules, record_id, index), index))
+    _decide(lambda index: upsert.retire(rules, _the(rules, record_id, index), index))
     log.info("retired %s %s", entity, record_id)
     click.echo(f"Retired: {entity} {record_id}. The next sync files everything anew.")
 
@@ -74,12 +80,26 @@ def _the(rules: Rules, record_id: int, index: Index) -> Stored:
 
 def _show(rules: Rules, role: str, record_id: int) -> None:
     """Print a record to the person who decides."""
-    values = sync.look(lambda index: upsert.describe(rules, _the(rules, record_id, index), index))
-    known = [f"{name}={value}" for name, value in values.items() if value is not None and name not in HIDDEN]
-    click.echo(f"{role}: {rules.entity} {record_id}: {', '.join(known)}")
+
+    def described(index: Index) -> tuple[Values, int]:
+        record = _the(rules, record_id, index)
+        bookings = upsert.bookings_of(rules, record, index) if rules.entity in PERSONS else []
+        return upsert.describe(rules, record, index), len(bookings)
+
+    values, bookings = _decide(described)
+    told = current_app.extensions["schemas"][rules.entity].dump(values)
+    click.echo(f"{role}: {rules.entity} {record_id}, {bookings} bookings")
+    for name, value in told.items():
+        if value not in (None, []):
+            click.echo(f"    {name}: {value}")
 
 
-HIDDEN = {"id", "version", "created_at", "updated_at", "contact_key", "contact_rank", "slot_key", "slot_rank"}
+def _decide(work: Callable[[Index], T]) -> T:
+    """Do the work in a transaction; a problem is told in a sentence."""
+    try:
+        return sync.decide(work)
+    except Problem as problem:
+        raise click.ClickException(problem.detail) from None
 
 
 def _confirm(question: str, yes: bool) -> None:

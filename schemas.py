@@ -181,7 +181,7 @@ class Clock(Text):
 
     def clean(self, value: Any) -> Any:
         if not isinstance(value, str):
-            raise ValueError("Not a valid time. Send it as 10:30 or 10:30:00.")
+            raise ValueError("Not a valid time. Send two digits each, as 09:30 or 09:30:00.")
         return super().clean(value)
 
     def form(self, text: str) -> Any:
@@ -421,7 +421,7 @@ class AppointmentSchema(Entity):
         ("patient_id", "date", "time_from"),
     )
     asked_for = ("patient_no", "date", "time_from")
-    asking = "Missing: only a booking found by its appointmentNo may leave it out."
+    asking = "Missing: needed unless the booking is stored and found by its appointmentNo."
 
     appointment_no = Identifier()
     patient_no = Identifier()

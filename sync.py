@@ -114,7 +114,7 @@ def many(schemas: Mapping[str, Entity], batches: Mapping[str, Sequence[Any]], op
 
 
 def decide(work: Callable[[Index], T]) -> T:
-    """Do a person's work (merge, retire) on an index, write it and commit."""
+    """Do a person's work on an index (look, merge, retire), write what it changes and commit."""
 
     def all_of_it(connection: sa.Connection) -> T:
         index = Index(connection)
@@ -123,11 +123,6 @@ def decide(work: Callable[[Index], T]) -> T:
         return done
 
     return _transact(all_of_it)
-
-
-def look(work: Callable[[Index], T]) -> T:
-    """Do work that only reads on an index."""
-    return _transact(lambda connection: work(Index(connection)), dry_run=True)
 
 
 class _Run:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from alembic import context
 from flask import current_app
+from sqlalchemy.exc import OperationalError
 
 from models import db
 
@@ -13,7 +14,7 @@ def upgrade_online() -> None:
     """Run the revisions, all in one transaction where the database can."""
     engine = current_app.extensions["migrate"].db.engine
     if engine.dialect.name == "sqlite":
-        Path(engine.url.database).parent.mkdir(mode=0o700, exist_ok=True)  # it will hold patients
+        Path(engine.url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold patients
     with engine.connect().execution_options(writes=True) as connection:
         options = current_app.extensions["migrate"].configure_args
         # We begin transactions ourselves, so SQLite can roll a half-done revision back; MariaDB cannot.
@@ -26,4 +27,7 @@ def upgrade_online() -> None:
 
 if context.is_offline_mode():
     raise SystemExit("Scripts without a database are not supported: run `flask --app app db upgrade`.")
-upgrade_online()
+try:
+    upgrade_online()
+except (OperationalError, OSError) as error:
+    raise SystemExit(f"The database cannot be opened or reached; see DATABASE_URL. ({type(error).__name__})") from None

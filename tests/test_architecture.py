@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "index": {"canonical", "models"},
     "upsert": {"canonical", "index", "models", "problems"},
     "sync": {"index", "models", "problems", "schemas", "upsert"},
-    "commands": {"index", "sync", "upsert"},
+    "commands": {"index", "problems", "sync", "upsert"},
     "app": {"commands", "config", "models", "problems", "schemas", "sync"},
 }
 
