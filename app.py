@@ -243,9 +243,9 @@ def upsert_all() -> Response:
     """Upsert many records of all entities, in the order in which references resolve."""
     options, batches = _options(), _batches(_body())
     _refuse_too_many(sum(map(len, batches.values())))
-    reports = sync.many(current_app.extensions["schemas"], batches, options)
-    told = sync.totals(list(reports.values()), options)
-    parts = {f"{entity}s": sync.answer(report, options) for entity, report in reports.items()}
+    results = sync.many(current_app.extensions["schemas"], batches, options)
+    told = sync.totals(results.values(), options)
+    parts = {f"{entity}s": sync.answer(items, options) for entity, items in results.items()}
     return _answer_many(told | parts, options)
 
 
@@ -271,14 +271,17 @@ def _answer(told: Mapping[str, Any], status: int = 200, kind: str = "application
 
 
 def _answer_many(told: Mapping[str, Any], options: sync.Options) -> Response:
-    log.info("%s %s by %s: %s", g.request_id, request.path, g.key_name, {name: told[name] for name in _COUNTS})
+    log.info(
+        "%s %s by %s: %s",
+        g.request_id,
+        request.path,
+        g.key_name,
+        {name: told[name] for name in ("total", *sync.COUNTS)},
+    )
     response = _answer(told, sync.status(told))
     if options.minimal:
         response.headers["Preference-Applied"] = "return=minimal"
     return response
-
-
-_COUNTS = ("total", *sync.ACTIONS, "failed")
 
 
 def _answer_failure(error: Exception) -> Response:

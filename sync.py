@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,11 +25,14 @@ PATIENCE = LOCK_WAIT_SECONDS  # seconds of lost races after which a request give
 LONGEST_PAUSE = 0.25  # seconds between two attempts
 CONFLICT = 409
 ACTIONS = ("created", "updated", "unchanged")
+COUNTS = (*ACTIONS, "failed")
 
 BUSY = "The database does not answer or is busy. Nothing was half-written: send the same again."
 RETRY_AFTER = {"Retry-After": "10"}
 
-Item = dict[str, Any]
+Item = dict[str, Any]  # one record's part of the answer
+Results = dict[str, list[Item]]  # by entity, in the order in which the records were sent
+UNDONE: Item = {"success": False, "action": None, "id": None, "matchedBy": None, "changed": []}
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -56,20 +60,6 @@ class Entry:
     def refused(self) -> bool:
         """Whether the record has a problem."""
         return isinstance(self.result, Problem)
-
-
-@dataclass
-class Report:
-    """What became of one entity's records: counts, and `results` as they are answered."""
-
-    total: int = 0
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*ACTIONS, "failed"), 0))
-    results: list[Item] = field(default_factory=list)
-
-    @property
-    def succeeded(self) -> int:
-        """How many records are stored as they were sent."""
-        return sum(self.counts[action] for action in ACTIONS)
 
 
 class _RolledBack(Exception):
@@ -101,8 +91,8 @@ def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], opt
     return _item(entry) | ({"dryRun": True} if options.dry_run else {}) | {"data": schemas[entity].dump(described)}
 
 
-def many(schemas: Mapping[str, Entity], batches: Mapping[str, Sequence[Any]], options: Options) -> dict[str, Report]:
-    """Upsert lists of records by entity, in the order of RULES, and report on each entity that was sent.
+def many(schemas: Mapping[str, Entity], batches: Mapping[str, Sequence[Any]], options: Options) -> Results:
+    """Upsert lists of records by entity, in the order of RULES, and tell what became of each record.
 
     Raises DatabaseUnavailable if nothing could be stored.
     """
@@ -133,21 +123,21 @@ class _Run:
         self._refused: set[tuple[str, str]] = set()
         self._outage: DatabaseUnavailable | None = None
 
-    def in_chunks(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> dict[str, Report]:
+    def in_chunks(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> Results:
         """Store chunk by chunk, each in a transaction of its own."""
-        reports = {}
+        results: Results = {}
         for rules, sent in order:
-            report = reports[rules.entity] = Report()
+            items = results[rules.entity] = []
             for start in range(0, len(sent), CHUNK):
                 entries = [_clean(self.schemas[rules.entity], record) for record in sent[start : start + CHUNK]]
                 self._store_or_split(rules, [entry for entry in entries if not entry.refused])
                 self._note_refused(rules, entries)
-                self._add(report, entries)
-        if self._outage and not any(report.succeeded for report in reports.values()):
+                items += map(_item, entries)
+        if self._outage and not any(item["success"] for items in results.values() for item in items):
             raise self._outage
-        return reports
+        return results
 
-    def at_once(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> dict[str, Report]:
+    def at_once(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> Results:
         """Do everything in one transaction: all or nothing, or a dry run that stores nothing."""
         cleaned = [(rules, [_clean(self.schemas[rules.entity], record) for record in sent]) for rules, sent in order]
         entries = [entry for _, entries in cleaned for entry in entries]
@@ -161,14 +151,15 @@ class _Run:
             if self.options.atomic and any(entry.refused for entry in entries):
                 raise _RolledBack
 
+        undone = False
         try:
             _transact(work, dry_run=dry_run)
         except _RolledBack:
-            return {rules.entity: self._rolled_back(entries) for rules, entries in cleaned}
-        reports = {rules.entity: Report() for rules, _ in cleaned}
-        for rules, entries in cleaned:
-            self._add(reports[rules.entity], entries)
-        return reports
+            undone = True
+        return {
+            rules.entity: [_item(entry) | (UNDONE if undone and not entry.refused else {}) for entry in entries]
+            for rules, entries in cleaned
+        }
 
     def _all(self, connection: sa.Connection, cleaned: Iterable[tuple[Rules, list[Entry]]], dry_run: bool) -> None:
         index = Index(connection)
@@ -220,22 +211,6 @@ class _Run:
             for entry in entries
             if isinstance(entry.result, Problem) and entry.result.status == CONFLICT and entry.data.get(number)
         }
-
-    def _add(self, report: Report, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            item: Item = {"index": report.total} | _item(entry)
-            report.total += 1
-            report.counts["failed" if entry.refused else str(item["action"])] += 1
-            if not self.options.minimal or entry.refused or item["warnings"]:
-                report.results.append(item)
-
-    def _rolled_back(self, entries: Iterable[Entry]) -> Report:
-        report = Report()
-        self._add(report, entries)
-        report.counts |= dict.fromkeys(ACTIONS, 0)
-        undone: Item = {"success": False, "action": None, "id": None, "matchedBy": None, "changed": []}
-        report.results = [item | undone if item["success"] else item for item in report.results]
-        return report
 
 
 def _clean(schema: Entity, sent: Any) -> Entry:
@@ -333,20 +308,29 @@ def members(problem: Problem) -> Item:
     return told
 
 
-def answer(report: Report, options: Options) -> Item:
+def answer(items: Sequence[Item], options: Options) -> Item:
     """Return the answer to one list."""
-    return totals([report], options) | {"results": report.results}
+    results = [{"index": index} | item for index, item in enumerate(items)]
+    if options.minimal:
+        results = [item for item in results if _failed(item) or item["warnings"]]
+    return totals([items], options) | {"results": results}
 
 
-def totals(reports: Sequence[Report], options: Options) -> Item:
+def totals(lists: Iterable[Sequence[Item]], options: Options) -> Item:
     """Return the counts of an answer, over all its lists."""
-    counts = {name: sum(report.counts[name] for report in reports) for name in (*ACTIONS, "failed")}
-    told: Item = {"success": not counts["failed"], "total": sum(report.total for report in reports), **counts}
+    counted = Counter("failed" if _failed(item) else item["action"] for items in lists for item in items)
+    told: Item = {"success": not counted["failed"], "total": counted.total()}
+    told |= {name: counted[name] for name in COUNTS}
     if options.dry_run:
         told["dryRun"] = True
-    if options.atomic and counts["failed"]:
+    if options.atomic and counted["failed"]:
         told["rolledBack"] = True
     return told
+
+
+def _failed(item: Item) -> bool:
+    """Tell a record with a problem from one that only shares the others' rolling back."""
+    return "code" in item
 
 
 def status(told: Mapping[str, Any]) -> int:
