@@ -4,9 +4,10 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -62,29 +63,15 @@ class Entry:
         return isinstance(self.result, Problem)
 
 
-class _RolledBack(Exception):
-    """An atomic request had a failure: its transaction must end without a trace."""
-
-
-class _LostTooOften(Exception):
-    """A chunk keeps losing races."""
-
-
 def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], options: Options) -> Item:
     """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
     rules, entry = RULES[entity], _clean(schemas[entity], sent)
-    if isinstance(entry.result, Problem):
-        raise entry.result
-    described: Values = {}
 
-    def work(connection: sa.Connection) -> Outcome | Problem:
-        index = Index(connection)
-        (result,) = _store(index, rules, [entry], frozenset(), options.dry_run)
-        if isinstance(result, Outcome):
-            described.update(upsert.describe(rules, result.record, index))
-        return result
+    def work(index: Index) -> Values:
+        _store(index, rules, [entry], set(), options.dry_run)
+        return upsert.describe(rules, entry.result.record, index) if isinstance(entry.result, Outcome) else {}
 
-    entry.result = _transact(work, dry_run=options.dry_run)
+    described = {} if entry.refused else _transact(work, dry_run=options.dry_run)
     if isinstance(entry.result, Problem):
         entry.result.key = entry.key
         raise entry.result
@@ -106,13 +93,12 @@ def many(schemas: Mapping[str, Entity], batches: Mapping[str, Sequence[Any]], op
 def decide(work: Callable[[Index], T]) -> T:
     """Do a person's work on an index (look, merge, retire), write what it changes and commit."""
 
-    def all_of_it(connection: sa.Connection) -> T:
-        index = Index(connection)
+    def work_and_write(index: Index) -> T:
         done = work(index)
         index.write(_now())
         return done
 
-    return _transact(all_of_it)
+    return _transact(work_and_write)
 
 
 class _Run:
@@ -145,63 +131,49 @@ class _Run:
         doomed = self.options.atomic and any(entry.refused for entry in entries)
         dry_run = self.options.dry_run or doomed
 
-        def work(connection: sa.Connection) -> None:
+        def work(index: Index) -> bool:
             self._refused.clear()
-            self._all(connection, cleaned, dry_run)
-            if self.options.atomic and any(entry.refused for entry in entries):
-                raise _RolledBack
+            self._all(index, cleaned, dry_run)
+            undone = self.options.atomic and any(entry.refused for entry in entries)
+            if undone:
+                index.connection.rollback()
+            return undone
 
-        undone = False
-        try:
-            _transact(work, dry_run=dry_run)
-        except _RolledBack:
-            undone = True
+        undone = _transact(work, dry_run=dry_run)
         return {
             rules.entity: [_item(entry) | (UNDONE if undone and not entry.refused else {}) for entry in entries]
             for rules, entries in cleaned
         }
 
-    def _all(self, connection: sa.Connection, cleaned: Iterable[tuple[Rules, list[Entry]]], dry_run: bool) -> None:
-        index = Index(connection)
+    def _all(self, index: Index, cleaned: Iterable[tuple[Rules, list[Entry]]], dry_run: bool) -> None:
         for rules, entries in cleaned:
             valid = [entry for entry in entries if entry.data]
             for start in range(0, len(valid), CHUNK):
                 chunk = valid[start : start + CHUNK]
                 # A dry run's changes are nowhere but in the index; else the database has them.
-                index = index if dry_run else Index(connection)
-                results = _store(index, rules, chunk, frozenset(self._refused), dry_run)
-                for entry, result in zip(chunk, results, strict=True):
-                    entry.result = result
+                index = index if dry_run else Index(index.connection)
+                _store(index, rules, chunk, self._refused, dry_run)
                 self._note_refused(rules, chunk)
 
     def _store_or_split(self, rules: Rules, entries: list[Entry]) -> None:
         """Store a chunk in a transaction; if that cannot be, record by record, so that one fails alone."""
-        if not entries:
-            return
-        results: Sequence[Outcome | Problem]
+        alone = len(entries) == 1
         try:
-            results = self._store_chunk(rules, entries)
+            if self._outage:
+                raise self._outage
+            if entries:
+                work = partial(_store, rules=rules, entries=entries, refused=self._refused)
+                _transact(work, losses=None if alone else LOSSES)
         except DatabaseUnavailable as outage:
             self._outage = outage
-            results = [outage] * len(entries)
-        except (_LostTooOften, InternalError) as fault:
-            if len(entries) > 1:
-                for entry in entries:
-                    self._store_or_split(rules, [entry])
+            for entry in entries:
+                entry.result = outage
+        except InternalError as fault:
+            if alone:
+                entries[0].result = fault
                 return
-            results = [fault if isinstance(fault, Problem) else DatabaseUnavailable(BUSY, headers=RETRY_AFTER)]
-        for entry, result in zip(entries, results, strict=True):
-            entry.result = result
-
-    def _store_chunk(self, rules: Rules, entries: list[Entry]) -> Sequence[Outcome | Problem]:
-        if self._outage:
-            raise self._outage
-        refused = frozenset(self._refused)
-
-        def work(connection: sa.Connection) -> list[Outcome | Problem]:
-            return _store(Index(connection), rules, entries, refused)
-
-        return _transact(work, losses=LOSSES if len(entries) > 1 else None)
+            for entry in entries:
+                self._store_or_split(rules, [entry])
 
     def _note_refused(self, rules: Rules, entries: Iterable[Entry]) -> None:
         """Remember the numbers of persons refused with 409: no booking of this request may use them."""
@@ -225,32 +197,33 @@ def _clean(schema: Entity, sent: Any) -> Entry:
 
 
 def _store(
-    index: Index, rules: Rules, entries: Sequence[Entry], refused: frozenset[tuple[str, str]], dry_run: bool = False
-) -> list[Outcome | Problem]:
-    """Match entries and write what follows, within a transaction."""
+    index: Index, rules: Rules, entries: Sequence[Entry], refused: Set[tuple[str, str]], dry_run: bool = False
+) -> None:
+    """Match entries and write what follows, within a transaction; note on each what became of it."""
     results = upsert.upsert(rules, [entry.data for entry in entries], index, refused)
     if not dry_run:
         index.write(_now())
-    return results
+    for entry, result in zip(entries, results, strict=True):
+        entry.result = result
 
 
-def _transact(work: Callable[[sa.Connection], T], *, dry_run: bool = False, losses: int | None = None) -> T:
+def _transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int | None = None) -> T:
     """Run `work` in a transaction and commit; a lost race re-runs it in a new one.
 
-    Raises _LostTooOften after `losses` (None: DatabaseUnavailable when PATIENCE ends), DatabaseUnavailable when
-    the database fails, InternalError when it refuses what no re-run mends.
+    Raises DatabaseUnavailable when the database fails or PATIENCE ends, InternalError when it refuses what no
+    re-run mends, or after so many `losses`.
     """
     started = time.monotonic()
     for attempt in count(1):
         try:
             with db.engine.connect().execution_options(writes=not dry_run) as connection, connection.begin():
-                return work(connection)
+                return work(Index(connection))
         except LostRace:
             log.debug("lost a race: a record was written meanwhile")
         except sa.exc.SQLAlchemyError as error:
             _raise_unless_race(error)
         if losses and attempt >= losses:
-            raise _LostTooOften
+            raise InternalError("Others kept writing these records.")
         if attempt >= LOSSES and time.monotonic() - started > PATIENCE:
             raise DatabaseUnavailable(BUSY, headers=RETRY_AFTER)
         time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))  # noqa: S311 jitter is no secret

@@ -4,7 +4,7 @@ The rules are the table of the contract's section 4, and stand here as data. Eve
 an `Index`, whatever the entity. Nothing here commits, and nothing knows of HTTP or JSON.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,7 +135,7 @@ class Outcome:
 
 
 def upsert(
-    rules: Rules, chunk: Sequence[Values], index: Index, refused: frozenset[tuple[str, str]] = frozenset()
+    rules: Rules, chunk: Sequence[Values], index: Index, refused: Set[tuple[str, str]]
 ) -> list[Outcome | Problem]:
     """Match each record and change the index accordingly, in order; nothing is written yet.
 
@@ -192,7 +192,7 @@ def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
 # --- References --------------------------------------------------------------------------------
 
 
-def _resolve(rules: Rules, data: Values, index: Index, refused: frozenset[tuple[str, str]]) -> tuple[Values, list[str]]:
+def _resolve(rules: Rules, data: Values, index: Index, refused: Set[tuple[str, str]]) -> tuple[Values, list[str]]:
     """Return the data with ids for references, and warnings; raise what is wrong with any of them, all at once."""
     data, warnings, wrong, unknown = dict(data), [], {}, {}
     for reference in rules.references:
@@ -218,7 +218,7 @@ def _resolve(rules: Rules, data: Values, index: Index, refused: frozenset[tuple[
     return data, warnings
 
 
-def _unresolved(reference: Reference, code: str, refused: frozenset[tuple[str, str]]) -> str:
+def _unresolved(reference: Reference, code: str, refused: Set[tuple[str, str]]) -> str:
     if (reference.target, code) in refused:
         return f"The {reference.target} {code} was refused in this same request."
     return f"No {reference.target} {code} is stored."
