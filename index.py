@@ -84,6 +84,11 @@ class Keys:
         return RANKED.get(self.ranked_key)
 
     @cached_property
+    def codes(self) -> dict[str, str]:
+        """By which field the sender names each column that refers to other records."""
+        return {reference.column: reference.code for reference in self.references}
+
+    @cached_property
     def links(self) -> Reference | None:
         """The reference to many records, or None."""
         return next((reference for reference in self.references if reference.many), None)

@@ -29,25 +29,12 @@ SHOWN_NAME = 80  # characters of an unknown field's name that a warning repeats
 BLANK_CLEARS, BLANK_IS_ABSENT, BLANK_IS_REFUSED = "clears", "absent", "refused"
 
 _OTHER_NAMES = {"national_id": "nationalID", "patient_id": "patientId"}
-# What the engine calls by its column, and the sender by its code.
-_REFERENCES = {
-    "patient_id": "patientNo",
-    "doctor_id": "doctorCode",
-    "clinic_id": "clinicCode",
-    "clinic_ids": "clinicCodes",
-}
 
 
 @cache
 def json_name(name: str) -> str:
     """Return the JSON name of a Python name: `cost_center_no` is `costCenterNo`, `a+b_c` is `a+bC`."""
     return _OTHER_NAMES.get(name) or "+".join(map(_camel, name.split("+")))
-
-
-@cache
-def changed_name(column: str) -> str:
-    """Return the JSON name of a changed column; a reference goes by its code."""
-    return _REFERENCES.get(column) or json_name(column)
 
 
 def _camel(name: str) -> str:

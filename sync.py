@@ -17,7 +17,7 @@ import upsert
 from index import Index, LostRace, Values
 from models import LOCK_WAIT_SECONDS, Fault, db, fault_of
 from problems import DatabaseUnavailable, InternalError, Problem, ValidationFailed
-from schemas import Entity, changed_name, json_name
+from schemas import Entity, json_name
 from upsert import RULES, Outcome, Rules
 
 CHUNK = 2000  # records a transaction: a live booking waits for so many at most
@@ -260,7 +260,7 @@ def _item(entry: Entry) -> Item:
             "id": result.record.public_id,
             "key": entry.key,
             "matchedBy": result.matched_by and json_name(result.matched_by),
-            "changed": sorted(map(changed_name, result.changed)),
+            "changed": sorted(map(json_name, result.changed)),
             "warnings": entry.warnings + result.warnings,
         }
     if result is None:

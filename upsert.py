@@ -122,7 +122,7 @@ RULES = {rules.entity: rules for rules in (CLINIC, DOCTOR, PATIENT, APPOINTMENT)
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one record. `changed` are columns; `action` is created, updated or unchanged."""
+    """What became of one record. `changed` are fields as they are sent; `action` is created, updated or unchanged."""
 
     action: str
     record: Stored
@@ -335,16 +335,17 @@ def _upsert_one(rules: Rules, data: Values, warnings: list[str], shelf: Shelf) -
     if not changes:
         return Outcome("unchanged", record, matched_by, warnings=warnings)
     shelf.change(record, changes)
-    return Outcome("updated", record, matched_by, list(changes), warnings)
+    return Outcome("updated", record, matched_by, [rules.codes.get(name, name) for name in changes], warnings)
 
 
 def _create(rules: Rules, data: Values, shelf: Shelf) -> Stored:
     missing = [name for name in rules.needs if data.get(name) is None]
     if missing:
-        codes = {reference.column: reference.code for reference in rules.references}
         raise ValidationFailed(
             f"No stored {rules.entity} fits, and there is too little to create one.",
-            errors={codes.get(name, name): [f"Missing: needed to create the {rules.entity}."] for name in missing},
+            errors={
+                rules.codes.get(name, name): [f"Missing: needed to create the {rules.entity}."] for name in missing
+            },
         )
     return shelf.add({**rules.defaults, **data})
 
