@@ -3,7 +3,6 @@
 import enum
 import sqlite3
 from collections.abc import Collection, Sequence
-from datetime import date, datetime, time
 from operator import itemgetter
 from typing import Annotated, Any, cast
 
@@ -40,36 +39,29 @@ db = SQLAlchemy(model_class=Base)
 class _IsoText(TypeDecorator):
     """A date or time that is ISO text in Python and on SQLite, and the real type elsewhere."""
 
-    python: type[date] | type[time] | type[datetime]
-
     def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
         return dialect.type_descriptor(sa.String(19)) if dialect.name == "sqlite" else self.impl_instance
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
-        return value if value is None or dialect.name == "sqlite" else self.python.fromisoformat(value)
+        python: Any = self.impl_instance.python_type
+        return value if value is None or dialect.name == "sqlite" else python.fromisoformat(value)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
         return value if value is None or dialect.name == "sqlite" else str(value)
 
 
 class IsoDate(_IsoText):
-    impl = sa.Date
-    cache_ok = True
-    python = date
+    impl, cache_ok = sa.Date, True
 
 
 class IsoTime(_IsoText):
-    impl = sa.Time
-    cache_ok = True
-    python = time
+    impl, cache_ok = sa.Time, True
 
 
 class Instant(_IsoText):
     """Naive UTC in whole seconds: `2026-06-15 09:00:00`."""
 
-    impl = sa.DateTime
-    cache_ok = True
-    python = datetime
+    impl, cache_ok = sa.DateTime, True
 
 
 Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
