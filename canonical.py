@@ -20,16 +20,9 @@ _INVISIBLE = dict.fromkeys(
 )
 _DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹", "0123456789" * 2)
 # Tatweel, harakat, superscript alef and Quranic marks: ornament, not letters.
-_MARKS = (
-    (0x610, 0x61B),
-    (0x640, 0x641),
-    (0x64B, 0x660),
-    (0x670, 0x671),
-    (0x6D6, 0x6DD),
-    (0x6DF, 0x6E9),
-    (0x6EA, 0x6EE),
+_ORNAMENT = dict.fromkeys(
+    {0x640, 0x670, *range(0x610, 0x61B), *range(0x64B, 0x660), *range(0x6D6, 0x6EE)} - {0x6DD, 0x6DE, 0x6E9}
 )
-_ORNAMENT = dict.fromkeys(code for start, end in _MARKS for code in range(start, end))
 _LETTERS = str.maketrans("أإآٱىیکة", "ااااييكه")
 _UNSEEN = _INVISIBLE | _DIGITS
 _FOLDED = _UNSEEN | _ORNAMENT | _LETTERS
