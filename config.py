@@ -9,8 +9,7 @@ import logging
 import os
 import re
 import secrets
-import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,6 +21,7 @@ from dotenv import dotenv_values
 ROOT = Path(__file__).resolve().parent
 PLACEHOLDER = "put-a-long-random-key-here"
 SHORTEST_KEY = 16
+COUNTRY = "a country's two letters (ISO 3166), as SA"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # Scheme that people and platforms write, and the driver that is meant.
 DRIVERS = {
@@ -96,12 +96,12 @@ def read(env: Mapping[str, str]) -> Settings:
         web_concurrency=_whole_number(env, "WEB_CONCURRENCY", 2, most=1000),
         secret_key=env.get("SECRET_KEY") or None,
         portal_password=env.get("PORTAL_PASSWORD") or None,
-        phone_region=_phone_region(env.get("PHONE_REGION") or "SA"),
+        phone_region=_one_of(env, "PHONE_REGION", "SA", phonenumbers.SUPPORTED_REGIONS, COUNTRY),
         time_zone=_time_zone(env.get("TIME_ZONE") or "Asia/Riyadh"),
         max_batch=_whole_number(env, "MAX_BATCH", 100_000),
         max_content_length=_whole_number(env, "MAX_CONTENT_LENGTH", 64 * 1024 * 1024),
         history_days=_whole_number(env, "HISTORY_DAYS", 90, most=36_500),
-        log_level=_log_level(env.get("LOG_LEVEL") or "INFO"),
+        log_level=_one_of(env, "LOG_LEVEL", "INFO", LOG_LEVELS, f"one of {', '.join(LOG_LEVELS)}"),
     )
 
 
@@ -161,12 +161,6 @@ def _host(text: str) -> str:
     return text
 
 
-def _phone_region(text: str) -> str:
-    if text.upper() not in phonenumbers.SUPPORTED_REGIONS:
-        raise SettingError("PHONE_REGION must be a country's two letters (ISO 3166), as SA.")
-    return text.upper()
-
-
 def _time_zone(text: str) -> ZoneInfo:
     try:
         return ZoneInfo(text)
@@ -181,30 +175,29 @@ def _whole_number(env: Mapping[str, str], name: str, default: int, most: int = 2
     return int(text)
 
 
-def _log_level(text: str) -> str:
-    if text.upper() not in LOG_LEVELS:
-        raise SettingError(f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}.")
-    return text.upper()
+def _one_of(env: Mapping[str, str], name: str, default: str, choices: Collection[str], wanted: str) -> str:
+    text = (env.get(name) or default).upper()
+    if text not in choices:
+        raise SettingError(f"{name} must be {wanted}.")
+    return text
 
 
 def write_env(path: Path) -> bool:
     """Write a `.env` with a generated key, secret and password, readable by its owner only; False if there is one."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        path.touch(mode=0o600, exist_ok=False)
     except FileExistsError:
         return False
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(
-            "# Written once with secrets of its own; .env.example explains every setting.\n"
-            f"API_KEYS=desktop:{secrets.token_urlsafe(32)}\n"
-            f"SECRET_KEY={secrets.token_hex(32)}\n"
-            f"PORTAL_PASSWORD={secrets.token_urlsafe(12)}\n"
-        )
+    path.write_text(
+        "# Written once with secrets of its own; .env.example explains every setting.\n"
+        f"API_KEYS=desktop:{secrets.token_urlsafe(32)}\n"
+        f"SECRET_KEY={secrets.token_hex(32)}\n"
+        f"PORTAL_PASSWORD={secrets.token_urlsafe(12)}\n",
+        encoding="utf-8",
+    )
     return True
 
 
 if __name__ == "__main__":
     if write_env(ROOT / ".env"):
-        sys.stdout.write(
-            "Wrote .env with a new API key, secret and portal password. Only you can read it: keep it so.\n"
-        )
+        print("Wrote .env with a new API key, secret and portal password. Only you can read it: keep it so.")
