@@ -196,32 +196,28 @@ def _resolve(rules: Rules, data: Values, index: Index, refused: Set[tuple[str, s
     """Return the data with ids for references, and warnings; raise what is wrong with any of them, all at once."""
     data, warnings, wrong, unknown = dict(data), [], {}, {}
     for reference in rules.references:
-        shelf = index.shelf(RULES[reference.target])
+        target, shelf = reference.target, index.shelf(RULES[reference.target])
         if reference.many:
             warnings += _resolve_list(reference, data, shelf)
             continue
         record_id, code = data.pop(reference.column, None), data.pop(reference.code, None)
         by_id = shelf.get(record_id) if record_id else None
-        by_code = None if code is None or (reference.target, code) in refused else _by_code(shelf, code)
+        by_code = _by_code(shelf, code) if code and (target, code) not in refused else None
         if record_id and not by_id:
-            unknown[reference.column] = [f"No {reference.target} with id {record_id} is stored."]
-        if code and not by_code:
-            unknown[reference.code] = [_unresolved(reference, code, refused)]
+            unknown[reference.column] = [f"No {target} with id {record_id} is stored."]
+        if (target, code) in refused:
+            unknown[reference.code] = [f"The {target} {code} was refused in this same request."]
+        elif code and not by_code:
+            unknown[reference.code] = [f"No {target} {code} is stored."]
         if by_id and by_code and by_id is not by_code:
-            wrong[reference.code] = [f"Is not the {reference.target} with id {record_id}."]
-        if by_id or by_code:
-            data[reference.column] = (by_id or by_code).id  # type: ignore[union-attr]
+            wrong[reference.code] = [f"Is not the {target} with id {record_id}."]
+        if record := by_id or by_code:
+            data[reference.column] = record.id
     if wrong:
         raise ValidationFailed("An id and a code name two different records.", errors=wrong)
     if unknown:
         raise UnknownReference("The record refers to what is not stored. Send that first.", errors=unknown)
     return data, warnings
-
-
-def _unresolved(reference: Reference, code: str, refused: Set[tuple[str, str]]) -> str:
-    if (reference.target, code) in refused:
-        return f"The {reference.target} {code} was refused in this same request."
-    return f"No {reference.target} {code} is stored."
 
 
 def _by_code(shelf: Shelf, code: str) -> Stored | None:
@@ -300,7 +296,7 @@ def _agree(rules: Rules, data: Values, record: Stored) -> bool:
     same_name, same_birth = _same_name(rules, data, record), _same(data, record, BIRTH)
     if same_name:
         return same_birth is not False
-    return bool(same_birth) and bool(_compare_names(rules, data, record, canonical.first_word))
+    return bool(same_birth) and bool(_same_name(rules, data, record, canonical.first_word))
 
 
 def _same(data: Values, record: Stored, name: str) -> bool | None:
@@ -309,11 +305,9 @@ def _same(data: Values, record: Stored, name: str) -> bool | None:
     return None if sent is None or stored is None else sent == stored
 
 
-def _same_name(rules: Rules, data: Values, record: Stored) -> bool | None:
-    return _compare_names(rules, data, record, lambda folded: folded)
-
-
-def _compare_names(rules: Rules, data: Values, record: Stored, part: Callable[[str], str]) -> bool | None:
+def _same_name(
+    rules: Rules, data: Values, record: Stored, part: Callable[[str], str] = lambda folded: folded
+) -> bool | None:
     """Tell whether any name is the same on both sides, in the given part; None where no name is known on both."""
     known = [name for name in rules.names if data.get(name) and record.values.get(name)]
     pairs = [[part(canonical.fold_name(side[name])) for side in (data, record.values)] for name in known]
