@@ -131,13 +131,18 @@ class Shelf:
         self._names = [column.name for column in keys.table.c if column.name != "id"]
         self._blank: Values = dict.fromkeys(self._names) | ({keys.links.column: ()} if keys.links else {})
         self._key_columns = [(key, key) for key in keys.unique]
+        self._guarded = [*keys.unique]  # by unique constraints
         if keys.ranked:
             self._key_columns.append((keys.ranked_key, keys.ranked.column))
+            self._guarded += [keys.ranked.column, keys.ranked.rank]
 
     # Reading
 
     def ask(self, key: str, values: Iterable[Any]) -> None:
-        """Load, with one query, every record that one of `values` leads to by `key` (a key's name, or `id`)."""
+        """Load, with one query, every record that one of `values` leads to by `key` (a key's name, or `id`).
+
+        Of numbers that nobody holds it is also asked who gave them up.
+        """
         wanted = set(values) - self._asked[key]
         self._asked[key] |= wanted
         if key == "id":
@@ -148,6 +153,8 @@ class Shelf:
             self._ask_formers(wanted)
         elif wanted:
             self._load(self.keys.table.c[RANKED[key].column if key in RANKED else key], wanted)
+        if key == self.keys.number:
+            self.ask(self._former, [number for number in wanted if not self._by[key].get(number)])
 
     def find(self, key: str, value: Any) -> Sequence[Stored]:
         """Return the records that `value` leads to by `key`."""
@@ -230,11 +237,7 @@ class Shelf:
 
     def give_up_keys(self, record: Stored) -> None:
         """Take all keys from a record, former ones too: nothing leads to it any more but its id."""
-        old = record.values
-        keyless: Values = dict.fromkeys(self.keys.unique)
-        if self.keys.ranked:
-            keyless |= {self.keys.ranked.column: None, self.keys.ranked.rank: None}
-        record.values = old | keyless
+        old, record.values = record.values, record.values | dict.fromkeys(self._guarded)
         self._shelve(record, old)
         for number in self.formers_of(record):
             self.set_former(number, None)
@@ -296,12 +299,11 @@ class Shelf:
 
     def release_keys(self) -> None:
         """Set changing keys to NULL first: a value may pass from one record to another in this very write."""
-        columns = [*self.keys.unique, *([self.keys.ranked.column, self.keys.ranked.rank] if self.keys.ranked else [])]
         stored = [(record, record.before) for record in self._touched if record.before]
-        changing = [r.id for r, before in stored if any(r.values[c] != before[c] is not None for c in columns)]
+        changing = [r.id for r, before in stored if any(r.values[c] != before[c] is not None for c in self._guarded)]
         if changing:
             c = self.keys.table.c
-            nothing = {column: None for column in columns if c[column].nullable}
+            nothing = {column: None for column in self._guarded if c[column].nullable}
             mine = among(self._connection, c.id, changing)
             self._connection.execute(sa.update(self.keys.table).where(mine).values(nothing))
 
@@ -334,33 +336,27 @@ class Shelf:
         stale = [r for r in self._touched if (r.before or {}).get(links.column, ()) != r.values[links.column]]
         stale += [r for r in self._touched if r.removed]
         owners = [record.id for record in stale if record.before]
-        table = DoctorClinic.__table__
-        if owners:
-            self._connection.execute(sa.delete(table).where(among(self._connection, table.c.doctor_id, owners)))
         rows = [{"doctor_id": r.id, "clinic_id": it} for r in stale if not r.removed for it in r.values[links.column]]
-        if rows:
-            self._connection.execute(sa.insert(table), rows)
+        self._replace(DoctorClinic.__table__.c.doctor_id, owners, rows)
 
     def write_formers(self) -> None:
         """Write the numbers that became former, or are so no more."""
-        if not self._formers_changed:
-            return
-        table = FormerKey.__table__
-        mine = sa.and_(
-            table.c.entity == self.keys.entity, among(self._connection, table.c.value, self._formers_changed)
-        )
-        self._connection.execute(sa.delete(table).where(mine))
+        c, entity = FormerKey.__table__.c, self.keys.entity
         holders = [(number, self._by[self._former][number]) for number in sorted(self._formers_changed)]
-        rows = [{"entity": self.keys.entity, "value": it, "record_id": r.id} for it, held in holders for r in held]
+        rows = [{"entity": entity, "value": number, "record_id": it.id} for number, held in holders for it in held]
+        self._replace(c.value, self._formers_changed, rows, c.entity == entity)
+
+    def _replace(self, column: sa.Column, old: Collection[Any], rows: list[Values], *also: sa.ColumnElement) -> None:
+        """Delete the rows of a table that hold one of `old` in this column, and insert `rows`."""
+        if old:
+            mine = among(self._connection, column, old)
+            self._connection.execute(sa.delete(column.table).where(mine, *also))
         if rows:
-            self._connection.execute(sa.insert(table), rows)
+            self._connection.execute(sa.insert(column.table), rows)
 
     def delete(self) -> None:
         """Delete the removed records; what refers to them must be gone."""
-        removed = [record.id for record in self._touched if record.removed]
-        if removed:
-            table = self.keys.table
-            self._connection.execute(sa.delete(table).where(among(self._connection, table.c.id, removed)))
+        self._replace(self.keys.table.c.id, [record.id for record in self._touched if record.removed], [])
 
 
 class Index:

@@ -159,22 +159,16 @@ def _attempt(step: Callable[..., Any], *args: Any) -> Any:
 
 def _ask_references(rules: Rules, chunk: Iterable[Values], index: Index) -> None:
     for reference in rules.references:
-        target, shelf = RULES[reference.target], index.shelf(RULES[reference.target])
+        shelf = index.shelf(RULES[reference.target])
         sent = [data[reference.code] for data in chunk if data.get(reference.code)]
-        codes = {code for codes in sent for code in codes} if reference.many else set(sent)
         shelf.ask("id", [data[reference.column] for data in chunk if reference.column in data])
-        shelf.ask(target.unique[0], codes)
-        if target.number:
-            shelf.ask(f"{FORMER}{target.number}", [it for it in codes if not shelf.find(target.number, it)])
+        shelf.ask(shelf.keys.unique[0], {code for codes in sent for code in codes} if reference.many else sent)
 
 
 def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> None:
     """Load what the keys lead to: the unique ones, then those that stored and sent parts make together."""
     for key in rules.unique:
         shelf.ask(key, [data[key] for data in chunk if key in data])
-    if rules.number:
-        numbers = [data[rules.number] for data in chunk if rules.number in data]
-        shelf.ask(f"{FORMER}{rules.number}", [number for number in numbers if not shelf.find(rules.number, number)])
     if rules.ranked:
         shelf.ask(rules.ranked_key, filter(None, [_new_key(rules, data, shelf) for data in chunk]))
 
