@@ -12,10 +12,10 @@ import sync
 import upsert
 from index import Index, Stored, Values
 from problems import Problem
-from upsert import APPOINTMENT, DOCTOR, PATIENT, RULES, Rules
+from upsert import RULES, Rules
 
-PERSONS = {rules.entity: rules for rules in (PATIENT, DOCTOR)}
-RETIRABLE = {rules.entity: rules for rules in (PATIENT, DOCTOR, APPOINTMENT)}
+PERSONS = ("patient", "doctor")
+RETIRABLE = (*PERSONS, "appointment")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 assume_yes = click.option("--yes", is_flag=True, help="Do not ask first.")
@@ -29,7 +29,7 @@ def register(app: Flask) -> None:
 
 @click.command()
 @with_appcontext
-@click.argument("entity", type=click.Choice(list(PERSONS)))
+@click.argument("entity", type=click.Choice(PERSONS))
 @click.argument("keep", type=click.IntRange(min=1))
 @click.argument("drop", type=click.IntRange(min=1))
 @assume_yes
@@ -54,7 +54,7 @@ def merge(entity: str, keep: int, drop: int, yes: bool) -> None:
 
 @click.command()
 @with_appcontext
-@click.argument("entity", type=click.Choice(list(RETIRABLE)))
+@click.argument("entity", type=click.Choice(RETIRABLE))
 @click.argument("record_id", metavar="ID", type=click.IntRange(min=1))
 @assume_yes
 def retire(entity: str, record_id: int, yes: bool) -> None:
