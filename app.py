@@ -28,7 +28,7 @@ API = "/api/healthcare"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Windows desktops of Arabic and Western clinics write these when they do not write UTF-8.
 CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "windows-1256": "cp1256", "windows-1252": "cp1252"}
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = "\ufeff"
 SWITCHES = {"true": True, "false": False}
 PLURALS = {f"{entity}s": entity for entity in schemas.ENTITIES}
 
@@ -118,10 +118,8 @@ def _finish(response: Response) -> Response:
 
 def _body() -> Any:
     """Return the request's JSON, or raise the problem that it has."""
-    charset = _charset()
-    limit = current_app.extensions["settings"].max_content_length
-    raw = request.get_data(cache=False)
-    if len(raw) > limit:
+    charset, raw = _charset(), request.get_data(cache=False)
+    if len(raw) > current_app.extensions["settings"].max_content_length:
         raise _too_large()
     return _parse(_decode(raw, charset))
 
@@ -140,12 +138,11 @@ def _charset() -> str:
 
 
 def _decode(raw: bytes, charset: str) -> str:
-    skipped = len(BYTE_ORDER_MARK) if charset == "utf-8" and raw.startswith(BYTE_ORDER_MARK) else 0
     try:
-        return raw[skipped:].decode(charset)
+        return raw.decode(charset).removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise problems.InvalidJson(
-            f"The byte at position {error.start + skipped} is not {error.encoding}. Save the body as a UTF-8 file and"
+            f"The byte at position {error.start} is not {error.encoding}. Save the body as a UTF-8 file and"
             " send it with: curl --data-binary @file"
         ) from None
 
