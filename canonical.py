@@ -67,6 +67,8 @@ _ZERO_MS = -2_240_524_800_000  # 1899-01-01: an earlier instant is as zero, and 
 _LONGEST_OVERNIGHT = timedelta(hours=12)
 
 MIDNIGHT = "00:00:00"
+NO_DATE = "Not a valid date. Send it as 2026-06-15."
+NO_TIME = "Not a valid time. Send two digits each, as 09:30 or 09:30:00."
 
 
 def text(value: str, *, layout: bool = False) -> str:
@@ -142,7 +144,7 @@ def calendar_date(value: str, zone: tzinfo) -> str | None:
         return value
     moment = _moment(value, zone)
     if moment is None:
-        raise ValueError("Not a valid date. Send it as 2026-06-15.")
+        raise ValueError(NO_DATE)
     written = moment.date().isoformat()
     if moment.tzinfo and written >= _FIRST_DAY and moment.strftime("%H:%M:%S") != MIDNIGHT:
         written = _in_zone(moment, zone).date().isoformat()
@@ -159,7 +161,7 @@ def clock_time(value: str, zone: tzinfo) -> str:
         value = f"{_FIRST_DAY}T{value}"
     moment = _moment(value, zone) if ":" in value or value.startswith("/") else None
     if moment is None:
-        raise ValueError("Not a valid time. Send two digits each, as 09:30 or 09:30:00.")
+        raise ValueError(NO_TIME)
     if moment.tzinfo and moment.date().isoformat() >= _FIRST_DAY:
         moment = _in_zone(moment, zone)
     return moment.strftime("%H:%M:%S")

@@ -70,6 +70,7 @@ class Text(Clean):
 
     length = TEXT
     blank = BLANK_CLEARS
+    no_text = "Must be text."
 
     def __init__(self, *, length: int | None = None, blank: str | None = None, layout: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
@@ -78,7 +79,7 @@ class Text(Clean):
         self.layout = layout
 
     def clean(self, value: Any) -> Any:
-        formed = self.form(canonical.text(value if type(value) is str else _string(value), layout=self.layout))
+        formed = self.form(canonical.text(value if type(value) is str else self._string(value), layout=self.layout))
         if formed == "":
             return self._blank()
         if formed and len(formed) > self.length:
@@ -88,6 +89,11 @@ class Text(Clean):
     def form(self, text: str) -> Any:
         """Return the canonical form of trimmed text; '' is blank."""
         return text
+
+    def _string(self, value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError(self.no_text)
+        return str(value)
 
     def _blank(self) -> Any:
         if self.blank == BLANK_IS_REFUSED:
@@ -142,14 +148,11 @@ class Choice(Text):
 class Day(Text):
     """A calendar date, ISO text; a zero date is absent."""
 
+    no_text = canonical.NO_DATE
+
     def __init__(self, *, past: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.past = past
-
-    def clean(self, value: Any) -> Any:
-        if not isinstance(value, str):
-            raise ValueError("Not a valid date. Send it as 2026-06-15.")
-        return super().clean(value)
 
     def form(self, text: str) -> Any:
         day = canonical.calendar_date(text, self.entity.zone) if text else ""
@@ -162,14 +165,11 @@ class Day(Text):
 class Clock(Text):
     """A time of day, HH:MM:SS; `zero` tells whether midnight is a value or .NET's unset TimeSpan."""
 
+    no_text = canonical.NO_TIME
+
     def __init__(self, *, zero: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self.zero = zero
-
-    def clean(self, value: Any) -> Any:
-        if not isinstance(value, str):
-            raise ValueError("Not a valid time. Send two digits each, as 09:30 or 09:30:00.")
-        return super().clean(value)
 
     def form(self, text: str) -> Any:
         clock = canonical.clock_time(text, self.entity.zone) if text else ""
@@ -216,14 +216,6 @@ class Instant(fields.Field):
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return value and f"{value.replace(' ', 'T')}Z"
-
-
-def _string(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise ValueError("Must be text.")
 
 
 # --- Entities ----------------------------------------------------------------------------------
