@@ -369,8 +369,11 @@ def merge(rules: Rules, keep: Stored, drop: Stored, index: Index) -> None:
     for number in filter(None, numbers):
         shelf.set_former(number, keep)
     shelf.change(keep, filling)
-    for booking in bookings_of(rules, drop, index):
-        _hand_over(rules, booking, keep, index.shelf(APPOINTMENT))
+    column = next(it.column for it in APPOINTMENT.references if it.target == rules.entity)
+    bookings = index.shelf(APPOINTMENT)
+    bookings.ask(column, [drop.id])
+    for booking in [it for it in bookings.records.values() if it.values[column] == drop.id]:
+        _hand_over(booking, {column: keep.id}, bookings)
 
 
 def retire(rules: Rules, record: Stored, index: Index) -> None:
@@ -383,18 +386,6 @@ def retire(rules: Rules, record: Stored, index: Index) -> None:
     shelf.give_up_keys(record)
 
 
-def bookings_of(rules: Rules, person: Stored, index: Index) -> list[Stored]:
-    """Return the stored bookings of a patient or doctor."""
-    column = _column_for(rules)
-    bookings = index.shelf(APPOINTMENT)
-    bookings.ask(column, [person.id])
-    return [it for it in bookings.records.values() if it.values[column] == person.id]
-
-
-def _column_for(rules: Rules) -> str:
-    return next(it.column for it in APPOINTMENT.references if it.target == rules.entity)
-
-
 def _filling(rules: Rules, keep: Stored, values: Values) -> Values:
     """Return what `values` know and `keep` does not; keys made of other fields make themselves."""
     made = {rules.ranked.column, rules.ranked.rank} if rules.ranked else set()
@@ -402,9 +393,8 @@ def _filling(rules: Rules, keep: Stored, values: Values) -> Values:
     return {name: values[name] for name in empty if values[name] not in (None, ())}
 
 
-def _hand_over(rules: Rules, booking: Stored, keep: Stored, shelf: Shelf) -> None:
+def _hand_over(booking: Stored, handed: Values, shelf: Shelf) -> None:
     """Give a booking to another person; if that one has it already, the two become one."""
-    handed = {_column_for(rules): keep.id}
     slot = SLOT.of(booking.values | handed)
     for twin in shelf.find(SLOT_KEY, slot) if slot != booking.values[SLOT.column] else ():
         if not (booking.values["appointment_no"] and twin.values["appointment_no"]):
