@@ -31,6 +31,7 @@ class Ranked:
     Rank 0 is the first record with that key; UNIQUE (column, rank) makes two simultaneous creations collide.
     """
 
+    name: str
     sources: tuple[str, ...]
     column: str
     rank: str
@@ -42,10 +43,11 @@ class Ranked:
         return self.key(*parts) if all(parts) else None
 
 
-RANKED = {
-    "mobile+name": Ranked(("mobile", "name"), "contact_key", "contact_rank", canonical.contact_key),
-    "patient+date+time_from": Ranked(("patient_id", "date", "time_from"), "slot_key", "slot_rank", canonical.slot_key),
-}
+CONTACT = Ranked("mobile+name", ("mobile", "name"), "contact_key", "contact_rank", canonical.contact_key)
+SLOT = Ranked(
+    "patient+date+time_from", ("patient_id", "date", "time_from"), "slot_key", "slot_rank", canonical.slot_key
+)
+RANKED = {ranked.name: ranked for ranked in (CONTACT, SLOT)}
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,9 @@ class Keys:
         return next((key.removeprefix(FORMER) for key in self.weak if key.startswith(FORMER)), None)
 
     @cached_property
-    def ranked_key(self) -> str:
-        """The weak key that records may share, or ''."""
-        return next((key for key in self.weak if key in RANKED), "")
-
-    @cached_property
     def ranked(self) -> Ranked | None:
-        """How that key is stored."""
-        return RANKED.get(self.ranked_key)
+        """The weak key that records may share, or None."""
+        return next((RANKED[key] for key in self.weak if key in RANKED), None)
 
     @cached_property
     def codes(self) -> dict[str, str]:
@@ -133,7 +130,7 @@ class Shelf:
         self._key_columns = [(key, key) for key in keys.unique]
         self._guarded = [*keys.unique]  # by unique constraints
         if keys.ranked:
-            self._key_columns.append((keys.ranked_key, keys.ranked.column))
+            self._key_columns.append((keys.ranked.name, keys.ranked.column))
             self._guarded += [keys.ranked.column, keys.ranked.rank]
 
     # Reading
@@ -290,9 +287,9 @@ class Shelf:
         if not (ranked := self.keys.ranked):
             return
         ranking = [r for r in self._touched if r.values[ranked.column] and r.values[ranked.rank] is None]
-        self.ask(self.keys.ranked_key, [record.values[ranked.column] for record in ranking])
+        self.ask(ranked.name, [record.values[ranked.column] for record in ranking])
         for record in ranking:
-            sharing = self.find(self.keys.ranked_key, record.values[ranked.column])
+            sharing = self.find(ranked.name, record.values[ranked.column])
             taken = {other.values[ranked.rank] for other in sharing}
             lowest_free = next(rank for rank in range(len(taken) + 1) if rank not in taken)
             record.values[ranked.rank] = lowest_free

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import canonical
-from index import FORMER, RANKED, Index, Keys, Reference, Shelf, Stored, Values
+from index import FORMER, RANKED, SLOT, Index, Keys, Reference, Shelf, Stored, Values
 from models import Appointment, Clinic, Doctor, Patient
 from problems import AmbiguousMatch, IdentityConflict, Problem, SlotTaken, UnknownReference, ValidationFailed
 
 BIRTH = "date_of_birth"
-SLOT_KEY = "patient+date+time_from"
-SLOT = RANKED[SLOT_KEY]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,13 +63,13 @@ def reschedule(data: Values, record: Stored, shelf: Shelf) -> Values:
 
 
 def _refuse_taken_slot(new: Values, record: Stored, shelf: Shelf) -> None:
-    others = [it for it in shelf.find(SLOT_KEY, SLOT.of(new)) if it is not record]
+    others = [it for it in shelf.find(SLOT.name, SLOT.of(new)) if it is not record]
     holders = [it for it in others if not (new["appointment_no"] and it.values["appointment_no"])]
     holders.sort(key=lambda holder: holder.age)
     if holders:
         raise SlotTaken(
             "Another booking of this patient stands at that date and time.",
-            candidates=[(holder, SLOT_KEY) for holder in holders],
+            candidates=[(holder, SLOT.name) for holder in holders],
         )
 
 
@@ -170,7 +168,7 @@ def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> None:
     for key in rules.unique:
         shelf.ask(key, [data[key] for data in chunk if key in data])
     if rules.ranked:
-        shelf.ask(rules.ranked_key, filter(None, [_new_key(rules, data, shelf) for data in chunk]))
+        shelf.ask(rules.ranked.name, filter(None, [_new_key(rules, data, shelf) for data in chunk]))
 
 
 def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
@@ -396,7 +394,7 @@ def _filling(rules: Rules, keep: Stored, values: Values) -> Values:
 def _hand_over(booking: Stored, handed: Values, shelf: Shelf) -> None:
     """Give a booking to another person; if that one has it already, the two become one."""
     slot = SLOT.of(booking.values | handed)
-    for twin in shelf.find(SLOT_KEY, slot) if slot != booking.values[SLOT.column] else ():
+    for twin in shelf.find(SLOT.name, slot) if slot != booking.values[SLOT.column] else ():
         if not (booking.values["appointment_no"] and twin.values["appointment_no"]):
             filling = _filling(APPOINTMENT, twin, booking.values)
             shelf.remove(booking)
