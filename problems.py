@@ -1,9 +1,11 @@
 """Every way in which a request, or one record of it, can fail: the table of the contract's section 6."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
 
+@dataclass(eq=False, repr=False)
 class Problem(Exception):
     """A failure that the sender is told of (RFC 9457).
 
@@ -15,18 +17,12 @@ class Problem(Exception):
     code: ClassVar[str]
     title: ClassVar[str]
 
-    def __init__(
-        self,
-        detail: str,
-        *,
-        errors: Mapping[str, Sequence[str]] | None = None,
-        candidates: Sequence[tuple[Any, str]] = (),
-        key: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ):
-        super().__init__(detail)
-        self.detail, self.errors, self.candidates = detail, errors or {}, candidates
-        self.key, self.headers = key, headers or {}
+    detail: str
+    _: KW_ONLY
+    errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    candidates: Sequence[tuple[Any, str]] = ()
+    key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class InvalidJson(Problem):
