@@ -248,9 +248,8 @@ def insert_all(
 ) -> Sequence[int]:
     """Insert `columns` of rows with few statements and return the ids, in order."""
     insert = sa.insert(table)
-    if (
-        connection.dialect.name == "sqlite"
-    ):  # it promises no order for RETURNING, but its only writer knows the next ids
+    if connection.dialect.name == "sqlite":
+        # It promises no order for RETURNING, but its only writer knows the next ids.
         sequence = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
         last = connection.scalar(sequence, {"name": table.name}) or 0
         ids = range(last + 1, last + 1 + len(rows))
