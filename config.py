@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -43,14 +43,11 @@ class ApiKey:
     """A key by name; only its digest is kept for comparing, the key itself never leaves `secret`."""
 
     name: str
-    secret: str
+    secret: str = field(repr=False)
 
     def matches(self, sent: bytes) -> bool:
         """Compare in constant time; digests, because compare_digest wants equal kinds and lengths."""
         return hmac.compare_digest(hashlib.sha256(sent).digest(), hashlib.sha256(self.secret.encode()).digest())
-
-    def __repr__(self) -> str:
-        return f"ApiKey({self.name!r})"
 
 
 @dataclass(frozen=True, repr=False)
