@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping
 from traceback import format_tb
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from flask import Blueprint, Flask, Response, current_app, g, request
@@ -28,6 +29,7 @@ API = "/api/healthcare"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Windows desktops of Arabic and Western clinics write these when they do not write UTF-8.
 CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "windows-1256": "cp1256", "windows-1252": "cp1252"}
+NAMES = {"utf-8": "UTF-8", "cp1256": "windows-1256", "cp1252": "windows-1252"}
 BYTE_ORDER_MARK = "\ufeff"
 SWITCHES = {"true": True, "false": False}
 PLURALS = {f"{entity}s": entity for entity in schemas.ENTITIES}
@@ -88,6 +90,7 @@ def _register(app: Flask) -> None:
 
 def _take_request_id() -> None:
     sent = request.headers.get("X-Request-Id", "")
+    request.environ["quoted_path"] = quote(request.path[:200])  # for the access log: no line breaks of a stranger's
     g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
@@ -126,8 +129,9 @@ def _body() -> Any:
 
 def _charset() -> str:
     """Return the Python codec of the body; raise UnsupportedMediaType unless it is plain JSON."""
-    kind, parameters = parse_options_header(request.headers.get("Content-Type"))
-    charset = CHARSETS.get(parameters.get("charset", "utf-8").lower())
+    sent = request.headers.get("Content-Type", "")
+    kind, parameters = parse_options_header(sent)
+    charset = CHARSETS.get(parameters.get("charset", "malformed" if "charset" in sent.lower() else "utf-8").lower())
     if request.headers.get("Content-Encoding"):
         raise problems.UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
     if kind.lower() != "application/json" and not re.fullmatch(r"application/[\w.+-]+\+json", kind.lower(), re.ASCII):
@@ -142,7 +146,7 @@ def _decode(raw: bytes, charset: str) -> str:
         return raw.decode(charset).removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise problems.InvalidJson(
-            f"The byte at position {error.start} is not {error.encoding}. Save the body as a UTF-8 file and"
+            f"The byte at position {error.start} is not {NAMES[charset]}. Save the body as a UTF-8 file and"
             " send it with: curl --data-binary @file"
         ) from None
 
@@ -297,10 +301,12 @@ def _answer_failure(error: Exception) -> Response:
 
 
 def _as_problem(error: Exception) -> Problem:
+    if type(error).__module__ == "gunicorn.http.errors":  # raised while the body is read
+        return problems.InvalidBody("The body ended early, or is not properly chunked.")
     if not isinstance(error, HTTPException):
         # The message may hold a record's values: only the class and the frames are logged.
         log.error("%s %s\n%s", g.request_id, type(error).__name__, "".join(format_tb(error.__traceback__)))
-        return problems.InternalError("Something unforeseen happened; nothing was half-written.")
+        return problems.InternalError("Something unforeseen happened. To send it again is harmless.")
     if error.code == problems.NotFound.status:
         paths = ", ".join([*schemas.ENTITIES, *PLURALS, "sync"])
         return problems.NotFound(f"Nothing is at {request.path[:200]}. Below {API}/ there are {paths}.")

@@ -19,7 +19,7 @@ control_socket_disable = True
 loglevel = settings.log_level.lower()
 accesslog = "-"
 # The path without its query, and our own request id: no key and no record.
-access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms %({x-request-id}o)s'
+access_log_format = '%(t)s %(h)s "%(m)s %({quoted_path}e)s" %(s)s %(B)s bytes %(M)s ms %({x-request-id}o)s'
 
 WELCOME = """
 Serving at {address}

@@ -164,6 +164,13 @@ class Shelf:
         self.ask("id", (record_id,))
         return self.records.get(record_id)
 
+    def the(self, record_id: int) -> Stored:
+        """Return the record with this id, to which another one led; LostRace if it has gone since."""
+        record = self.get(record_id)
+        if record is None:
+            raise LostRace
+        return record
+
     def has_given_up(self, record: Stored, key: str, value: Any) -> bool:
         """Tell whether `value` is a former number of `record`."""
         return key == self.keys.number and record.values[key] != value and record in self.find(self._former, value)
@@ -196,7 +203,7 @@ class Shelf:
         rows = self._connection.execute(sa.select(c.value, c.record_id).where(mine)).all()
         self.ask("id", [record_id for _, record_id in rows])
         for number, record_id in rows:
-            self._by[self._former].setdefault(number, [self.records[record_id]])
+            self._by[self._former].setdefault(number, [self.the(record_id)])
 
     def _shelve(self, record: Stored, old: Values | None = None) -> None:
         """Put a record under its keys; `old` are the values under which it stood."""
@@ -275,8 +282,15 @@ class Shelf:
     # Writing
 
     def prepare_writing(self, now: str) -> None:
-        """Give ranks and times to what has really changed, and forget the rest."""
+        """Give ranks and times to what has really changed, and forget the rest.
+
+        Whoever comes to hold a former number counts as changed: it must not be merged away meanwhile.
+        """
+        holders = {it: None for number in self._formers_changed for it in self._by[self._former][number]}
         self._touched = {r: None for r in self._touched if r.before is None or r.removed or r.values != r.before}
+        for record in holders.keys() - self._touched.keys():
+            record.values = dict(record.values)
+            self._touched[record] = None
         self._give_ranks()
         for record in self._touched:
             values = record.values
@@ -316,8 +330,8 @@ class Shelf:
             self.records[record_id] = record
 
     def update(self) -> None:
-        """Update the changed records; raise LostRace if one of them was written by somebody else."""
-        changed = sorted((r for r in self._touched if r.before and not r.removed), key=lambda record: record.id)
+        """Update what changed or goes; raise LostRace if one of the records was written by somebody else."""
+        changed = sorted((record for record in self._touched if record.before), key=lambda record: record.id)
         if not changed:
             return
         c = self.keys.table.c

@@ -269,15 +269,16 @@ class Fault(enum.Enum):
     RECORD = enum.auto()
 
 
-# SQLSTATE: serialization failure, deadlock, unique and foreign key violation. MariaDB: deadlock, lock wait,
+# SQLSTATE: serialization failure, deadlock, unique and foreign key violation. MariaDB: deadlock,
 # record changed, duplicate, foreign keys. SQLite: stale snapshot and the constraints of the same kinds.
 # A foreign key fails when the other record was merged away between our reading and our writing.
 _RACES = {
     *("40001", "40P01", "23505", "23503"),
-    *(1213, 1205, 1020, 1062, 1451, 1452),
+    *(1213, 1020, 1062, 1451, 1452),
     *("SQLITE_BUSY_SNAPSHOT", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"),
     "SQLITE_CONSTRAINT_FOREIGNKEY",
 }
+_NO_TABLE = {"42P01", 1146, "SQLITE_ERROR"}
 _OUTAGES = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.ProgrammingError, sa.exc.TimeoutError)
 
 
@@ -290,4 +291,6 @@ def fault_of(error: sa.exc.SQLAlchemyError) -> tuple[Fault, str]:
     name = " ".join(map(str, [type(original or error).__name__, *known]))
     if not _RACES.isdisjoint(known):
         return Fault.RACE, name
+    if not _NO_TABLE.isdisjoint(known):
+        name += " (are the tables there? flask --app app db upgrade)"
     return (Fault.OUTAGE if isinstance(error, _OUTAGES) else Fault.RECORD), name

@@ -17,6 +17,8 @@ import canonical
 from problems import ValidationFailed
 
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT", "__bool__": lambda self: False})()
+# How dates begin that programs write for none at all: .NET, SQL Server, OLE, SQL Server again, .NET's old JSON.
+UNSET_DAYS = ("0001-01-01", "1753-01-01", "1899-12-30", "1900-01-01", "/Date(")
 READ_ONLY = {"id", "createdat", "updatedat"}
 
 IDENTIFIER, STATUS, TEXT, LONG_TEXT = 64, 40, 200, 4000  # lengths in characters
@@ -245,6 +247,7 @@ class Entity(Schema):
         }
         self._names = {json_name(name): name for name in self.load_fields}
         self._names |= {spelling.lower(): name for spelling, name in self._names.items()}
+        self._days = [name for name, field in self.load_fields.items() if isinstance(field, Day)]
         self._phones = [name for name, field in self.load_fields.items() if isinstance(field, Phone)]
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
@@ -266,6 +269,10 @@ class Entity(Schema):
         for name in self._phones:
             if data.get(name) and not canonical.is_phone(data[name]):
                 warnings.append(f"{json_name(name)}: not a valid phone number for {self.phone_region}, kept as sent")
+        for name in self._days:
+            sent_day = named.get(name)
+            if sent_day and name not in data and not sent_day.strip().startswith(UNSET_DAYS):
+                warnings.append(f"{json_name(name)}: lies before 1900, left out")
         return data, warnings
 
     def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:

@@ -21,6 +21,7 @@ from schemas import Entity, json_name
 from upsert import RULES, Outcome, Rules
 
 CHUNK = 2000  # records a transaction: a live booking waits for so many at most
+OUTAGES = 2  # chunks in a row that the database fails before the rest is not tried any more
 LOSSES = 3  # lost races after which a chunk goes record by record
 PATIENCE = LOCK_WAIT_SECONDS  # seconds of lost races after which a request gives up
 LONGEST_PAUSE = 0.25  # seconds between two attempts
@@ -107,7 +108,7 @@ class _Run:
     def __init__(self, schemas: Mapping[str, Entity], options: Options):
         self.schemas, self.options = schemas, options
         self._refused: set[tuple[str, str]] = set()
-        self._outage: DatabaseUnavailable | None = None
+        self._outages: list[DatabaseUnavailable] = []  # of the last chunks, without a success between
 
     def in_chunks(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> Results:
         """Store chunk by chunk, each in a transaction of its own."""
@@ -118,9 +119,9 @@ class _Run:
                 entries = [_clean(self.schemas[rules.entity], record) for record in sent[start : start + CHUNK]]
                 self._store_or_split(rules, [entry for entry in entries if not entry.refused])
                 self._note_refused(rules, entries)
-                items += map(_item, entries)
-        if self._outage and not any(item["success"] for items in results.values() for item in items):
-            raise self._outage
+                items += _items(entries)
+        if self._outages and not any(item["success"] for items in results.values() for item in items):
+            raise self._outages[0]
         return results
 
     def at_once(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> Results:
@@ -140,10 +141,8 @@ class _Run:
             return undone
 
         undone = _transact(work, dry_run=dry_run)
-        return {
-            rules.entity: [_item(entry) | (UNDONE if undone and not entry.refused else {}) for entry in entries]
-            for rules, entries in cleaned
-        }
+        told = _undone if undone else _items
+        return {rules.entity: told(entries) for rules, entries in cleaned}
 
     def _all(self, index: Index, cleaned: Iterable[tuple[Rules, list[Entry]]], dry_run: bool) -> None:
         for rules, entries in cleaned:
@@ -159,13 +158,14 @@ class _Run:
         """Store a chunk in a transaction; if that cannot be, record by record, so that one fails alone."""
         alone = len(entries) == 1
         try:
-            if self._outage:
-                raise self._outage
+            if len(self._outages) >= OUTAGES:
+                raise self._outages[0]
             if entries:
                 work = partial(_store, rules=rules, entries=entries, refused=self._refused)
                 _transact(work, losses=None if alone else LOSSES)
+                self._outages.clear()
         except DatabaseUnavailable as outage:
-            self._outage = outage
+            self._outages.append(outage)
             for entry in entries:
                 entry.result = outage
         except InternalError as fault:
@@ -238,7 +238,6 @@ def _raise_unless_race(error: sa.exc.SQLAlchemyError) -> None:
         return
     log.error("database error %s", name)
     if fault is Fault.OUTAGE:
-        log.error("if tables are missing, bring them up to date: flask --app app db upgrade")
         raise DatabaseUnavailable(BUSY, headers=RETRY_AFTER) from None
     raise InternalError("The database refused this record; the service's log says more.") from None
 
@@ -267,6 +266,19 @@ def _item(entry: Entry) -> Item:
         raise AssertionError("an entry was left without a result")
     told = {"success": False, "status": result.status, "code": result.code, "key": entry.key, "detail": result.detail}
     return told | members(result)
+
+
+def _items(entries: Iterable[Entry]) -> list[Item]:
+    return [_item(entry) for entry in entries]
+
+
+def _undone(entries: Iterable[Entry]) -> list[Item]:
+    """Return the parts of an answer of which nothing was stored: ids that were given on the way are nobody's."""
+    items = _items(entries)
+    given = {item["id"] for item in items if item.get("action") == "created"}
+    for candidate in (it for item in items for it in item.get("candidates", ())):
+        candidate["id"] = None if candidate["id"] in given else candidate["id"]
+    return [item if _failed(item) else item | UNDONE for item in items]
 
 
 def members(problem: Problem) -> Item:

@@ -14,6 +14,7 @@ from models import Appointment, Clinic, Doctor, Patient
 from problems import AmbiguousMatch, IdentityConflict, Problem, SlotTaken, UnknownReference, ValidationFailed
 
 BIRTH = "date_of_birth"
+GIVEN_NAME = "first_name"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -288,6 +289,9 @@ def _agree(rules: Rules, data: Values, record: Stored) -> bool:
     same_name, same_birth = _same_name(rules, data, record), _same(data, record, BIRTH)
     if same_name:
         return same_birth is not False
+    given = [canonical.fold_name(side.get(GIVEN_NAME) or "") for side in (data, record.values)]
+    if all(given) and given[0] != given[1]:
+        return False
     return bool(same_birth) and bool(_same_name(rules, data, record, canonical.first_word))
 
 
@@ -345,9 +349,9 @@ def describe(rules: Rules, record: Stored, index: Index) -> Values:
         linked = values[reference.column]
         if reference.many:
             shelf.ask("id", linked)
-            values[reference.code] = sorted(shelf.records[it].values[number] for it in linked)
+            values[reference.code] = sorted(shelf.the(it).values[number] for it in linked)
         else:
-            values[reference.code] = None if linked is None else shelf.get(linked).values[number]  # type: ignore[union-attr]
+            values[reference.code] = None if linked is None else shelf.the(linked).values[number]
             values[reference.column] = linked if linked is None or linked > 0 else None
     return values
 
@@ -360,6 +364,9 @@ def merge(rules: Rules, keep: Stored, drop: Stored, index: Index) -> None:
 
     The values of `keep` win, and its empty fields are filled; numbers that it does not take stay as former ones.
     """
+    keys = [*rules.unique, *([rules.ranked.column] if rules.ranked else [])]
+    if all(keep.values[key] is None for key in keys):
+        raise ValidationFailed("The record to keep is retired: it has no key. Merge the other way round.")
     shelf = index.shelf(rules)
     numbers = [drop.values[rules.number], *shelf.formers_of(drop)] if rules.number else []
     filling = _filling(rules, keep, drop.values)
@@ -367,11 +374,19 @@ def merge(rules: Rules, keep: Stored, drop: Stored, index: Index) -> None:
     for number in filter(None, numbers):
         shelf.set_former(number, keep)
     shelf.change(keep, filling)
-    column = next(it.column for it in APPOINTMENT.references if it.target == rules.entity)
-    bookings = index.shelf(APPOINTMENT)
-    bookings.ask(column, [drop.id])
-    for booking in [it for it in bookings.records.values() if it.values[column] == drop.id]:
-        _hand_over(booking, {column: keep.id}, bookings)
+    for booking in bookings_of(rules, drop, index):
+        _hand_over(booking, {_column_for(rules): keep.id}, index.shelf(APPOINTMENT))
+
+
+def bookings_of(rules: Rules, person: Stored, index: Index) -> list[Stored]:
+    """Return the stored bookings of a patient or doctor."""
+    column, bookings = _column_for(rules), index.shelf(APPOINTMENT)
+    bookings.ask(column, [person.id])
+    return [it for it in bookings.records.values() if it.values[column] == person.id]
+
+
+def _column_for(rules: Rules) -> str:
+    return next(it.column for it in APPOINTMENT.references if it.target == rules.entity)
 
 
 def retire(rules: Rules, record: Stored, index: Index) -> None:
@@ -394,7 +409,8 @@ def _filling(rules: Rules, keep: Stored, values: Values) -> Values:
 def _hand_over(booking: Stored, handed: Values, shelf: Shelf) -> None:
     """Give a booking to another person; if that one has it already, the two become one."""
     slot = SLOT.of(booking.values | handed)
-    for twin in shelf.find(SLOT.name, slot) if slot != booking.values[SLOT.column] else ():
+    twins = shelf.find(SLOT.name, slot) if slot != booking.values[SLOT.column] else ()
+    for twin in sorted(twins, key=lambda it: it.age):
         if not (booking.values["appointment_no"] and twin.values["appointment_no"]):
             filling = _filling(APPOINTMENT, twin, booking.values)
             shelf.remove(booking)

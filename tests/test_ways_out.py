@@ -555,3 +555,16 @@ def test_a_record_is_not_merged_with_itself(portal: Portal) -> None:
 def test_what_is_no_decision_is_a_usage_error(portal: Portal, words: tuple) -> None:
     new(portal, "patient", ALI, patientNo="P-1")
     assert run_in_vain(portal, *words, "--yes").exit_code == 2
+
+
+def test_a_retired_record_cannot_be_the_one_that_is_kept(portal: Portal) -> None:
+    retired = portal.send("patient", patientNo="P-1", name="Ali", mobile="0502222222")["id"]
+    portal.command("retire", "patient", str(retired), "--yes")
+    living = portal.send("patient", patientNo="P-1", name="Ali", mobile="0502222222")["id"]
+    before = portal.stored("patient")
+    result = portal.app.test_cli_runner().invoke(args=["merge", "patient", str(retired), str(living), "--yes"])
+    assert result.exit_code == 1
+    assert "is retired" in result.output
+    assert portal.stored("patient") == before
+    portal.command("merge", "patient", str(living), str(retired), "--yes")
+    assert [row["id"] for row in portal.stored("patient")] == [living]
