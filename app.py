@@ -272,13 +272,8 @@ def _answer(told: Mapping[str, Any], status: int = 200, kind: str = "application
 
 
 def _answer_many(told: Mapping[str, Any], options: sync.Options) -> Response:
-    log.info(
-        "%s %s by %s: %s",
-        g.request_id,
-        request.path,
-        g.key_name,
-        {name: told[name] for name in ("total", *sync.COUNTS)},
-    )
+    counts = {name: told[name] for name in ("total", *sync.COUNTS)}
+    log.info("%s %s by %s: %s", g.request_id, request.path, g.key_name, counts)
     response = _answer(told, sync.status(told))
     if options.minimal:
         response.headers["Preference-Applied"] = "return=minimal"
