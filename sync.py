@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from itertools import count
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -213,8 +212,9 @@ def _transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int 
     Raises DatabaseUnavailable when the database fails or PATIENCE ends, InternalError when it refuses what no
     re-run mends, or after so many `losses`.
     """
-    started = time.monotonic()
-    for attempt in count(1):
+    started, attempt = time.monotonic(), 0
+    while True:
+        attempt += 1
         try:
             with db.engine.connect().execution_options(writes=not dry_run) as connection, connection.begin():
                 return work(Index(connection))
@@ -227,7 +227,6 @@ def _transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int 
         if attempt >= LOSSES and time.monotonic() - started > PATIENCE:
             raise DatabaseUnavailable(BUSY, headers=RETRY_AFTER)
         time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))  # noqa: S311 jitter is no secret
-    raise AssertionError  # count() never ends
 
 
 def _raise_unless_race(error: sa.exc.SQLAlchemyError) -> None:
