@@ -64,9 +64,8 @@ def reschedule(data: Values, record: Stored, shelf: Shelf) -> Values:
 
 
 def _refuse_taken_slot(new: Values, record: Stored, shelf: Shelf) -> None:
-    others = [it for it in shelf.find(SLOT.name, SLOT.of(new)) if it is not record]
-    holders = [it for it in others if not (new["appointment_no"] and it.values["appointment_no"])]
-    holders.sort(key=lambda holder: holder.age)
+    others = sorted(shelf.find(SLOT.name, SLOT.of(new)), key=lambda other: other.age)
+    holders = [it for it in others if it is not record and not (new["appointment_no"] and it.values["appointment_no"])]
     if holders:
         raise SlotTaken(
             "Another booking of this patient stands at that date and time.",
