@@ -288,7 +288,7 @@ class Shelf:
         """
         holders = {it: None for number in self._formers_changed for it in self._by[self._former][number]}
         self._touched = {r: None for r in self._touched if r.before is None or r.removed or r.values != r.before}
-        for record in holders.keys() - self._touched.keys():
+        for record in (it for it in holders if it not in self._touched):
             record.values = dict(record.values)
             self._touched[record] = None
         self._give_ranks()
@@ -321,13 +321,12 @@ class Shelf:
     def insert(self) -> None:
         """Insert the new records, in order, and learn their ids."""
         fresh = [record for record in self._touched if record.before is None]
-        if not fresh:
-            return
-        ids = insert_all(self._connection, self.keys.table, self._names, [record.values for record in fresh])
-        for record, record_id in zip(fresh, ids, strict=True):
+        if fresh:
+            insert_all(self._connection, self.keys.table, self._names, [record.values for record in fresh])
+        for record in fresh:
             del self.records[record.id]
-            record.id = record_id
-            self.records[record_id] = record
+            record.id = record.values["id"]
+            self.records[record.id] = record
 
     def update(self) -> None:
         """Update what changed or goes; raise LostRace if one of the records was written by somebody else."""

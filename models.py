@@ -243,22 +243,24 @@ def execute_many(
     return connection.execute(statement, [{name: row[name] for name in compiled.params} for row in rows]).rowcount
 
 
-def insert_all(
-    connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]
-) -> Sequence[int]:
-    """Insert `columns` of rows with few statements and return the ids, in order."""
+def insert_all(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Insert `columns` of rows, in order and with few statements, and put its `id` into each row."""
     insert = sa.insert(table)
     if connection.dialect.name == "sqlite":
         # It promises no order for RETURNING, but its only writer knows the next ids.
         sequence = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
         last = connection.scalar(sequence, {"name": table.name}) or 0
-        ids = range(last + 1, last + 1 + len(rows))
-        execute_many(connection, insert, ["id", *columns], [{**row, "id": i} for row, i in zip(rows, ids, strict=True)])
-        return ids
+        for place, row in enumerate(rows, 1):
+            row["id"] = last + place
+        execute_many(connection, insert, ["id", *columns], rows)
+        return
     plain = [{name: row[name] for name in columns} for row in rows]
     if connection.dialect.insert_executemany_returning_sort_by_parameter_order:
-        return connection.scalars(insert.returning(table.c.id, sort_by_parameter_order=True), plain).all()
-    return [cast(Any, connection.execute(insert, row).inserted_primary_key)[0] for row in plain]
+        ids = connection.scalars(insert.returning(table.c.id, sort_by_parameter_order=True), plain).all()
+    else:
+        ids = [cast(Any, connection.execute(insert, row).inserted_primary_key)[0] for row in plain]
+    for row, row_id in zip(rows, ids, strict=True):
+        row["id"] = row_id
 
 
 class Fault(enum.Enum):

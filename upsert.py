@@ -173,12 +173,12 @@ def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> None:
 
 def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
     """Return the weak key that the data and what its unique keys find make together, unless it is stored so."""
-    found = (it.values for key in rules.unique if key in data for it in shelf.find(key, data[key]))
-    stored: Values = next(found, {})
+    found = [it.values for key in rules.unique if key in data for it in shelf.find(key, data[key])]
     ranked = rules.ranked
-    if not ranked or (stored and all(data.get(it, stored[it]) == stored[it] for it in ranked.sources)):
-        return None
-    return ranked.of(stored | data)
+    if not ranked or not found:
+        return ranked.of(data) if ranked else None
+    stored = found[0]
+    return None if all(data.get(it, stored[it]) == stored[it] for it in ranked.sources) else ranked.of(stored | data)
 
 
 # --- References --------------------------------------------------------------------------------
