@@ -20,10 +20,12 @@ import commands
 import config
 import models
 import problems
+import reading
 import schemas
 import sync
 from models import db
 from problems import Problem
+from upsert import RULES
 
 API = "/api/healthcare"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -39,12 +41,12 @@ api = Blueprint("api", __name__, url_prefix=API)
 public = Blueprint("public", __name__)
 
 
-def create_app(**settings: str) -> Flask:
+def create_app(**settings: Any) -> Flask:
     """Build the application, from the environment or, where any are given, from these settings alone.
 
     Settings go by their names in the environment (`API_KEYS="test:..."`). Touches no database.
     """
-    read = config.read(settings) if settings else config.load()
+    read = config.read({name: str(value) for name, value in settings.items()}) if settings else config.load()
     app = Flask(__name__, instance_path=str(config.ROOT / "instance"))
     app.config.update(
         SECRET_KEY=read.secret_key,
@@ -248,6 +250,21 @@ def upsert_all() -> Response:
     told = sync.totals(results.values(), options)
     parts = {f"{entity}s": sync.answer(items, options) for entity, items in results.items()}
     return _answer_many(told | parts, options)
+
+
+@api.get(f"/<any({', '.join(PLURALS)}):plural>")
+def read_many(plural: str) -> Response:
+    """Return a page of records."""
+    entity = PLURALS[plural]
+    sent = request.args.to_dict(flat=False)
+    return _answer(reading.page(current_app.extensions["schemas"][entity], RULES[entity], sent))
+
+
+@api.get(f"/<any({', '.join(PLURALS)}):plural>/<int:record_id>")
+def read_one(plural: str, record_id: int) -> Response:
+    """Return one record."""
+    entity = PLURALS[plural]
+    return _answer(reading.one(current_app.extensions["schemas"][entity], RULES[entity], record_id))
 
 
 @public.get("/healthz")

@@ -45,7 +45,7 @@ def merge(entity: str, keep: int, drop: int, yes: bool) -> None:
     _show(rules, "keep", keep)
     _show(rules, "drop", drop)
     _confirm(f"Merge {entity} {drop} into {entity} {keep}? There is no way back.", yes)
-    _decide(lambda index: upsert.merge(rules, _the(rules, keep, index), _the(rules, drop, index), index))
+    _answered(sync.decide, lambda index: upsert.merge(rules, _the(rules, keep, index), _the(rules, drop, index), index))
     log.info("merged %s %s into %s", entity, drop, keep)
     click.echo(
         f"Merged: {entity} {drop} is now {entity} {keep}. Make them one in the desktop program too, or they come back."
@@ -66,7 +66,7 @@ def retire(entity: str, record_id: int, yes: bool) -> None:
     rules = RULES[entity]
     _show(rules, "retire", record_id)
     _confirm(f"Retire {entity} {record_id}? There is no way back.", yes)
-    _decide(lambda index: upsert.retire(rules, _the(rules, record_id, index), index))
+    _answered(sync.decide, lambda index: upsert.retire(rules, _the(rules, record_id, index), index))
     log.info("retired %s %s", entity, record_id)
     click.echo(f"Retired: {entity} {record_id}. The next sync files everything anew.")
 
@@ -86,7 +86,7 @@ def _show(rules: Rules, role: str, record_id: int) -> None:
         bookings = upsert.bookings_of(rules, record, index) if rules.entity in PERSONS else []
         return upsert.describe(rules, record, index), len(bookings)
 
-    values, bookings = _decide(described)
+    values, bookings = _answered(sync.look, described)
     told = current_app.extensions["schemas"][rules.entity].dump(values)
     click.echo(f"{role}: {rules.entity} {record_id}, {bookings} bookings")
     for name, value in told.items():
@@ -94,10 +94,10 @@ def _show(rules: Rules, role: str, record_id: int) -> None:
             click.echo(f"    {name}: {value}")
 
 
-def _decide(work: Callable[[Index], T]) -> T:
+def _answered(how: Callable[[Callable[[Index], T]], T], work: Callable[[Index], T]) -> T:
     """Do the work in a transaction; a problem is told in a sentence."""
     try:
-        return sync.decide(work)
+        return how(work)
     except Problem as problem:
         raise click.ClickException(problem.detail) from None
 

@@ -91,7 +91,7 @@ def many(schemas: Mapping[str, Entity], batches: Mapping[str, Sequence[Any]], op
 
 
 def decide(work: Callable[[Index], T]) -> T:
-    """Do a person's work on an index (look, merge, retire), write what it changes and commit."""
+    """Do a person's work (merge, retire) on an index, write what it changes and commit."""
 
     def work_and_write(index: Index) -> T:
         done = work(index)
@@ -99,6 +99,11 @@ def decide(work: Callable[[Index], T]) -> T:
         return done
 
     return _transact(work_and_write)
+
+
+def look(work: Callable[[Index], T]) -> T:
+    """Do work that only reads."""
+    return _transact(work, dry_run=True)
 
 
 class _Run:

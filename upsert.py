@@ -355,6 +355,18 @@ def describe(rules: Rules, record: Stored, index: Index) -> Values:
     return values
 
 
+def describe_all(rules: Rules, record_ids: Sequence[int], index: Index) -> list[Values]:
+    """Return the described records with these ids, with a few queries; one that is not stored is left out."""
+    shelf = index.shelf(rules)
+    shelf.ask("id", record_ids)
+    records = [shelf.records[record_id] for record_id in record_ids if record_id in shelf.records]
+    for reference in rules.references:
+        linked = [record.values[reference.column] for record in records]
+        ids = [it for ids in linked for it in ids] if reference.many else [it for it in linked if it is not None]
+        index.shelf(RULES[reference.target]).ask("id", ids)
+    return [describe(rules, record, index) for record in records]
+
+
 # --- A person's decisions ----------------------------------------------------------------------
 
 

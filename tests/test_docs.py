@@ -54,7 +54,7 @@ def answers(shell: str, live: Service) -> list[dict]:
 
 def test_the_readmes_curl_lines_do_what_it_says(live: Service) -> None:
     blocks = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block]
-    samples, many, everything = blocks
+    samples, many, everything, reading = blocks
     assert [it["action"] for it in answers(samples, live)] == ["created"] * 4
     assert [it["action"] for it in answers(samples, live)] == ["unchanged"] * 4
     (told,) = answers(many, live)
@@ -62,3 +62,5 @@ def test_the_readmes_curl_lines_do_what_it_says(live: Service) -> None:
     (told,) = answers(everything, live)
     assert told["success"]
     assert (told["patients"]["updated"], told["appointments"]["created"]) == (1, 1)
+    (told,) = answers(reading, live)
+    assert [patient["mobile"] for patient in told["data"]] == ["+966502222222"]

@@ -1,0 +1,156 @@
+"""Reading: lists with filters and a cursor, and one record. The contract's section 5."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+import sync
+import upsert
+from index import Index, Values
+from models import DoctorClinic, FormerKey
+from problems import InvalidParameter, NotFound
+from schemas import ABSENT, LARGEST_ID, Codes, Entity, Identifier, RecordId, json_name
+from upsert import RULES, Rules
+
+LIMIT, MOST = 100, 1000  # records a page: by default, at most
+Parameters = Mapping[str, Sequence[str]]
+
+
+def page(schema: Entity, rules: Rules, sent: Parameters) -> dict[str, Any]:
+    """Return one page of records, ordered by id, and the cursor of the next; raise InvalidParameter."""
+    conditions, limit = [], LIMIT
+    for name, value in _single(sent).items():
+        if name == "limit":
+            limit = _limit(value)
+        else:
+            conditions.append(_condition(schema, rules, name, value))
+    ids = sa.select(rules.table.c.id).where(*conditions).order_by(rules.table.c.id).limit(limit + 1)
+
+    def work(index: Index) -> tuple[Sequence[int], list[Values]]:
+        found = index.connection.scalars(ids).all()
+        return found, upsert.describe_all(rules, found[:limit], index)
+
+    found, described = sync.look(work)
+    following = _cursor(found[limit - 1]) if len(found) > limit else None
+    return {"data": [schema.dump(values) for values in described], "next": following}
+
+
+def one(schema: Entity, rules: Rules, record_id: int) -> dict[str, Any]:
+    """Return one record; raise NotFound."""
+    known = sync.look(lambda index: upsert.describe_all(rules, [min(record_id, LARGEST_ID)], index))
+    if not known:
+        raise NotFound(f"No {rules.entity} with id {record_id} is stored.")
+    return schema.dump(known[0])
+
+
+def filters(schema: Entity, rules: Rules) -> dict[str, str]:
+    """Return the parameters that a list takes, by JSON name, each with what it means."""
+    by_field = {json_name(name): "equal, as on writing" for name in _filtered_fields(schema)}
+    dates = {"dateFrom": "on this day or later", "dateTo": "on this day or earlier"} if "date" in rules.table.c else {}
+    paging = {"limit": f"records a page, 1 to {MOST}, default {LIMIT}", "after": "the cursor `next` of the page before"}
+    return by_field | dates | {"updatedSince": "written at this instant (RFC 3339) or later"} | paging
+
+
+def _filtered_fields(schema: Entity) -> list[str]:
+    """Return the fields that filter: identifiers, references, mobile and isActive."""
+    kinds = Identifier | RecordId | Codes
+    return [
+        name
+        for name, field in schema.load_fields.items()
+        if isinstance(field, kinds) or name in ("mobile", "is_active")
+    ]
+
+
+def _single(sent: Parameters) -> dict[str, str]:
+    for name, values in sent.items():
+        if len(values) > 1:
+            raise InvalidParameter(f"{name[:80]} is sent twice.")
+        if not values[0].strip():
+            raise InvalidParameter(f"{name[:80]} is blank. Leave it out, or give it a value.")
+    return {name: values[0] for name, values in sent.items()}
+
+
+def _condition(schema: Entity, rules: Rules, name: str, value: str) -> sa.ColumnElement[bool]:
+    c = rules.table.c
+    if name == "after":
+        return c.id > _position(value)
+    if name == "updatedSince":
+        return c.updated_at >= _instant(value)
+    if name in ("dateFrom", "dateTo") and "date" in c:
+        day = _cleaned(schema.load_fields["date"], name, value)
+        return c.date >= day if name == "dateFrom" else c.date <= day
+    fields = {json_name(field): field for field in _filtered_fields(schema)}
+    if name not in fields:
+        raise InvalidParameter(f"Unknown parameter {name[:80]!r}. There are {', '.join(filters(schema, rules))}.")
+    field = fields[name]
+    return _equal(rules, field, _cleaned(schema.load_fields[field], name, value))
+
+
+def _equal(rules: Rules, field: str, value: Any) -> sa.ColumnElement[bool]:
+    """Return the condition that a field, or the record that a field refers to, has a value; former numbers count."""
+    for reference in (it for it in rules.references if it.code == field):
+        target = RULES[reference.target]
+        if reference.many:
+            linked = sa.select(DoctorClinic.clinic_id).where(DoctorClinic.doctor_id == rules.table.c.id)
+            wanted = sa.select(target.table.c.id).where(target.table.c.code.in_(value))
+            return sa.exists(linked.where(DoctorClinic.clinic_id.in_(wanted)))
+        return rules.table.c[reference.column].in_(sa.select(target.table.c.id).where(_has_number(target, value)))
+    if rules.number == field:
+        return _has_number(rules, value)
+    return rules.table.c[field] == value
+
+
+def _has_number(rules: Rules, value: str) -> sa.ColumnElement[bool]:
+    former = sa.select(FormerKey.record_id).where(FormerKey.entity == rules.entity, FormerKey.value == value)
+    return sa.or_(rules.table.c[rules.unique[0]] == value, rules.table.c.id.in_(former))
+
+
+def _cleaned(field: Any, name: str, value: str) -> Any:
+    try:
+        if isinstance(field, RecordId) and re.fullmatch("[0-9]{1,19}", value):
+            cleaned = field.clean(int(value))
+        else:
+            cleaned = field.clean([value] if isinstance(field, Codes) else value)
+    except ValueError as error:
+        raise InvalidParameter(f"{name}: {error}") from None
+    if cleaned is None or cleaned in (ABSENT, ()):
+        raise InvalidParameter(f"{name} is blank. Leave it out, or give it a value.")
+    return cleaned
+
+
+def _limit(value: str) -> int:
+    if not re.fullmatch("[0-9]{1,4}", value) or not 1 <= int(value) <= MOST:
+        raise InvalidParameter(f"limit must be a whole number from 1 to {MOST}.")
+    return int(value)
+
+
+def _instant(value: str) -> str:
+    """Return an RFC 3339 instant as it is stored; an unescaped + arrives as a blank."""
+    try:
+        moment = datetime.fromisoformat(re.sub(r" (?=\d\d:\d\d$)", "+", value))
+        return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment.tzinfo else _no_instant()
+    except (ValueError, OverflowError):
+        return _no_instant()
+
+
+def _no_instant() -> str:
+    raise InvalidParameter("updatedSince must be an instant with its offset, as 2026-06-15T09:00:00Z.")
+
+
+def _cursor(record_id: int) -> str:
+    return base64.urlsafe_b64encode(f"id:{record_id}".encode()).decode().rstrip("=")
+
+
+def _position(cursor: str) -> int:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        text = ""
+    if not re.fullmatch("id:[0-9]{1,18}", text) or _cursor(int(text[3:])) != cursor:
+        raise InvalidParameter("after must be the cursor `next` of the page before.")
+    return int(text[3:])
