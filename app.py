@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import re
+import time
 import uuid
 from collections.abc import Mapping
 from traceback import format_tb
@@ -23,6 +24,7 @@ import problems
 import reading
 import schemas
 import sync
+from history import Origin
 from models import db
 from problems import Problem
 from upsert import RULES
@@ -93,6 +95,7 @@ def _register(app: Flask) -> None:
 def _take_request_id() -> None:
     sent = request.headers.get("X-Request-Id", "")
     request.environ["quoted_path"] = quote(request.path[:200])  # for the access log: no line breaks of a stranger's
+    g.started = time.monotonic()
     g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
@@ -181,7 +184,9 @@ def _options() -> sync.Options:
     if unknown:
         raise problems.InvalidParameter(f"Unknown parameter {unknown[0][:80]!r}. There are atomic and dryRun.")
     preferred = re.split(r"[,;]", request.headers.get("Prefer", "").replace(" ", "").replace('"', "").lower())
-    return sync.Options(_switch("atomic"), _switch("dryRun"), "return=minimal" in preferred)
+    days = current_app.extensions["settings"].history_days
+    origin = Origin(g.request_id, g.key_name, request.path[:200], days, g.started)
+    return sync.Options(_switch("atomic"), _switch("dryRun"), "return=minimal" in preferred, origin)
 
 
 def _switch(name: str) -> bool:
@@ -265,6 +270,12 @@ def read_one(plural: str, record_id: int) -> Response:
     """Return one record."""
     entity = PLURALS[plural]
     return _answer(reading.one(current_app.extensions["schemas"][entity], RULES[entity], record_id))
+
+
+@api.get("/syncs")
+def read_syncs() -> Response:
+    """Return a page of the sync history."""
+    return _answer(reading.syncs(request.args.to_dict(flat=False)))
 
 
 @public.get("/healthz")

@@ -1,6 +1,7 @@
 """`flask` commands: a person's way out of every conflict."""
 
 import logging
+import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from flask.cli import with_appcontext
 
 import sync
 import upsert
+from history import Origin
 from index import Index, Stored, Values
 from problems import Problem
 from upsert import RULES, Rules
@@ -45,7 +47,11 @@ def merge(entity: str, keep: int, drop: int, yes: bool) -> None:
     _show(rules, "keep", keep)
     _show(rules, "drop", drop)
     _confirm(f"Merge {entity} {drop} into {entity} {keep}? There is no way back.", yes)
-    _answered(sync.decide, lambda index: upsert.merge(rules, _the(rules, keep, index), _the(rules, drop, index), index))
+    _decide(
+        rules,
+        f"merge {entity} {keep} {drop}",
+        lambda index: upsert.merge(rules, _the(rules, keep, index), _the(rules, drop, index), index),
+    )
     log.info("merged %s %s into %s", entity, drop, keep)
     click.echo(
         f"Merged: {entity} {drop} is now {entity} {keep}. Make them one in the desktop program too, or they come back."
@@ -66,7 +72,9 @@ def retire(entity: str, record_id: int, yes: bool) -> None:
     rules = RULES[entity]
     _show(rules, "retire", record_id)
     _confirm(f"Retire {entity} {record_id}? There is no way back.", yes)
-    _answered(sync.decide, lambda index: upsert.retire(rules, _the(rules, record_id, index), index))
+    _decide(
+        rules, f"retire {entity} {record_id}", lambda index: upsert.retire(rules, _the(rules, record_id, index), index)
+    )
     log.info("retired %s %s", entity, record_id)
     click.echo(f"Retired: {entity} {record_id}. The next sync files everything anew.")
 
@@ -92,6 +100,13 @@ def _show(rules: Rules, role: str, record_id: int) -> None:
     for name, value in told.items():
         if value not in (None, []):
             click.echo(f"    {name}: {value}")
+
+
+def _decide(rules: Rules, words: str, work: Callable[[Index], None]) -> None:
+    """Do what a person decided, and note it in the history as these words."""
+    days = current_app.extensions["settings"].history_days
+    origin = Origin(uuid.uuid4().hex, "command", f"flask {words}", days)
+    _answered(lambda doing: sync.decide(doing, rules.entity, origin), work)
 
 
 def _answered(how: Callable[[Callable[[Index], T]], T], work: Callable[[Index], T]) -> T:

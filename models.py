@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -176,6 +177,27 @@ class FormerKey(db.Model):
     entity: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
     value: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     record_id: Mapped[int] = mapped_column(Id, index=True)
+
+
+class SyncRun(db.Model):
+    """What became of one list, single record or decision. `failures` is JSON; `duration_ms` in milliseconds."""
+
+    __table_args__ = TABLE_OPTIONS
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    at: Mapped[str] = mapped_column(Instant, index=True)
+    request_id: Mapped[str] = mapped_column(sa.String(64))
+    key_name: Mapped[str] = mapped_column(sa.String(200))
+    entity: Mapped[str] = mapped_column(sa.String(20))
+    path: Mapped[str] = mapped_column(sa.String(200))
+    total: Mapped[int]
+    created: Mapped[int]
+    updated: Mapped[int]
+    unchanged: Mapped[int]
+    failed: Mapped[int]
+    dry_run: Mapped[bool]
+    duration_ms: Mapped[int]
+    failures: Mapped[str] = mapped_column(sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"))
 
 
 def engine_options(url: sa.URL) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 import sync
 import upsert
 from index import Index, Values
-from models import DoctorClinic, FormerKey
+from models import DoctorClinic, FormerKey, SyncRun
 from problems import InvalidParameter, NotFound
 from schemas import ABSENT, LARGEST_ID, Codes, Entity, Identifier, RecordId, json_name
 from upsert import RULES, Rules
@@ -46,6 +47,23 @@ def one(schema: Entity, rules: Rules, record_id: int) -> dict[str, Any]:
     if not known:
         raise NotFound(f"No {rules.entity} with id {record_id} is stored.")
     return schema.dump(known[0])
+
+
+def syncs(sent: Parameters) -> dict[str, Any]:
+    """Return one page of the sync history, the newest first, and the cursor of the next; raise InvalidParameter."""
+    wanted, c = _single(sent), SyncRun.__table__.c
+    unknown = wanted.keys() - {"limit", "after"}
+    if unknown:
+        raise InvalidParameter(f"Unknown parameter {min(unknown)[:80]!r}. There are limit, after.")
+    limit = _limit(wanted["limit"]) if "limit" in wanted else LIMIT
+    query = sa.select(*c).order_by(c.id.desc()).limit(limit + 1)
+    if "after" in wanted:
+        query = query.where(c.id < _position(wanted["after"]))
+    rows = sync.look(lambda index: index.connection.execute(query).mappings().all())
+    data = [{json_name(name): value for name, value in row.items()} for row in rows[:limit]]
+    for row in data:
+        row |= {"at": f"{row['at'].replace(' ', 'T')}Z", "failures": json.loads(row["failures"])}
+    return {"data": data, "next": _cursor(data[-1]["id"]) if len(rows) > limit else None}
 
 
 def filters(schema: Entity, rules: Rules) -> dict[str, str]:

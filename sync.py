@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+import history
 import upsert
+from history import ACTIONS, Origin
 from index import Index, LostRace, Values
 from models import LOCK_WAIT_SECONDS, Fault, db, fault_of
 from problems import DatabaseUnavailable, InternalError, Problem, ValidationFailed
@@ -25,7 +27,6 @@ LOSSES = 3  # lost races after which a chunk goes record by record
 PATIENCE = LOCK_WAIT_SECONDS  # seconds of lost races after which a request gives up
 LONGEST_PAUSE = 0.25  # seconds between two attempts
 CONFLICT = 409
-ACTIONS = ("created", "updated", "unchanged")
 COUNTS = (*ACTIONS, "failed")
 
 BUSY = "The database does not answer or is busy. Nothing was half-written: send the same again."
@@ -41,11 +42,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """How a request wants to be handled (contract, section 2)."""
+    """How a request wants to be handled (contract, section 2); without an origin it leaves no history."""
 
     atomic: bool = False
     dry_run: bool = False
     minimal: bool = False
+    origin: Origin | None = None
 
 
 @dataclass(slots=True)
@@ -69,9 +71,14 @@ def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], opt
 
     def work(index: Index) -> Values:
         _store(index, rules, [entry], set(), options.dry_run)
+        if not options.dry_run:
+            _note(index, options, {entity: [_item(entry)]})
         return upsert.describe(rules, entry.result.record, index) if isinstance(entry.result, Outcome) else {}
 
-    described = {} if entry.refused else _transact(work, dry_run=options.dry_run)
+    unread = entry.refused
+    described = {} if unread else _transact(work, dry_run=options.dry_run)
+    if unread or options.dry_run:
+        _note_alone(options, {entity: [_item(entry)]})
     if isinstance(entry.result, Problem):
         entry.result.key = entry.key
         raise entry.result
@@ -90,12 +97,13 @@ def many(schemas: Mapping[str, Entity], batches: Mapping[str, Sequence[Any]], op
     return run.in_chunks(order)
 
 
-def decide(work: Callable[[Index], T]) -> T:
-    """Do a person's work (merge, retire) on an index, write what it changes and commit."""
+def decide(work: Callable[[Index], T], entity: str, origin: Origin | None) -> T:
+    """Do a person's work (merge, retire) on an index of an entity, write what it changes and commit."""
 
     def work_and_write(index: Index) -> T:
         done = work(index)
         index.write(_now())
+        _note(index, Options(origin=origin), {entity: [{"action": "updated"}]})
         return done
 
     return _transact(work_and_write)
@@ -115,15 +123,19 @@ class _Run:
         self._outages: list[DatabaseUnavailable] = []  # of the last chunks, without a success between
 
     def in_chunks(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> Results:
-        """Store chunk by chunk, each in a transaction of its own."""
-        results: Results = {}
-        for rules, sent in order:
-            items = results[rules.entity] = []
-            for start in range(0, len(sent), CHUNK):
-                entries = [_clean(self.schemas[rules.entity], record) for record in sent[start : start + CHUNK]]
-                self._store_or_split(rules, [entry for entry in entries if not entry.refused])
-                self._note_refused(rules, entries)
-                items += _items(entries)
+        """Store chunk by chunk, each in a transaction of its own; the last one takes the history along."""
+        chunks = [(rules, sent[at : at + CHUNK]) for rules, sent in order for at in range(0, len(sent) or 1, CHUNK)]
+        results: Results = {rules.entity: [] for rules, _ in chunks}
+        noted = False
+        for place, (rules, chunk) in enumerate(chunks, 1):
+            entries = [_clean(self.schemas[rules.entity], record) for record in chunk]
+            valid = [entry for entry in entries if not entry.refused]
+            so_far = partial(_with, results, rules, entries) if place == len(chunks) else None
+            noted = self._store_or_split(rules, valid, so_far)
+            self._note_refused(rules, entries)
+            results = _with(results, rules, entries)
+        if results and not noted:
+            _note_alone(self.options, results)
         if self._outages and not any(item["success"] for items in results.values() for item in items):
             raise self._outages[0]
         return results
@@ -142,11 +154,16 @@ class _Run:
             undone = self.options.atomic and any(entry.refused for entry in entries)
             if undone:
                 index.connection.rollback()
+            elif not dry_run:
+                _note(index, self.options, {rules.entity: _items(entries) for rules, entries in cleaned})
             return undone
 
         undone = _transact(work, dry_run=dry_run)
         told = _undone if undone else _items
-        return {rules.entity: told(entries) for rules, entries in cleaned}
+        results = {rules.entity: told(entries) for rules, entries in cleaned}
+        if undone or dry_run:
+            _note_alone(self.options, results)
+        return results
 
     def _all(self, index: Index, cleaned: Iterable[tuple[Rules, list[Entry]]], dry_run: bool) -> None:
         for rules, entries in cleaned:
@@ -158,26 +175,34 @@ class _Run:
                 _store(index, rules, chunk, self._refused, dry_run)
                 self._note_refused(rules, chunk)
 
-    def _store_or_split(self, rules: Rules, entries: list[Entry]) -> None:
-        """Store a chunk in a transaction; if that cannot be, record by record, so that one fails alone."""
+    def _store_or_split(self, rules: Rules, entries: list[Entry], so_far: Callable[[], Results] | None = None) -> bool:
+        """Store a chunk in a transaction; if that cannot be, record by record, so that one fails alone.
+
+        Given the results so far, the history is written along; returns whether it was.
+        """
         alone = len(entries) == 1
+
+        def work(index: Index) -> None:
+            _store(index, rules, entries, self._refused)
+            if so_far:
+                _note(index, self.options, so_far())
+
         try:
             if len(self._outages) >= OUTAGES:
                 raise self._outages[0]
             if entries:
-                work = partial(_store, rules=rules, entries=entries, refused=self._refused)
                 _transact(work, losses=None if alone else LOSSES)
                 self._outages.clear()
+                return so_far is not None
         except DatabaseUnavailable as outage:
             self._outages.append(outage)
             for entry in entries:
                 entry.result = outage
         except InternalError as fault:
-            if alone:
-                entries[0].result = fault
-                return
-            for entry in entries:
+            entries[0].result = fault
+            for entry in [] if alone else entries:
                 self._store_or_split(rules, [entry])
+        return False
 
     def _note_refused(self, rules: Rules, entries: Iterable[Entry]) -> None:
         """Remember the numbers of persons refused with 409: no booking of this request may use them."""
@@ -209,6 +234,20 @@ def _store(
         index.write(_now())
     for entry, result in zip(entries, results, strict=True):
         entry.result = result
+
+
+def _note(index: Index, options: Options, results: Mapping[str, Sequence[Item]]) -> None:
+    """Write the history of a request in the transaction of its index."""
+    if options.origin:
+        history.write(index.connection, options.origin, results, options.dry_run)
+
+
+def _note_alone(options: Options, results: Mapping[str, Sequence[Item]]) -> None:
+    """Write the history of a request that stored nothing, or stored it before; if that fails, only the log knows."""
+    try:
+        _transact(lambda index: _note(index, options, results))
+    except Problem as problem:
+        log.error("no history of a request: %s", problem.code)
 
 
 def _transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int | None = None) -> T:
@@ -270,6 +309,11 @@ def _item(entry: Entry) -> Item:
         raise AssertionError("an entry was left without a result")
     told = {"success": False, "status": result.status, "code": result.code, "key": entry.key, "detail": result.detail}
     return told | members(result)
+
+
+def _with(results: Results, rules: Rules, entries: Iterable[Entry]) -> Results:
+    """Return the results with those of one more chunk."""
+    return results | {rules.entity: results[rules.entity] + _items(entries)}
 
 
 def _items(entries: Iterable[Entry]) -> list[Item]:

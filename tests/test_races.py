@@ -106,7 +106,7 @@ def decide_while(portal: Portal, keep: int, drop: int, meanwhile: Callable[[], A
             upsert.merge(upsert.PATIENT, *records, index)
 
     with portal.app.app_context():
-        sync.decide(work)
+        sync.decide(work, "patient", None)
     other.join()
 
 

@@ -1,0 +1,70 @@
+"""The sync history: a row for each list and each single record that was sent, and for each decision of a person.
+
+It is written in the last transaction of the request itself, so it costs no commit of its own.
+"""
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from models import SyncRun, among
+
+FAILURES = 1000  # of a list, that a row keeps
+PRUNED_AT_ONCE = 500  # rows: one request never pays for a long past
+PRUNING = 0.02  # share of requests that prune
+KEPT = ("index", "key", "status", "code", "errors", "candidates")  # of a failure
+ACTIONS = ("created", "updated", "unchanged")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a request comes from; `key_name` is the name of its key, never the key."""
+
+    request_id: str
+    key_name: str
+    path: str
+    keep_days: int
+    started: float = field(default_factory=time.monotonic)
+
+
+def write(connection: sa.Connection, origin: Origin, results: Mapping[str, Sequence[Any]], dry_run: bool) -> None:
+    """Write a row for each entity of the results, and now and then remove what is too old."""
+    now = datetime.now(UTC)
+    common = {
+        "at": now.strftime("%Y-%m-%d %H:%M:%S"),
+        "request_id": origin.request_id,
+        "key_name": origin.key_name,
+        "path": origin.path,
+        "dry_run": dry_run,
+        "duration_ms": round((time.monotonic() - origin.started) * 1000),
+    }
+    rows = [common | {"entity": f"{entity}s"} | _summary(items) for entity, items in results.items()]
+    if rows:
+        connection.execute(sa.insert(SyncRun), rows)
+    if random.random() < PRUNING:  # noqa: S311 no secret
+        prune(connection, now - timedelta(days=origin.keep_days))
+
+
+def prune(connection: sa.Connection, before: datetime) -> None:
+    """Remove some of the oldest rows from before this moment."""
+    c = SyncRun.__table__.c
+    old = sa.select(c.id).where(c.at < before.strftime("%Y-%m-%d %H:%M:%S")).order_by(c.at).limit(PRUNED_AT_ONCE)
+    ids = connection.scalars(old).all()
+    if ids:
+        connection.execute(sa.delete(SyncRun.__table__).where(among(connection, c.id, ids)))
+
+
+def _summary(items: Sequence[Any]) -> dict[str, Any]:
+    failures = [{"index": index} | item for index, item in enumerate(items) if "code" in item]
+    kept = [{name: it[name] for name in KEPT if name in it} for it in failures[:FAILURES]]
+    actions = Counter(item.get("action") for item in items)
+    counts = {action: actions[action] for action in ACTIONS}
+    failed = {"failed": len(failures), "failures": json.dumps(kept, ensure_ascii=True)}
+    return {"total": len(items)} | counts | failed

@@ -1,0 +1,180 @@
+"""The sync history: what was sent, by whom, and what became of it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from conftest import API, KEY, Http, Portal, emptied
+from flask import Flask
+
+import history
+import sync
+from models import SyncRun, db
+
+ALI = {"patientNo": "P-1", "name": "Ali"}
+SARA = {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}
+
+
+@pytest.fixture
+def http(any_app: Flask) -> Http:
+    return Http(emptied(any_app).test_client())
+
+
+def rows(http: Http, **query: Any) -> list[dict[str, Any]]:
+    answer = http.client.get(f"{API}/syncs", headers={"X-API-Key": KEY}, query_string=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json["data"]
+
+
+def counts(row: dict[str, Any]) -> list[int]:
+    return [row[name] for name in ("total", "created", "updated", "unchanged", "failed")]
+
+
+def test_a_list_leaves_one_row_that_says_who_sent_what(http: Http) -> None:
+    http.post("/patients", [ALI, SARA, {"name": "Nobody"}], headers={"X-Request-Id": "night-1"})
+    (row,) = rows(http)
+    assert counts(row) == [3, 2, 0, 0, 1]
+    told = {name: row[name] for name in ("requestId", "keyName", "entity", "path", "dryRun")}
+    assert told == {
+        "requestId": "night-1",
+        "keyName": "tests",
+        "entity": "patients",
+        "path": f"{API}/patients",
+        "dryRun": False,
+    }
+    (failure,) = row["failures"]
+    assert failure.keys() == {"index", "key", "status", "code", "errors"}
+    assert (failure["index"], failure["status"], list(failure["errors"])) == (2, 422, ["patientNo"])
+    assert datetime.fromisoformat(row["at"]) <= datetime.now(UTC)
+    assert row["durationMs"] >= 0
+    assert KEY not in str(row)
+
+
+def test_a_sync_leaves_a_row_for_each_entity_that_was_sent(http: Http) -> None:
+    http.post("/sync", {"clinics": [], "patients": [ALI], "appointments": [{"patientNo": "P-9"}], "doctors": None})
+    assert [(row["entity"], counts(row)) for row in rows(http)] == [
+        ("appointments", [1, 0, 0, 0, 1]),
+        ("patients", [1, 1, 0, 0, 0]),
+        ("clinics", [0, 0, 0, 0, 0]),
+    ]
+
+
+def test_single_records_leave_rows_refused_ones_too(http: Http) -> None:
+    for record in (ALI, ALI, ALI | {"email": "a@b.example"}, {}, SARA, ALI | {"nationalID": "N-2"}):
+        http.post("/patient", record)
+    assert [(counts(row), [it["code"] for it in row["failures"]]) for row in rows(http)] == [
+        ([1, 0, 0, 0, 1], ["identity_conflict"]),
+        ([1, 1, 0, 0, 0], []),
+        ([1, 0, 0, 0, 1], ["validation_failed"]),
+        ([1, 0, 1, 0, 0], []),
+        ([1, 0, 0, 1, 0], []),
+        ([1, 1, 0, 0, 0], []),
+    ]
+    ids = [it["id"] for it in http.client.get(f"{API}/patients", headers={"X-API-Key": KEY}).json["data"]]
+    assert [it["id"] for it in rows(http)[0]["failures"][0]["candidates"]] == ids
+
+
+def test_a_dry_run_leaves_nothing_but_its_row(http: Http) -> None:
+    http.post("/patients", [ALI], dryRun="true")
+    http.post("/patient", ALI, dryRun="true")
+    http.post("/patients", [ALI, {}], dryRun="true", atomic="true")
+    assert [(row["dryRun"], counts(row)) for row in rows(http)] == [
+        (True, [2, 0, 0, 0, 1]),
+        (True, [1, 1, 0, 0, 0]),
+        (True, [1, 1, 0, 0, 0]),
+    ]
+    assert Portal(http.client.application).count("patient") == 0
+
+
+def test_a_rolled_back_request_counts_nothing_as_stored(http: Http) -> None:
+    http.post("/patients", [ALI, SARA, ALI | {"nationalID": "N-2"}], atomic="true")
+    http.post("/patients", [ALI, SARA], atomic="true")
+    assert [counts(row) for row in rows(http)] == [[2, 2, 0, 0, 0], [3, 0, 0, 0, 1]]
+
+
+def test_what_is_no_record_leaves_no_row(http: Http) -> None:
+    for path, body in (("/patient", []), ("/patients", {}), ("/sync", {"people": []}), ("/patients", b"[")):
+        assert http.post(path, body).status_code == 400
+    assert rows(http) == []
+
+
+def test_the_first_thousand_failures_are_kept(http: Http) -> None:
+    http.post("/patients", [{"name": f"Nobody {i}"} for i in range(1100)])
+    (row,) = rows(http)
+    assert row["failed"] == 1100
+    assert [it["index"] for it in row["failures"]] == list(range(1000))
+
+
+def test_a_bulk_of_several_chunks_leaves_one_row(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "CHUNK", 2)
+    http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(4)] + [{}])
+    (row,) = rows(http)
+    assert counts(row) == [5, 4, 0, 0, 1]
+    http.post("/patients", [{}, *({"patientNo": f"P-{i}", "name": "Somebody"} for i in range(4))])
+    assert counts(rows(http)[0]) == [5, 0, 0, 4, 1]
+    assert rows(http)[0]["failures"][0]["index"] == 0
+
+
+def test_the_newest_come_first_page_by_page(http: Http) -> None:
+    for i in range(5):
+        http.post("/patients", [], headers={"X-Request-Id": f"r{i}"})
+    seen, query = [], {"limit": 2}
+    while query:
+        answer = http.client.get(f"{API}/syncs", headers={"X-API-Key": KEY}, query_string=query).json
+        seen += [row["requestId"] for row in answer["data"]]
+        query = answer["next"] and {"limit": 2, "after": answer["next"]}
+    assert seen == ["r4", "r3", "r2", "r1", "r0"]
+    for wrong in ({"after": "x"}, {"limit": "0"}, {"colour": "red"}):
+        answer = http.client.get(f"{API}/syncs", headers={"X-API-Key": KEY}, query_string=wrong)
+        assert (answer.status_code, answer.json["code"]) == (400, "invalid_parameter")
+
+
+def test_a_single_record_and_its_row_are_one_commit(http: Http) -> None:
+    commits = []
+
+    def note(connection: sa.Connection) -> None:
+        commits.append(connection)
+
+    with http.client.application.app_context():
+        engine = db.engine
+    sa.event.listen(engine, "commit", note)
+    http.post("/patient", ALI)
+    sa.event.remove(engine, "commit", note)
+    assert len(commits) == 1
+
+
+def test_old_rows_are_removed_a_few_at_a_time(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(4):
+        http.post("/patients", [])
+    long_ago = (datetime.now(UTC) - timedelta(days=91)).strftime("%Y-%m-%d %H:%M:%S")
+    with http.client.application.app_context():
+        engine = db.engine
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        oldest = sa.select(SyncRun.id).order_by(SyncRun.id).limit(3)
+        ids = connection.scalars(oldest).all()
+        connection.execute(sa.update(SyncRun).where(SyncRun.id.in_(ids)).values(at=long_ago))
+    monkeypatch.setattr(history, "PRUNED_AT_ONCE", 2)
+    monkeypatch.setattr(history, "PRUNING", 0)
+    http.post("/patients", [])
+    assert len(rows(http)) == 5
+    monkeypatch.setattr(history, "PRUNING", 1)
+    http.post("/patients", [])
+    assert [row["id"] for row in rows(http)][-2:] == [ids[2] + 1, ids[2]]
+    http.post("/patients", [])
+    assert long_ago.replace(" ", "T") + "Z" not in [row["at"] for row in rows(http)]
+
+
+def test_a_decision_is_noted(http: Http) -> None:
+    portal = Portal(http.client.application)
+    keep, drop = (portal.send("patient", record)["id"] for record in (ALI, SARA))
+    portal.command("merge", "patient", str(keep), str(drop), "--yes")
+    portal.command("retire", "patient", str(keep), "--yes")
+    assert [(row["keyName"], row["entity"], row["path"], row["updated"]) for row in rows(http)] == [
+        ("command", "patients", f"flask retire patient {keep}", 1),
+        ("command", "patients", f"flask merge patient {keep} {drop}", 1),
+    ]
+
+
+def test_the_history_needs_the_key(http: Http) -> None:
+    assert http.client.get(f"{API}/syncs").status_code == 401
