@@ -284,29 +284,33 @@ class Shelf:
     def prepare_writing(self, now: str) -> None:
         """Give ranks and times to what has really changed, and forget the rest.
 
-        Whoever comes to hold a former number counts as changed: it must not be merged away meanwhile.
+        A witness is a record on which a change rests without changing it: the holder of a former number, the first of
+        those who share a weak key. Its version is raised, so that nobody can take it away at the same moment.
         """
-        holders = {it: None for number in self._formers_changed for it in self._by[self._former][number]}
+        witnesses = {it: None for number in self._formers_changed for it in self._by[self._former][number]}
         self._touched = {r: None for r in self._touched if r.before is None or r.removed or r.values != r.before}
-        for record in (it for it in holders if it not in self._touched):
-            record.values = dict(record.values)
-            self._touched[record] = None
-        self._give_ranks()
+        witnesses |= self._give_ranks()
         for record in self._touched:
             values = record.values
             values["created_at"] = values["created_at"] or now
             values["updated_at"], values["version"] = now, (values["version"] or 0) + 1
+        for record in [it for it in witnesses if it not in self._touched]:
+            record.values = record.values | {"version": record.values["version"] + 1}
+            self._touched[record] = None
 
-    def _give_ranks(self) -> None:
+    def _give_ranks(self) -> dict[Stored, None]:
+        """Give each new holder of a weak key its rank; returns the first holder of each key that has others."""
+        witnesses: dict[Stored, None] = {}
         if not (ranked := self.keys.ranked):
-            return
+            return witnesses
         ranking = [r for r in self._touched if r.values[ranked.column] and r.values[ranked.rank] is None]
         self.ask(ranked.name, [record.values[ranked.column] for record in ranking])
         for record in ranking:
-            sharing = self.find(ranked.name, record.values[ranked.column])
-            taken = {other.values[ranked.rank] for other in sharing}
-            lowest_free = next(rank for rank in range(len(taken) + 1) if rank not in taken)
-            record.values[ranked.rank] = lowest_free
+            ranks = {it.values[ranked.rank]: it for it in self.find(ranked.name, record.values[ranked.column])}
+            others = [it for rank, it in ranks.items() if rank is not None and it.before]
+            witnesses |= dict.fromkeys(sorted(others, key=lambda it: it.values[ranked.rank])[:1])
+            record.values[ranked.rank] = next(rank for rank in range(len(ranks) + 1) if rank not in ranks)
+        return witnesses
 
     def release_keys(self) -> None:
         """Set changing keys to NULL first: a value may pass from one record to another in this very write."""

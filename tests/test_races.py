@@ -136,6 +136,34 @@ def test_two_overlapping_merges_leave_no_number_without_a_record(portal: Portal)
         assert told["success"], told
 
 
+def test_a_holder_of_a_shared_phone_who_leaves_lets_no_double_in(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = {"name": "Ali Hassan", "mobile": "0502222222"}
+    for number, born in (("X", "1960-01-01"), ("Y", "1990-01-01")):
+        portal.send("patient", shared, patientNo=number, dateOfBirth=born)
+    new = shared | {"dateOfBirth": "2001-01-01"}
+
+    def meanwhile() -> None:
+        portal.send("patient", patientNo="X", mobile="0555555555")
+        portal.send("patient", new)
+
+    other, write = threading.Thread(target=meanwhile), Index.write
+
+    def write_later(self: Index, now: str) -> None:
+        if other.ident is None:
+            other.start()
+            other.join(1)  # on SQLite it waits for us, elsewhere it is faster than we are
+        write(self, now)
+
+    monkeypatch.setattr(Index, "write", write_later)
+    told = portal.send("patient", new)
+    other.join()
+    assert told["success"]
+    assert [row["date_of_birth"] for row in portal.stored("patient")].count("2001-01-01") == 1
+    assert portal.count("patient") == 3
+
+
 def test_a_broken_chunk_is_a_bad_request_and_the_service_goes_on(live: Service) -> None:
     head = "POST /api/healthcare/patients HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     head += f"X-API-Key: {KEY}\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n[]\r\n0\r\n\r\n"
