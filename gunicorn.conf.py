@@ -33,7 +33,7 @@ curl -H "X-API-Key: $(sed -n 's/^API_KEYS=[^:]*:\\([^,]*\\).*/\\1/p' '{root}/.en
 def post_fork(server, worker):
     """Spare the collector what lives as long as the worker, and the thousands of records of a bulk while it runs."""
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(200_000, 20, 100)
 
 
 def post_worker_init(worker):
