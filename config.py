@@ -21,6 +21,7 @@ from dotenv import dotenv_values
 ROOT = Path(__file__).resolve().parent
 PLACEHOLDER = "put-a-long-random-key-here"
 SHORTEST_KEY = 16
+LONGEST_NAME = 64  # characters of a key's name
 COUNTRY = "a country's two letters (ISO 3166), as SA"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # Scheme that people and platforms write, and the driver that is meant.
@@ -118,6 +119,10 @@ def _checked_keys(keys: list[ApiKey]) -> tuple[ApiKey, ...]:
     if len(set(names)) < len(names):
         raise SettingError("API_KEYS has two keys of one name. Name each: API_KEYS=desktop:<key>,nightly:<key>")
     for key in keys:
+        if len(key.name) > LONGEST_NAME:
+            raise SettingError(
+                f"API_KEYS has a key's name of more than {LONGEST_NAME} characters; the history keeps it."
+            )
         if not (key.secret.isascii() and key.secret.isprintable() and key.secret):
             raise SettingError(f"API_KEYS: the key {key.name!r} must be printable ASCII text, as a header carries it.")
         if len(key.secret) < SHORTEST_KEY or key.secret == PLACEHOLDER:

@@ -48,7 +48,7 @@ def write(connection: sa.Connection, origin: Origin, results: Mapping[str, Seque
     rows = [common | {"entity": f"{entity}s"} | _summary(items) for entity, items in results.items()]
     if rows:
         connection.execute(sa.insert(SyncRun), rows)
-    if random.random() < PRUNING:  # noqa: S311 no secret
+    if random.random() < PRUNING:  # noqa: S311 chance only spreads the work
         prune(connection, now - timedelta(days=origin.keep_days))
 
 

@@ -54,7 +54,7 @@ class Clean(fields.Field):
 
     def clean(self, value: Any) -> Any:
         """Return the canonical value of what was sent (never null)."""
-        raise NotImplementedError(type(self).__name__)
+        raise NotImplementedError(type(self).__name__)  # each kind of field brings its own rule
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)

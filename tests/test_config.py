@@ -376,3 +376,10 @@ def test_a_server_without_a_key_refuses_to_start_and_says_why():
 def test_a_misspelt_name_in_the_module_is_no_application():
     done = python("import app; app.ap")
     assert "AttributeError" in done.stderr
+
+
+def test_a_keys_name_fits_into_the_history() -> None:
+    secret = "0123456789abcdef"
+    assert config.read({"API_KEYS": f"{'n' * 64}:{secret}"}).api_keys[0].name == "n" * 64
+    with pytest.raises(config.SettingError, match="API_KEYS"):
+        config.read({"API_KEYS": f"{'n' * 65}:{secret}"})
