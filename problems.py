@@ -16,6 +16,7 @@ class Problem(Exception):
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
+    advice: ClassVar[str]  # what the sender does about it
 
     detail: str
     _: KW_ONLY
@@ -27,59 +28,79 @@ class Problem(Exception):
 
 class InvalidJson(Problem):
     status, code, title = 400, "invalid_json", "The body is not JSON"
+    advice = "Mend the JSON at the place that `detail` names; send it as UTF-8 from a file."
 
 
 class InvalidBody(Problem):
     status, code, title = 400, "invalid_body", "The body is not what this path takes"
+    advice = "Send one object to the singular path, a list to the plural one, an object of lists to /sync."
 
 
 class InvalidParameter(Problem):
     status, code, title = 400, "invalid_parameter", "A query parameter is not right"
+    advice = "Correct the parameter that `detail` names, or leave it out."
 
 
 class Unauthorized(Problem):
-    status, code, title = 401, "unauthorized", "The API key is missing or unknown"
+    status, code, title = 401, "unauthorized", "The key or log-in is missing or unknown"
+    advice = "Send the header X-API-Key with a key of the service's API_KEYS."
 
 
 class NotFound(Problem):
     status, code, title = 404, "not_found", "There is nothing at this address"
+    advice = "Check the path; a record's id comes from an answer or a list."
 
 
 class MethodNotAllowed(Problem):
     status, code, title = 405, "method_not_allowed", "This path does not take this method"
+    advice = "Use a method that the header Allow names."
 
 
 class IdentityConflict(Problem):
     status, code, title = 409, "identity_conflict", "The record may be somebody else's"
+    advice = "See whose record it is: correct the number in the desktop program, or merge or retire a candidate."
 
 
 class AmbiguousMatch(Problem):
     status, code, title = 409, "ambiguous_match", "Several stored records fit"
+    advice = "Send patientNo or nationalID with the record, or merge the candidates if they are one person."
 
 
 class SlotTaken(Problem):
     status, code, title = 409, "slot_taken", "The patient has another booking at that time"
+    advice = "Send appointmentNo with both bookings, or move one, or retire the candidate."
 
 
 class PayloadTooLarge(Problem):
     status, code, title = 413, "payload_too_large", "The request is too large"
+    advice = "Send the records in parts; the limit stands in `detail`."
 
 
 class UnsupportedMediaType(Problem):
     status, code, title = 415, "unsupported_media_type", "The body must be JSON"
+    advice = "Send the header Content-Type: application/json and the body uncompressed."
 
 
 class ValidationFailed(Problem):
     status, code, title = 422, "validation_failed", "The record is not valid"
+    advice = "Correct each field that `errors` names, and send the record again."
 
 
 class UnknownReference(Problem):
     status, code, title = 422, "unknown_reference", "The record refers to one that is not stored"
+    advice = "Send the clinic, doctor or patient first, or all of them in one /sync."
+
+
+class TooManyRequests(Problem):
+    status, code, title = 429, "too_many_requests", "Too many failed log-ins"
+    advice = "Wait as long as Retry-After says; the right password works then."
 
 
 class InternalError(Problem):
     status, code, title = 500, "internal_error", "The service failed"
+    advice = "Tell the operator the request id; sending again is harmless."
 
 
 class DatabaseUnavailable(Problem):
     status, code, title = 503, "database_unavailable", "The database does not answer"
+    advice = "Wait as long as Retry-After says, and send the same again."

@@ -48,9 +48,15 @@ def _camel(name: str) -> str:
 
 
 class Clean(fields.Field):
-    """A field whose whole rule is `clean`."""
+    """A field whose whole rule is `clean`. `meaning` and `told`, its form, are in words, for the reference."""
 
+    told: str
+    length: int | None = None  # characters at most
     entity: "Entity"  # the schema that holds the field: it knows the region and the time zone
+
+    def __init__(self, meaning: str, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.meaning = meaning
 
     def clean(self, value: Any) -> Any:
         """Return the canonical value of what was sent (never null)."""
@@ -68,17 +74,19 @@ class Clean(fields.Field):
 
 
 class Text(Clean):
-    """Text, trimmed; a whole number is taken for its digits. `length` in characters."""
+    """Text, trimmed; a whole number is taken for its digits. `layout`: line breaks stay."""
 
-    length = TEXT
+    told = "text"
+    length: int = TEXT
     blank = BLANK_CLEARS
     no_text = "Must be text."
 
-    def __init__(self, *, length: int | None = None, blank: str | None = None, layout: bool = False, **kwargs: Any):
-        super().__init__(**kwargs)
+    def __init__(self, meaning: str, *, length: int = 0, blank: str = "", layout: bool = False, **kwargs: Any):
+        super().__init__(meaning, **kwargs)
         self.length = length or self.length
         self.blank = blank or self.blank
         self.layout = layout
+        self.told += ", line breaks stay" if layout else ""
 
     def clean(self, value: Any) -> Any:
         formed = self.form(canonical.text(value if type(value) is str else self._string(value), layout=self.layout))
@@ -104,6 +112,7 @@ class Text(Clean):
 
 
 class Identifier(Text):
+    told = "identifier: upper case, Western digits, single blanks"
     length = IDENTIFIER
     blank = BLANK_IS_ABSENT
 
@@ -112,6 +121,7 @@ class Identifier(Text):
 
 
 class Name(Text):
+    told = "text with a letter or digit"
     blank = BLANK_IS_REFUSED
 
     def form(self, text: str) -> str:
@@ -119,11 +129,14 @@ class Name(Text):
 
 
 class Phone(Text):
+    told = "phone, stored as +966502222222 where it is a valid number"
+
     def form(self, text: str) -> str:
         return canonical.phone(text, self.entity.phone_region)
 
 
 class Email(Text):
+    told = "e-mail address"
     _valid = validate.Email()
 
     def form(self, text: str) -> str:
@@ -136,25 +149,29 @@ class Email(Text):
 class Choice(Text):
     """One of a few values; `spellings` maps what may be sent, in lower case, to them. `spaced`: blanks are ignored."""
 
-    def __init__(self, spellings: Mapping[str, str], *, spaced: bool = False, **kwargs: Any):
-        super().__init__(**kwargs)
+    def __init__(self, meaning: str, spellings: Mapping[str, str], *, spaced: bool = False):
+        super().__init__(meaning)
         self.spellings, self.spaced = spellings, spaced
+        self.choices = tuple(dict.fromkeys(spellings.values()))
+        self.told = f"one of {', '.join(self.choices)}"
 
     def form(self, text: str) -> str:
         folded = ("".join(text.split()) if self.spaced else text).lower()
         if folded and folded not in self.spellings:
-            raise ValueError(f"Must be one of: {', '.join(dict.fromkeys(self.spellings.values()))}.")
+            raise ValueError(f"Must be one of: {', '.join(self.choices)}.")
         return self.spellings.get(folded, "")
 
 
 class Day(Text):
     """A calendar date, ISO text; a zero date is absent."""
 
+    told = "date as 2026-06-15, or a date-time"
     no_text = canonical.NO_DATE
 
-    def __init__(self, *, past: bool = False, **kwargs: Any):
-        super().__init__(**kwargs)
+    def __init__(self, meaning: str, *, past: bool = False, **kwargs: Any):
+        super().__init__(meaning, **kwargs)
         self.past = past
+        self.told += "; not in the future" if past else ""
 
     def form(self, text: str) -> Any:
         day = canonical.calendar_date(text, self.entity.zone) if text else ""
@@ -167,11 +184,13 @@ class Day(Text):
 class Clock(Text):
     """A time of day, HH:MM:SS; `zero` tells whether midnight is a value or .NET's unset TimeSpan."""
 
+    told = "time as 10:30 or 10:30:00, or a date-time"
     no_text = canonical.NO_TIME
 
-    def __init__(self, *, zero: bool = True, **kwargs: Any):
-        super().__init__(**kwargs)
+    def __init__(self, meaning: str, *, zero: bool = True, **kwargs: Any):
+        super().__init__(meaning, **kwargs)
         self.zero = zero
+        self.told += "" if zero else "; 00:00:00 counts as absent"
 
     def form(self, text: str) -> Any:
         clock = canonical.clock_time(text, self.entity.zone) if text else ""
@@ -179,6 +198,7 @@ class Clock(Text):
 
 
 class Flag(Clean):
+    told = "true or false; also 1, 0 and the words as text"
     _spellings: ClassVar = {"true": True, "false": False, "": ABSENT}
 
     def clean(self, value: Any) -> Any:
@@ -194,6 +214,8 @@ class Flag(Clean):
 class RecordId(Clean):
     """The id of a stored record; 0 is .NET's unset int."""
 
+    told = "id of a stored record, a whole number; 0 counts as absent"
+
     def clean(self, value: Any) -> Any:
         if isinstance(value, str) and not value.strip():
             return ABSENT
@@ -205,7 +227,8 @@ class RecordId(Clean):
 class Codes(Clean):
     """A list of identifiers; blanks among them count for nothing."""
 
-    _code = Identifier()
+    told = "list of codes; it replaces the stored list, [] clears it"
+    _code = Identifier("one of the codes")
 
     def clean(self, value: Any) -> Any:
         if not isinstance(value, list):
@@ -330,77 +353,85 @@ _BLOOD_TYPES = {
 
 
 class ClinicSchema(Entity):
+    """Where patients are seen: a room, a department or a branch."""
+
     identities = (("code",),)
     asked_for = ("code",)
     asking = "Missing: a clinic is known by its code."
 
-    code = Identifier()
-    name = Name()
-    number = Text()
-    specialization = Text()
-    clinic_type = Text()
-    branch = Text()
-    floor = Text()
-    location = Text()
-    account_no = Text()
-    cost_center_no = Text()
-    address = Text(length=LONG_TEXT, layout=True)
-    phone = Phone()
-    email = Email()
-    is_active = Flag()
+    code = Identifier("the clinic's own code, which never changes")
+    name = Name("the clinic's name")
+    number = Text("its number in the house")
+    specialization = Text("what it treats")
+    clinic_type = Text("kind of clinic, as Outpatient")
+    branch = Text("branch of the company")
+    floor = Text("floor")
+    location = Text("where to find it")
+    account_no = Text("account in the ledger")
+    cost_center_no = Text("cost centre")
+    address = Text("postal address", length=LONG_TEXT, layout=True)
+    phone = Phone("phone of the desk")
+    email = Email("e-mail of the desk")
+    is_active = Flag("whether it is in use; at first true")
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)
 
 
 class DoctorSchema(Entity):
+    """Who sees patients, and in which clinics."""
+
     identities = (("code",), ("license_number",))
     asked_for = ("code",)
     asking = "Missing: send code or licenseNumber, a doctor is known by one of them."
 
-    code = Identifier()
-    license_number = Identifier()
-    name = Name()
-    a_name = Text()
-    branch = Text()
-    gender = Choice(_GENDERS)
-    date_of_birth = Day(past=True)
-    medical_reg_number = Text()
-    id_number = Text()
-    account_no = Text()
-    cost_center = Text()
-    description = Text(length=LONG_TEXT, layout=True)
-    email = Email()
-    phone = Phone()
-    specialization = Text()
-    is_active = Flag()
-    clinic_codes = Codes()
+    code = Identifier("the doctor's number in the desktop program")
+    license_number = Identifier("licence to practise")
+    name = Name("full name, with or without title")
+    a_name = Text("full name in Arabic")
+    branch = Text("branch of the company")
+    gender = Choice("gender", _GENDERS)
+    date_of_birth = Day("date of birth", past=True)
+    medical_reg_number = Text("number in the medical register")
+    id_number = Text("number of the identity card")
+    account_no = Text("account in the ledger")
+    cost_center = Text("cost centre")
+    description = Text("what patients read about the doctor", length=LONG_TEXT, layout=True)
+    email = Email("e-mail")
+    phone = Phone("phone")
+    specialization = Text("medical field")
+    is_active = Flag("whether the doctor works here; at first true")
+    clinic_codes = Codes("clinics in which the doctor works, by code")
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)
 
 
 class PatientSchema(Entity):
+    """Who is treated, and logs in to the portal."""
+
     identities = (("patient_no",), ("national_id",), ("mobile", "name"))
     asked_for = ("patient_no",)
     asking = "Missing: send patientNo or nationalID, or mobile with name; a patient is known by one of them."
 
-    patient_no = Identifier()
-    national_id = Identifier()
-    name = Name()
-    first_name = Text()
-    second_name = Text()
-    last_name = Text()
-    mobile = Phone()
-    date_of_birth = Day(past=True)
-    gender = Choice(_GENDERS)
-    email = Email()
-    phone = Phone()
-    blood_type = Choice(_BLOOD_TYPES, spaced=True)
-    is_active = Flag()
+    patient_no = Identifier("the patient's file number in the desktop program")
+    national_id = Identifier("national identity or residence number")
+    name = Name("full name")
+    first_name = Text("given name")
+    second_name = Text("father's name")
+    last_name = Text("family name")
+    mobile = Phone("mobile phone; with the name it can stand for a number")
+    date_of_birth = Day("date of birth", past=True)
+    gender = Choice("gender", _GENDERS)
+    email = Email("e-mail")
+    phone = Phone("another phone")
+    blood_type = Choice("blood group", _BLOOD_TYPES, spaced=True)
+    is_active = Flag("whether the file is in use; at first true")
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)
 
 
 class AppointmentSchema(Entity):
+    """A booking of a patient, with a doctor, in a clinic, at a time."""
+
     identities = (
         ("appointment_no",),
         ("patient_no", "date", "time_from"),
@@ -409,18 +440,18 @@ class AppointmentSchema(Entity):
     asked_for = ("patient_no", "date", "time_from")
     asking = "Missing: needed unless the booking is stored and found by its appointmentNo."
 
-    appointment_no = Identifier()
-    patient_no = Identifier()
-    patient_id = RecordId()
-    doctor_code = Identifier()
-    doctor_id = RecordId()
-    clinic_code = Identifier()
-    clinic_id = RecordId()
-    date = Day(blank=BLANK_IS_REFUSED)
-    time_from = Clock(blank=BLANK_IS_REFUSED)
-    time_to = Clock(zero=False)
-    status = Text(length=STATUS, blank=BLANK_IS_ABSENT)
-    notes = Text(length=LONG_TEXT, layout=True)
+    appointment_no = Identifier("the booking's number in the desktop program; with it a booking can move")
+    patient_no = Identifier("who comes, by file number")
+    patient_id = RecordId("who comes, by the portal's id")
+    doctor_code = Identifier("to which doctor, by code")
+    doctor_id = RecordId("to which doctor, by the portal's id")
+    clinic_code = Identifier("in which clinic, by code")
+    clinic_id = RecordId("in which clinic, by the portal's id")
+    date = Day("day of the booking", blank=BLANK_IS_REFUSED)
+    time_from = Clock("its beginning", blank=BLANK_IS_REFUSED)
+    time_to = Clock("its end, past midnight by 12 hours at most", zero=False)
+    status = Text("how it stands, in the clinic's own words; at first Scheduled", length=STATUS, blank=BLANK_IS_ABSENT)
+    notes = Text("notes", length=LONG_TEXT, layout=True)
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)
 
