@@ -203,7 +203,7 @@ class Flag(Clean):
 
     def clean(self, value: Any) -> Any:
         if isinstance(value, str):
-            value = self._spellings.get(value.strip().lower())
+            value = self._spellings.get(canonical.text(value).lower())
         if value is ABSENT:
             return ABSENT
         if not isinstance(value, int) or value not in (0, 1):
@@ -217,7 +217,7 @@ class RecordId(Clean):
     told = "id of a stored record, a whole number; 0 counts as absent"
 
     def clean(self, value: Any) -> Any:
-        if isinstance(value, str) and not value.strip():
+        if isinstance(value, str) and not canonical.text(value):
             return ABSENT
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_ID:
             raise ValueError("Must be the id of a stored record, a positive whole number.")

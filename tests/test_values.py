@@ -278,6 +278,15 @@ def test_a_control_character_at_the_edge_is_refused_and_not_trimmed(character):
     assert "U+" in only_fault("patient", name=f"Sara{character}")
 
 
+@pytest.mark.parametrize("name", ["patientId", "doctorId", "clinicId"])
+def test_a_control_character_is_no_blank_id(name):
+    assert "U+0085" in only_fault("appointment", **{name: "\x85"})
+
+
+def test_a_control_character_beside_a_flag_is_refused_and_not_trimmed():
+    assert "U+001F" in only_fault("clinic", isActive="true\x1f")
+
+
 @pytest.mark.parametrize(("entity", "name"), LAID_OUT)
 def test_tab_and_line_breaks_stay_in_long_text_and_cr_lf_becomes_lf(entity, name):
     assert one_value(entity, name, "one\r\n\ttwo\n\nthree\r\n") == "one\n\ttwo\n\nthree"
