@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from functools import cache, partial
 from traceback import format_tb
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from werkzeug.http import parse_options_header
 import commands
 import config
 import models
+import openapi
 import problems
 import reading
 import schemas
@@ -64,6 +66,7 @@ def create_app(**settings: Any) -> Flask:
     app.extensions["schemas"] = {
         entity: schema(read.phone_region, read.time_zone) for entity, schema in schemas.ENTITIES.items()
     }
+    app.extensions["openapi"] = cache(partial(openapi.document, app.extensions["schemas"], API))
     db.init_app(app)
     Migrate(app, db, render_as_batch=True)
     with app.app_context():
@@ -288,6 +291,12 @@ def health() -> Response:
         log.error("database error %s", models.fault_of(error)[1])
         raise problems.DatabaseUnavailable(sync.BUSY, headers=sync.RETRY_AFTER) from None
     return _answer({"status": "ok"})
+
+
+@public.get("/openapi.json")
+def describe() -> Response:
+    """Return the OpenAPI document of everything that is not for people."""
+    return _answer(current_app.extensions["openapi"]())
 
 
 # --- Answering ---------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from schemas import ABSENT, LARGEST_ID, Codes, Entity, Identifier, RecordId, jso
 from upsert import RULES, Rules
 
 LIMIT, MOST = 100, 1000  # records a page: by default, at most
+PAGING = {"limit": f"records a page, 1 to {MOST}, default {LIMIT}", "after": "the cursor `next` of the page before"}
 Parameters = Mapping[str, Sequence[str]]
 
 
@@ -52,9 +53,9 @@ def one(schema: Entity, rules: Rules, record_id: int) -> dict[str, Any]:
 def syncs(sent: Parameters) -> dict[str, Any]:
     """Return one page of the sync history, the newest first, and the cursor of the next; raise InvalidParameter."""
     wanted, c = _single(sent), SyncRun.__table__.c
-    unknown = wanted.keys() - {"limit", "after"}
+    unknown = wanted.keys() - PAGING.keys()
     if unknown:
-        raise InvalidParameter(f"Unknown parameter {min(unknown)[:80]!r}. There are limit, after.")
+        raise InvalidParameter(f"Unknown parameter {min(unknown)[:80]!r}. There are {', '.join(PAGING)}.")
     limit = _limit(wanted["limit"]) if "limit" in wanted else LIMIT
     query = sa.select(*c).order_by(c.id.desc()).limit(limit + 1)
     if "after" in wanted:
@@ -70,8 +71,7 @@ def filters(schema: Entity, rules: Rules) -> dict[str, str]:
     """Return the parameters that a list takes, by JSON name, each with what it means."""
     by_field = {json_name(name): "equal, as on writing" for name in _filtered_fields(schema)}
     dates = {"dateFrom": "on this day or later", "dateTo": "on this day or earlier"} if "date" in rules.table.c else {}
-    paging = {"limit": f"records a page, 1 to {MOST}, default {LIMIT}", "after": "the cursor `next` of the page before"}
-    return by_field | dates | {"updatedSince": "written at this instant (RFC 3339) or later"} | paging
+    return by_field | dates | {"updatedSince": "written at this instant (RFC 3339) or later"} | PAGING
 
 
 def _filtered_fields(schema: Entity) -> list[str]:

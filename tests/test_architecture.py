@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.glob("*.py") if "." not in path.stem}
-LIMIT = 2300  # lines of code
+LIMIT = 2720  # lines of code
 SILENT = {getattr(tokenize, name) for name in ("COMMENT", "DEDENT", "ENDMARKER", "INDENT", "NEWLINE", "NL")}
 MAY_IMPORT = {
     "problems": set(),
@@ -22,8 +22,9 @@ MAY_IMPORT = {
     "upsert": {"canonical", "index", "models", "problems"},
     "sync": {"history", "index", "models", "problems", "schemas", "upsert"},
     "reading": {"index", "models", "problems", "schemas", "sync", "upsert"},
+    "openapi": {"config", "history", "problems", "reading", "schemas", "sync", "upsert"},
     "commands": {"history", "index", "problems", "sync", "upsert"},
-    "app": {"commands", "config", "history", "models", "problems", "reading", "schemas", "sync", "upsert"},
+    "app": {"commands", "config", "history", "models", "openapi", "problems", "reading", "schemas", "sync", "upsert"},
 }
 
 
