@@ -4,12 +4,15 @@ import copy
 import itertools
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import live
 import pytest
 from conftest import API, KEY, SAMPLES, Http, emptied, migrated
 from flask import Flask
@@ -400,3 +403,22 @@ def takes(field: Any, value: Any) -> bool:
         return value is None or field.clean(value) is not Ellipsis
     except ValueError:
         return False
+
+
+def test_schemathesis_finds_no_failure(tmp_path: Path, document: dict[str, Any]) -> None:
+    """Every check, in every phase, on the service as it runs; tests/schemathesis.toml says how.
+
+    The document comes as a file: schemathesis leaves out the path that it has loaded it from.
+    """
+    url, file = f"sqlite:///{tmp_path / 'clinic.db'}", tmp_path / "openapi.json"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    with migrated(url), live.service(url) as running:
+        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "tests/schemathesis.toml", "run"]
+        command += [str(file), "--url", f"http://127.0.0.1:{running.port}", "--header", f"X-API-Key: {live.KEY}"]
+        done = subprocess.run(
+            [*command, "--checks", "all", "--no-color"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
+    passed = re.findall(r"✅ (\w+)$", done.stdout, re.MULTILINE)
+    assert passed == ["Examples", "Coverage", "Fuzzing", "Stateful"]
+    assert f"Tested: {len(list(operations(document)))}\n" in done.stdout
