@@ -1,5 +1,6 @@
 """HTTP: the application factory, the key check, the routes, and every failure as problem+json (RFC 9457)."""
 
+import hmac
 import json
 import logging
 import math
@@ -17,11 +18,13 @@ from flask import Blueprint, Flask, Response, current_app, g, request
 from flask_migrate import Migrate
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_options_header
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 import commands
 import config
 import models
 import openapi
+import pages
 import problems
 import reading
 import schemas
@@ -53,26 +56,40 @@ def create_app(**settings: Any) -> Flask:
     read = config.read({name: str(value) for name, value in settings.items()}) if settings else config.load()
     app = Flask(__name__, instance_path=str(config.ROOT / "instance"))
     app.config.update(
-        SECRET_KEY=read.secret_key,
+        SECRET_KEY=_signing_key(read),
         MAX_CONTENT_LENGTH=read.max_content_length + 1,  # a chunked body is cut at it: one more byte shows
         SQLALCHEMY_DATABASE_URI=read.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=models.engine_options(read.database_url),
     )
     app.url_map.merge_slashes = False
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger().setLevel(read.log_level)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # the revision says itself when it is done
+    _log_from(read.log_level)
     app.extensions["settings"] = read
     app.extensions["schemas"] = {
         entity: schema(read.phone_region, read.time_zone) for entity, schema in schemas.ENTITIES.items()
     }
     app.extensions["openapi"] = cache(partial(openapi.document, app.extensions["schemas"], API))
+    if read.trusted_proxies:
+        count = read.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     db.init_app(app)
     Migrate(app, db, render_as_batch=True)
     with app.app_context():
         models.prepare(db.engine)
     _register(app)
     return app
+
+
+def _log_from(level: str) -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger().setLevel(level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # the revision says itself when it is done
+
+
+def _signing_key(settings: config.Settings) -> bytes | None:
+    """Return what signs the session cookies; it changes with the password, so that a new one logs everybody out."""
+    if not (settings.secret_key and settings.portal_password):
+        return None
+    return hmac.digest(settings.secret_key.encode(), settings.portal_password.encode(), "sha256")
 
 
 def __getattr__(name: str) -> Any:
@@ -89,6 +106,7 @@ def _register(app: Flask) -> None:
     app.register_error_handler(Exception, _answer_failure)
     app.register_blueprint(api)
     app.register_blueprint(public)
+    pages.register(app, API)
     commands.register(app)
 
 
@@ -118,7 +136,7 @@ def _check_key() -> None:
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(pages.HEADERS)
     if request.path.startswith("/api/"):
         response.headers["Cache-Control"] = "no-store"
     return response
@@ -323,13 +341,18 @@ def _answer_failure(error: Exception) -> Response:
     if problem.status == problems.InternalError.status:
         log.error("%s answered with %s", g.request_id, problem.code)
         problem.detail += f" Tell the operator this request id: {g.request_id}"
-    told = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
-    told |= {"success": False, "code": problem.code} | sync.members(problem)
-    if problem.key is not None:
-        told["key"] = problem.key
-    response = _answer(told, problem.status, "application/problem+json")
+    if not request.path.startswith("/api/") and request.accept_mimetypes.best == "text/html":
+        response = Response(pages.failure(problem), problem.status, content_type="text/html; charset=utf-8")
+    else:
+        response = _answer(_told(problem), problem.status, "application/problem+json")
     response.headers.extend(problem.headers)
     return response
+
+
+def _told(problem: Problem) -> dict[str, Any]:
+    told = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
+    told |= {"success": False, "code": problem.code} | sync.members(problem)
+    return told | ({} if problem.key is None else {"key": problem.key})
 
 
 def _as_problem(error: Exception) -> Problem:

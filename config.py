@@ -21,6 +21,7 @@ from dotenv import dotenv_values
 ROOT = Path(__file__).resolve().parent
 PLACEHOLDER = "put-a-long-random-key-here"
 SHORTEST_KEY = 16
+SHORTEST_PASSWORD = 10  # ten tries in five minutes never get through so many
 LONGEST_NAME = 64  # characters of a key's name
 COUNTRY = "a country's two letters (ISO 3166), as SA"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -62,6 +63,7 @@ class Settings:
     web_concurrency: int
     secret_key: str | None
     portal_password: str | None
+    trusted_proxies: int
     phone_region: str
     time_zone: ZoneInfo
     max_batch: int
@@ -92,8 +94,9 @@ def read(env: Mapping[str, str]) -> Settings:
         host=_host(env.get("HOST") or "127.0.0.1"),
         port=_whole_number(env, "PORT", 5082, most=65535),
         web_concurrency=_whole_number(env, "WEB_CONCURRENCY", 2, most=1000),
-        secret_key=env.get("SECRET_KEY") or None,
-        portal_password=env.get("PORTAL_PASSWORD") or None,
+        secret_key=_secret_key(env),
+        portal_password=_portal_password(env),
+        trusted_proxies=_whole_number(env, "TRUSTED_PROXIES", 0, least=0, most=10),
         phone_region=_one_of(env, "PHONE_REGION", "SA", phonenumbers.SUPPORTED_REGIONS, COUNTRY),
         time_zone=_time_zone(env.get("TIME_ZONE") or "Asia/Riyadh"),
         max_batch=_whole_number(env, "MAX_BATCH", 100_000),
@@ -128,6 +131,24 @@ def _checked_keys(keys: list[ApiKey]) -> tuple[ApiKey, ...]:
         if len(key.secret) < SHORTEST_KEY or key.secret == PLACEHOLDER:
             log.warning("API_KEYS: THE KEY %r IS EASY TO GUESS. Anybody who does can write patients.", key.name)
     return tuple(keys)
+
+
+def _secret_key(env: Mapping[str, str]) -> str | None:
+    secret = env.get("SECRET_KEY") or None
+    if secret and len(secret) < SHORTEST_KEY:
+        raise SettingError(f"SECRET_KEY must have {SHORTEST_KEY} characters or more: it signs who is logged in.")
+    if env.get("PORTAL_PASSWORD") and not secret:
+        raise SettingError(
+            "PORTAL_PASSWORD needs a SECRET_KEY, which signs who is logged in. Set any long random text."
+        )
+    return secret
+
+
+def _portal_password(env: Mapping[str, str]) -> str | None:
+    password = env.get("PORTAL_PASSWORD") or None
+    if password and len(password) < SHORTEST_PASSWORD:
+        log.warning("PORTAL_PASSWORD IS EASY TO GUESS. Anybody who does can read the API keys and the history.")
+    return password
 
 
 def _database_url(env: Mapping[str, str]) -> sa.URL:
@@ -170,10 +191,10 @@ def _time_zone(text: str) -> ZoneInfo:
         raise SettingError("TIME_ZONE must be a time zone's name, as Asia/Riyadh.") from None
 
 
-def _whole_number(env: Mapping[str, str], name: str, default: int, most: int = 2**53) -> int:
+def _whole_number(env: Mapping[str, str], name: str, default: int, most: int = 2**53, least: int = 1) -> int:
     text = env.get(name, "").strip() or str(default)
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-        raise SettingError(f"{name} must be a whole number from 1 to {most}.")
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most):
+        raise SettingError(f"{name} must be a whole number from {least} to {most}.")
     return int(text)
 
 

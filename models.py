@@ -200,6 +200,16 @@ class SyncRun(db.Model):
     failures: Mapped[str] = mapped_column(sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"))
 
 
+class LoginAttempt(db.Model):
+    """A wrong password of the last minutes, or one that is being checked: an address has so many slots and no more."""
+
+    __table_args__ = TABLE_OPTIONS | {"sqlite_autoincrement": False}
+
+    address: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[str] = mapped_column(Instant, index=True)
+
+
 def engine_options(url: sa.URL) -> dict[str, Any]:
     """Return what `create_engine` needs for this database."""
     options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "pool_timeout": LOCK_WAIT_SECONDS}

@@ -28,7 +28,7 @@ class Problem(Exception):
 
 class InvalidJson(Problem):
     status, code, title = 400, "invalid_json", "The body is not JSON"
-    advice = "Mend the JSON at the place that `detail` names; send it as UTF-8 from a file."
+    advice = "Mend the JSON at the place that detail names; send it as UTF-8 from a file."
 
 
 class InvalidBody(Problem):
@@ -38,7 +38,7 @@ class InvalidBody(Problem):
 
 class InvalidParameter(Problem):
     status, code, title = 400, "invalid_parameter", "A query parameter is not right"
-    advice = "Correct the parameter that `detail` names, or leave it out."
+    advice = "Correct the parameter that detail names, or leave it out."
 
 
 class Unauthorized(Problem):
@@ -73,7 +73,7 @@ class SlotTaken(Problem):
 
 class PayloadTooLarge(Problem):
     status, code, title = 413, "payload_too_large", "The request is too large"
-    advice = "Send the records in parts; the limit stands in `detail`."
+    advice = "Send the records in parts; the limit stands in detail."
 
 
 class UnsupportedMediaType(Problem):
@@ -83,7 +83,7 @@ class UnsupportedMediaType(Problem):
 
 class ValidationFailed(Problem):
     status, code, title = 422, "validation_failed", "The record is not valid"
-    advice = "Correct each field that `errors` names, and send the record again."
+    advice = "Correct each field that errors names, and send the record again."
 
 
 class UnknownReference(Problem):

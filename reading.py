@@ -52,14 +52,20 @@ def one(schema: Entity, rules: Rules, record_id: int) -> dict[str, Any]:
 
 def syncs(sent: Parameters) -> dict[str, Any]:
     """Return one page of the sync history, the newest first, and the cursor of the next; raise InvalidParameter."""
-    wanted, c = _single(sent), SyncRun.__table__.c
+    wanted = _single(sent)
     unknown = wanted.keys() - PAGING.keys()
     if unknown:
         raise InvalidParameter(f"Unknown parameter {min(unknown)[:80]!r}. There are {', '.join(PAGING)}.")
-    limit = _limit(wanted["limit"]) if "limit" in wanted else LIMIT
+    return runs(_limit(wanted["limit"]) if "limit" in wanted else LIMIT, wanted.get("after"))
+
+
+def runs(limit: int, after: str | None = None, *, failed: bool = False, run: int | None = None) -> dict[str, Any]:
+    """Return a page of the history: all of it, what has failures, or the row of one id; raise InvalidParameter."""
+    c = SyncRun.__table__.c
     query = sa.select(*c).order_by(c.id.desc()).limit(limit + 1)
-    if "after" in wanted:
-        query = query.where(c.id < _position(wanted["after"]))
+    query = query.where(c.failed > 0) if failed else query
+    query = query if after is None else query.where(c.id < _position(after))
+    query = query if run is None else query.where(c.id == run)
     rows = sync.look(lambda index: index.connection.execute(query).mappings().all())
     data = [{json_name(name): value for name, value in row.items()} for row in rows[:limit]]
     for row in data:

@@ -76,7 +76,7 @@ def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], opt
         return upsert.describe(rules, entry.result.record, index) if isinstance(entry.result, Outcome) else {}
 
     unread = entry.refused
-    described = {} if unread else _transact(work, dry_run=options.dry_run)
+    described = {} if unread else transact(work, dry_run=options.dry_run)
     if unread or options.dry_run:
         _note_alone(options, {entity: [_item(entry)]})
     if isinstance(entry.result, Problem):
@@ -106,12 +106,12 @@ def decide(work: Callable[[Index], T], entity: str, origin: Origin | None) -> T:
         _note(index, Options(origin=origin), {entity: [{"action": "updated"}]})
         return done
 
-    return _transact(work_and_write)
+    return transact(work_and_write)
 
 
 def look(work: Callable[[Index], T]) -> T:
     """Do work that only reads."""
-    return _transact(work, dry_run=True)
+    return transact(work, dry_run=True)
 
 
 class _Run:
@@ -158,7 +158,7 @@ class _Run:
                 _note(index, self.options, {rules.entity: _items(entries) for rules, entries in cleaned})
             return undone
 
-        undone = _transact(work, dry_run=dry_run)
+        undone = transact(work, dry_run=dry_run)
         told = _undone if undone else _items
         results = {rules.entity: told(entries) for rules, entries in cleaned}
         if undone or dry_run:
@@ -191,7 +191,7 @@ class _Run:
             if len(self._outages) >= OUTAGES:
                 raise self._outages[0]
             if entries:
-                _transact(work, losses=None if alone else LOSSES)
+                transact(work, losses=None if alone else LOSSES)
                 self._outages.clear()
                 return so_far is not None
         except DatabaseUnavailable as outage:
@@ -245,12 +245,12 @@ def _note(index: Index, options: Options, results: Mapping[str, Sequence[Item]])
 def _note_alone(options: Options, results: Mapping[str, Sequence[Item]]) -> None:
     """Write the history of a request that stored nothing, or stored it before; if that fails, only the log knows."""
     try:
-        _transact(lambda index: _note(index, options, results))
+        transact(lambda index: _note(index, options, results))
     except Problem as problem:
         log.error("no history of a request: %s", problem.code)
 
 
-def _transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int | None = None) -> T:
+def transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int | None = None) -> T:
     """Run `work` in a transaction and commit; a lost race re-runs it in a new one.
 
     Raises DatabaseUnavailable when the database fails or PATIENCE ends, InternalError when it refuses what no

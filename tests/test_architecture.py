@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.glob("*.py") if "." not in path.stem}
-LIMIT = 2720  # lines of code
+LIMIT = 3150  # lines of code
 SILENT = {getattr(tokenize, name) for name in ("COMMENT", "DEDENT", "ENDMARKER", "INDENT", "NEWLINE", "NL")}
 MAY_IMPORT = {
     "problems": set(),
@@ -22,9 +22,24 @@ MAY_IMPORT = {
     "upsert": {"canonical", "index", "models", "problems"},
     "sync": {"history", "index", "models", "problems", "schemas", "upsert"},
     "reading": {"index", "models", "problems", "schemas", "sync", "upsert"},
+    "logins": {"models", "problems", "sync"},
+    "overview": {"models", "sync", "upsert"},
+    "pages": {"logins", "overview", "problems", "reading", "schemas", "upsert"},
     "openapi": {"config", "history", "problems", "reading", "schemas", "sync", "upsert"},
     "commands": {"history", "index", "problems", "sync", "upsert"},
-    "app": {"commands", "config", "history", "models", "openapi", "problems", "reading", "schemas", "sync", "upsert"},
+    "app": {
+        "commands",
+        "config",
+        "history",
+        "models",
+        "openapi",
+        "pages",
+        "problems",
+        "reading",
+        "schemas",
+        "sync",
+        "upsert",
+    },
 }
 
 
@@ -50,7 +65,7 @@ def test_imports_point_one_way(module: str) -> None:
 
 def test_each_edge_of_the_program_is_known_in_one_place() -> None:
     flask_aware = {name for name, tree in MODULES.items() if "flask" in imports(tree)}
-    assert flask_aware == {"app", "commands"}
+    assert flask_aware == {"app", "commands", "pages"}
     assert {name for name, tree in MODULES.items() if "os" in imports(tree)} == {"config"}
     assert {name for name, tree in MODULES.items() if "marshmallow" in imports(tree)} == {"schemas"}
 

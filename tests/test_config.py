@@ -125,11 +125,11 @@ def test_a_key_matches_its_own_bytes_only(sent, matches):
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format])
 def test_settings_can_be_shown_without_showing_a_secret(show):
-    secrets = {"SECRET_KEY": "the-secret-key", "PORTAL_PASSWORD": "the-password"}
+    secrets = {"SECRET_KEY": "the-secret-key-of-it", "PORTAL_PASSWORD": "the-password"}
     settings = read(DATABASE_URL="postgresql://u:the-db-word@h/n", **secrets)
     shown = show(settings) + show(settings.api_keys[0]) + show([settings.api_keys]) + show(settings.database_url)
     assert "desktop" in shown
-    for secret in (KEY, "the-secret-key", "the-password", "the-db-word"):
+    for secret in (KEY, "the-secret-key-of-it", "the-password", "the-db-word"):
         assert secret not in shown
 
 
@@ -204,6 +204,7 @@ def test_a_platform_with_a_database_is_fine():
         ("port", 5082),
         ("secret_key", None),
         ("portal_password", None),
+        ("trusted_proxies", 0),
         ("phone_region", "SA"),
         ("time_zone", ZoneInfo("Asia/Riyadh")),
         ("max_batch", 100_000),
@@ -226,8 +227,8 @@ def test_what_is_not_set_has_its_default(name, default, blank):
         ("PORT", " 65535 ", 65535),
         ("PORT", "1", 1),
         ("WEB_CONCURRENCY", "4", 4),
-        ("SECRET_KEY", "s", "s"),
-        ("PORTAL_PASSWORD", "p", "p"),
+        ("SECRET_KEY", "s" * 16, "s" * 16),
+        ("TRUSTED_PROXIES", "2", 2),
         ("PHONE_REGION", "AE", "AE"),
         ("PHONE_REGION", "eg", "EG"),
         ("TIME_ZONE", "Africa/Cairo", ZoneInfo("Africa/Cairo")),
@@ -383,3 +384,21 @@ def test_a_keys_name_fits_into_the_history() -> None:
     assert config.read({"API_KEYS": f"{'n' * 64}:{secret}"}).api_keys[0].name == "n" * 64
     with pytest.raises(config.SettingError, match="API_KEYS"):
         config.read({"API_KEYS": f"{'n' * 65}:{secret}"})
+
+
+def test_a_password_needs_a_secret_key_that_every_worker_shares():
+    with pytest.raises(config.SettingError, match="SECRET_KEY"):
+        read(PORTAL_PASSWORD="a-good-password")
+    assert read(PORTAL_PASSWORD="a-good-password", SECRET_KEY="s" * 16).portal_password == "a-good-password"
+
+
+def test_a_secret_key_that_can_be_guessed_is_refused():
+    assert "SECRET_KEY" in refused(SECRET_KEY="s" * 15)
+
+
+def test_a_password_that_can_be_guessed_is_warned_about(caplog):
+    read(PORTAL_PASSWORD="p" * 10, SECRET_KEY="s" * 16)
+    assert caplog.messages == []
+    read(PORTAL_PASSWORD="p" * 9, SECRET_KEY="s" * 16)
+    assert "PORTAL_PASSWORD" in caplog.text
+    assert "ppp" not in caplog.text

@@ -1,0 +1,75 @@
+"""Log-ins: does a password open the portal, and may this address try once more?
+
+An address has TRIES slots. To check a password takes one, the right password gives it back, and a wrong one leaves it
+taken for WINDOW. The table's primary key keeps to that over all workers: two cannot take the same slot.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+import sync
+from models import LoginAttempt
+from problems import TooManyRequests
+
+TRIES = 10
+WINDOW = timedelta(minutes=5)
+NETWORK_BITS = 64  # of an IPv6 address; the rest its owner may choose at will (RFC 4291)
+
+
+def opens(password: str, sent: str, address: str) -> bool:
+    """Tell whether `sent` is the password; raise TooManyRequests if this address was wrong too often."""
+    network = network_of(address)
+    slot = sync.transact(lambda index: _take_slot(index.connection, network))
+    right = hmac.compare_digest(_digest(password), _digest(sent))
+    if right:
+        sync.transact(lambda index: _free_slot(index.connection, network, slot))
+    return right
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one address: an IPv4 address, or an IPv6 network."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"  # as behind a Unix socket
+    if isinstance(known, ipaddress.IPv6Address):
+        mapped = known.ipv4_mapped
+        return str(mapped or ipaddress.ip_network((int(known), NETWORK_BITS), strict=False))
+    return str(known)
+
+
+def _take_slot(connection: sa.Connection, network: str) -> int:
+    c, now = LoginAttempt.__table__.c, datetime.now(UTC)
+    connection.execute(sa.delete(LoginAttempt).where(c.at <= _stored(now - WINDOW)))
+    taken = connection.execute(sa.select(c.slot, c.at).where(c.address == network)).all()
+    free = sorted(set(range(TRIES)) - {slot for slot, _ in taken})
+    if not free:
+        raise _too_many([at for _, at in taken], now)
+    connection.execute(sa.insert(LoginAttempt), {"address": network, "slot": free[0], "at": _stored(now)})
+    return free[0]
+
+
+def _free_slot(connection: sa.Connection, network: str, slot: int) -> None:
+    c = LoginAttempt.__table__.c
+    connection.execute(sa.delete(LoginAttempt).where(c.address == network, c.slot == slot))
+
+
+def _too_many(taken: Sequence[str], now: datetime) -> TooManyRequests:
+    first = datetime.fromisoformat(min(taken)).replace(tzinfo=UTC)
+    wait = max(1, round((first + WINDOW - now).total_seconds()) + 1)
+    minutes = WINDOW.seconds // 60
+    detail = f"{TRIES} wrong passwords in {minutes} minutes came from this address. Try again in {wait} seconds."
+    return TooManyRequests(detail, headers={"Retry-After": str(wait)})
+
+
+def _stored(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _digest(password: str) -> bytes:
+    return hashlib.sha256(password.encode("utf-8", "surrogatepass")).digest()

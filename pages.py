@@ -1,0 +1,267 @@
+"""Pages for people: the reference with its sandbox, the log-in, the keys, and the sync history."""
+
+import hmac
+import json
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, session, url_for
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.wrappers import Response as AnyResponse
+
+import logins
+import overview
+import problems
+import reading
+from problems import Problem
+from schemas import ENTITIES, Clean, Entity, Name, json_name
+from upsert import RULES
+
+SAMPLES = Path(__file__).resolve().parent / "samples"
+SAMPLE_ADDRESS = "http://127.0.0.1:5082"  # in the samples; the page shows its own
+LANGUAGES = {"curl": "sh", "C#": "cs", "Python": "py"}
+HOURS = 8  # that a log-in lasts
+DAYS = 30  # that the chart shows
+RUNS = 50  # rows of the history a page
+SHOWN = 10  # failures of a row in the list; its own page has them all
+CHART_HEIGHT, DAY_WIDTH = 120, 24  # units of the drawing
+PARTS = {"created": "created", "updated": "updated", "failed": "refused"}  # of a day, from the ground, in words
+NOTHING_FROM_ELSEWHERE = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
+HEADERS = {
+    "Content-Security-Policy": f"{NOTHING_FROM_ELSEWHERE}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+AFTER_LOGIN = {"history": "pages.history"}  # where `next` may lead; anything else leads to the reference
+
+log = logging.getLogger(__name__)
+pages = Blueprint("pages", __name__)
+
+
+class _Sessions(SecureCookieSessionInterface):
+    """Signed cookies that are Secure where the page came over https: a clinic's LAN has plain http."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Tell whether this request came over https."""
+        return request.is_secure
+
+
+def register(app: Flask, api: str) -> None:
+    """Add the pages to an application whose API has this path."""
+    app.config.update(SESSION_COOKIE_NAME="clinic_portal", SESSION_COOKIE_SAMESITE="Lax")
+    app.config.update(PERMANENT_SESSION_LIFETIME=HOURS * 3600)
+    app.session_interface = _Sessions()
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters["local"] = _local
+    app.jinja_env.globals.update(api=api, csrf_token=_csrf_token, logged_in=_logged_in)
+    app.register_blueprint(pages)
+
+
+def failure(problem: Problem) -> str:
+    """Return the page that tells a person of a failure."""
+    return render_template("failure.html", problem=problem)
+
+
+# --- Who is there ------------------------------------------------------------------------------
+
+
+@pages.before_request
+def _guard() -> None:
+    """Refuse a log-in where there is none, and every POST that does not come from a page of ours."""
+    if request.endpoint != "pages.reference" and not _settings().portal_password:
+        raise problems.NotFound("Log-in is off. The operator turns it on with PORTAL_PASSWORD in the settings.")
+    sent, known = request.form.get("csrf_token", ""), session.get("csrf_token", "")
+    if request.method == "POST" and not (known and hmac.compare_digest(sent.encode(), known.encode())):
+        raise problems.InvalidBody("This page is too old. Load it again (cookies must be on), and repeat.")
+
+
+@pages.after_request
+def _keep_nothing(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _csrf_token() -> str:
+    return session.setdefault("csrf_token", secrets.token_urlsafe(24))
+
+
+def _logged_in() -> bool:
+    return bool(session.get("logged_in"))
+
+
+def _settings() -> Any:
+    return current_app.extensions["settings"]
+
+
+@pages.route("/login", methods=["GET", "POST"])
+def login() -> AnyResponse | tuple[str, int] | str:
+    """Show the log-in, or check the password and log in."""
+    if request.method == "GET":
+        return render_template("login.html")
+    if not logins.opens(_settings().portal_password, request.form.get("password", ""), request.remote_addr or ""):
+        log.warning("%s wrong portal password from %s", g.request_id, request.remote_addr)
+        return render_template("login.html", wrong=True), problems.Unauthorized.status
+    session.clear()
+    session["logged_in"] = True
+    log.info("%s log-in from %s", g.request_id, request.remote_addr)
+    return redirect(url_for(AFTER_LOGIN.get(request.args.get("next", ""), "pages.reference")), 303)
+
+
+@pages.post("/logout")
+def logout() -> AnyResponse:
+    """Log out."""
+    session.clear()
+    return redirect(url_for("pages.reference"), 303)
+
+
+@pages.post("/key")
+def reveal() -> dict[str, dict[str, str]]:
+    """Return the keys by name: the only answer that ever holds one."""
+    if not _logged_in():
+        raise problems.Unauthorized("Log in first.")
+    log.warning("%s API keys shown to %s", g.request_id, request.remote_addr)
+    return {"keys": {key.name: key.secret for key in _settings().api_keys}}
+
+
+# --- The reference -----------------------------------------------------------------------------
+
+
+@pages.get("/")
+def reference() -> str:
+    """Show how to talk to the service, and let the reader try it."""
+    address = request.url_root.rstrip("/")
+    entities = [_entity(name, schema, address) for name, schema in current_app.extensions["schemas"].items()]
+    return render_template(
+        "reference.html",
+        address=address,
+        entities=entities,
+        night=_code("night", address),
+        problems=sorted(Problem.__subclasses__(), key=lambda it: it.status),
+        operations=[operation for entity in entities for operation in _operations(entity)] + _other_operations(),
+        settings=_settings(),
+    )
+
+
+def _entity(name: str, schema: Entity, address: str) -> dict[str, Any]:
+    """Return what the reference tells of an entity."""
+    return {
+        "name": name,
+        "plural": f"{name}s",
+        "purpose": schema.__doc__,
+        "sample": _file(f"{name}.json"),
+        "key": schema.key(schema.clean(json.loads(_file(f"{name}.json")))[0]),
+        "keys": [json_name(key) for key in RULES[name].unique],
+        "weak": [json_name(key) for key in RULES[name].weak],
+        "identities": [[json_name(field) for field in identity] for identity in schema.identities],
+        "fields": [_field(name, schema, field) for field in schema.load_fields.values() if isinstance(field, Clean)],
+        "filters": reading.filters(schema, RULES[name]),
+        "code": {language: text.replace("patient", name) for language, text in _code("push", address).items()},
+    }
+
+
+def _field(entity: str, schema: Entity, field: Clean) -> dict[str, Any]:
+    name, rules = field.name or "", RULES[entity]
+    needed = name in {rules.codes.get(it, it) for it in rules.needs} or isinstance(field, Name)
+    owners = [name in identity for identity in schema.identities]
+    required = "yes" if all(owners) else "to create" if needed else "one of these" if any(owners) else ""
+    return {
+        "name": json_name(name),
+        "meaning": field.meaning,
+        "told": field.told,
+        "length": field.length,
+        "required": required,
+    }
+
+
+def _code(sample: str, address: str) -> dict[str, str]:
+    """Return a sample program in each language, with the service's own address."""
+    files = {language: f"clients/{sample}.{ending}" for language, ending in LANGUAGES.items()}
+    return {language: _file(name).replace(SAMPLE_ADDRESS, address) for language, name in files.items()}
+
+
+@cache
+def _file(name: str) -> str:
+    return (SAMPLES / name).read_text(encoding="utf-8").rstrip()
+
+
+def _operations(entity: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the sandbox can do with an entity."""
+    name, plural, sample = entity["name"], entity["plural"], entity["sample"]
+    listed = f"[\n{_indented(sample)}\n]"
+    return [
+        {"group": plural, "label": f"Upsert one {name}", "method": "POST", "path": f"/{name}", "body": sample},
+        {"group": plural, "label": f"Upsert many {plural}", "method": "POST", "path": f"/{plural}", "body": listed},
+        {
+            "group": plural,
+            "label": f"List {plural}",
+            "method": "GET",
+            "path": f"/{plural}",
+            "query": "limit=10",
+            "filters": list(entity["filters"]),
+        },
+        {"group": plural, "label": f"Read one {name}", "method": "GET", "path": f"/{plural}/{{id}}"},
+    ]
+
+
+def _other_operations() -> list[dict[str, Any]]:
+    lists = [f'  "{name}s": [\n{_indented(_file(f"{name}.json"), 4)}\n  ]' for name in ENTITIES]
+    everything = "{\n" + ",\n".join(lists) + "\n}"
+    return [
+        {"group": "everything", "label": "Sync everything", "method": "POST", "path": "/sync", "body": everything},
+        {"group": "everything", "label": "Read the history", "method": "GET", "path": "/syncs", "query": "limit=10"},
+    ]
+
+
+def _indented(text: str, by: int = 2) -> str:
+    return "\n".join(" " * by + line for line in text.splitlines())
+
+
+# --- The history -------------------------------------------------------------------------------
+
+
+@pages.get("/history")
+def history() -> AnyResponse | str:
+    """Show what is stored, what each day brought, and what became of each sync."""
+    if not _logged_in():
+        return redirect(url_for("pages.login", next="history"))
+    failed, run = "failures" in request.args, request.args.get("run", type=int)
+    days = overview.daily(_settings().time_zone, DAYS)
+    return render_template(
+        "history.html",
+        stored=overview.stored(),
+        last={key.name: None for key in _settings().api_keys} | overview.last_syncs(),
+        days=days,
+        chart=_chart(days),
+        day_width=DAY_WIDTH,
+        zone=_settings().time_zone.key,
+        runs=reading.runs(RUNS, request.args.get("after"), failed=failed, run=run),
+        failed=failed,
+        run=run,
+        shown=None if run else SHOWN,
+        words={problem.code: problem for problem in Problem.__subclasses__()},
+    )
+
+
+def _chart(days: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the bars, of each day stacked from the ground: y downwards, CHART_HEIGHT units for the largest day."""
+    largest = max(sum(day[part] for part in PARTS) for day in days) or 1
+    bars = []
+    for number, day in enumerate(days):
+        ground = float(CHART_HEIGHT)
+        for part in filter(day.get, PARTS):
+            height = max(2.0, round(day[part] / largest * CHART_HEIGHT, 1))  # however small, it can be seen
+            ground = round(ground - height, 1)
+            title = f"{day['date']}: {day[part]:,} {PARTS[part]}"
+            bars.append({"part": part, "x": number * DAY_WIDTH, "y": ground, "height": height, "title": title})
+    return bars
+
+
+def _local(instant: str) -> str:
+    """Return an instant in the clinic's time: `2026-06-15 12:00`."""
+    return datetime.fromisoformat(instant).astimezone(_settings().time_zone).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,100 @@
+"""Log-ins: an address may be wrong ten times in five minutes, whatever the number of workers."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+
+import pytest
+import sqlalchemy as sa
+from conftest import Portal
+
+import logins
+from models import LoginAttempt, db
+from problems import TooManyRequests
+
+RIGHT, HERE, THERE = "the right password", "192.0.2.1", "192.0.2.2"
+
+
+@pytest.fixture
+def portal_open(portal: Portal) -> Iterator[Portal]:
+    with portal.app.app_context():
+        yield portal
+
+
+def test_the_right_password_opens_and_costs_no_try(portal_open: Portal) -> None:
+    assert all(logins.opens(RIGHT, RIGHT, HERE) for _ in range(15))
+
+
+@pytest.mark.parametrize("sent", ["", "wrong", "the right passwor", "The right password", "كلمة", "\udc80"])
+def test_a_wrong_password_does_not_open(portal_open: Portal, sent: str) -> None:
+    assert not logins.opens(RIGHT, sent, HERE)
+
+
+def test_after_ten_wrong_ones_even_the_right_one_waits(portal_open: Portal) -> None:
+    assert [logins.opens(RIGHT, "wrong", HERE) for _ in range(10)] == [False] * 10
+    with pytest.raises(TooManyRequests) as refused:
+        logins.opens(RIGHT, RIGHT, HERE)
+    assert 295 <= int(refused.value.headers["Retry-After"]) <= 302
+    assert logins.opens(RIGHT, RIGHT, THERE)
+
+
+def test_a_right_one_between_does_not_forgive_the_wrong_ones(portal_open: Portal) -> None:
+    for _ in range(9):
+        logins.opens(RIGHT, "wrong", HERE)
+    assert logins.opens(RIGHT, RIGHT, HERE)
+    assert not logins.opens(RIGHT, "wrong", HERE)
+    with pytest.raises(TooManyRequests):
+        logins.opens(RIGHT, RIGHT, HERE)
+
+
+def test_after_five_minutes_the_right_one_works_again_and_nothing_is_left(portal_open: Portal) -> None:
+    for _ in range(10):
+        logins.opens(RIGHT, "wrong", HERE)
+    wait(seconds=270)
+    with pytest.raises(TooManyRequests):
+        logins.opens(RIGHT, RIGHT, HERE)
+    wait(seconds=31)
+    assert logins.opens(RIGHT, RIGHT, HERE)
+    with db.engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(LoginAttempt)) == 0
+
+
+def test_of_many_at_once_ten_are_checked(portal_open: Portal) -> None:
+    start = Barrier(16)
+
+    def attempt(_: int) -> bool:
+        start.wait()
+        with portal_open.app.app_context():
+            try:
+                return logins.opens(RIGHT, "wrong", HERE)
+            except TooManyRequests:
+                return True
+
+    with ThreadPoolExecutor(16) as clients:
+        assert sorted(clients.map(attempt, range(16))) == [False] * 10 + [True] * 6
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", "unknown"),
+        ("no address", "unknown"),
+    ],
+)
+def test_an_ipv6_network_counts_as_one_address(address: str, network: str) -> None:
+    assert logins.network_of(address) == network
+
+
+def wait(seconds: int) -> None:
+    """Let the stored attempts grow older."""
+    with db.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        for row in connection.execute(sa.select(LoginAttempt.__table__)).all():
+            at = datetime.fromisoformat(row.at).replace(tzinfo=UTC) - timedelta(seconds=seconds)
+            where = (LoginAttempt.address == row.address, LoginAttempt.slot == row.slot)
+            connection.execute(sa.update(LoginAttempt).where(*where).values(at=f"{at:%Y-%m-%d %H:%M:%S}"))

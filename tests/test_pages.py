@@ -1,0 +1,359 @@
+"""The pages for people: who may see what, and what they hold."""
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from conftest import KEY, emptied, migrated
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+import logins
+import overview
+import problems
+from models import SyncRun, db
+from schemas import ENTITIES, json_name
+
+PASSWORD = "the-portal-password"
+SETTINGS = {"SECRET_KEY": "s" * 32, "PORTAL_PASSWORD": PASSWORD}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    with migrated(f"sqlite:///{tmp_path_factory.mktemp('pages') / 'clinic.db'}", **SETTINGS) as app:
+        yield app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return emptied(app).test_client()
+
+
+def token(client: FlaskClient, page: str = "/login") -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', client.get(page).text)
+    assert found
+    return found[1]
+
+
+def log_in(client: FlaskClient, password: str = PASSWORD, query: str = "") -> TestResponse:
+    return client.post(f"/login{query}", data={"password": password, "csrf_token": token(client)})
+
+
+# --- Log-in ------------------------------------------------------------------------------------
+
+
+def test_the_right_password_logs_in_and_leads_back(client: FlaskClient) -> None:
+    answer = log_in(client)
+    assert (answer.status_code, answer.location) == (303, "/")
+    assert "Log out" in client.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("query", "leads"),
+    [("?next=history", "/history"), ("?next=https://elsewhere.example", "/"), ("?next=//elsewhere.example/", "/")],
+)
+def test_after_log_in_nobody_is_led_elsewhere(client: FlaskClient, query: str, leads: str) -> None:
+    assert log_in(client, query=query).location == leads
+
+
+def test_a_wrong_password_says_so_and_opens_nothing(client: FlaskClient) -> None:
+    answer = log_in(client, "wrong")
+    assert answer.status_code == 401
+    assert "That is not the password" in answer.text
+    assert "Log out" not in client.get("/").text
+
+
+def test_after_ten_wrong_passwords_the_page_says_how_long_to_wait(client: FlaskClient) -> None:
+    assert [log_in(client, "wrong").status_code for _ in range(10)] == [401] * 10
+    refused = log_in(client)
+    assert refused.status_code == 429
+    assert refused.json["code"] == "too_many_requests"
+    assert 1 <= int(refused.headers["Retry-After"]) <= logins.WINDOW.total_seconds() + 2
+    page = client.post("/login", data={"csrf_token": token(client)}, headers={"Accept": "text/html"})
+    assert (page.status_code, page.mimetype) == (429, "text/html")
+    assert "Try again in" in page.text
+
+
+def test_log_out_ends_it(client: FlaskClient) -> None:
+    log_in(client)
+    assert client.post("/logout", data={"csrf_token": token(client, "/")}).status_code == 303
+    assert client.get("/history").location == "/login?next=history"
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout", "/key"])
+@pytest.mark.parametrize("sent", [None, "", "wrong", "é"])
+def test_a_form_of_another_site_is_refused(client: FlaskClient, path: str, sent: str | None) -> None:
+    log_in(client)
+    data = {"password": PASSWORD} | ({} if sent is None else {"csrf_token": sent})
+    answer = client.post(path, data=data)
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_body")
+    assert KEY not in answer.text
+    assert "Log out" in client.get("/").text
+
+
+def test_a_session_is_renewed_at_log_in(client: FlaskClient) -> None:
+    before = token(client)
+    log_in(client)
+    assert token(client, "/") != before
+
+
+def test_the_cookie_keeps_from_scripts_and_other_sites_and_is_secure_over_https(client: FlaskClient) -> None:
+    plain = client.get("/login").headers["Set-Cookie"]
+    assert "HttpOnly" in plain
+    assert "SameSite=Lax" in plain
+    assert "Secure" not in plain
+    assert "Secure" in client.get("/login", base_url="https://clinic.example").headers["Set-Cookie"]
+
+
+def test_nobody_gets_a_cookie_for_reading_the_reference(client: FlaskClient) -> None:
+    assert "Set-Cookie" not in client.get("/").headers
+
+
+def test_another_password_or_secret_logs_everybody_out(app: Flask, client: FlaskClient) -> None:
+    log_in(client)
+    cookie = client.get_cookie("clinic_portal")
+    url = str(app.extensions["settings"].database_url)
+    for changed in ({"PORTAL_PASSWORD": "another-password"}, {"SECRET_KEY": "t" * 32}):
+        with migrated(url, **SETTINGS | changed) as other:
+            stranger = other.test_client()
+            stranger.set_cookie("clinic_portal", cookie.value)
+            assert stranger.get("/history").status_code == 302
+    assert client.get("/history").status_code == 200
+
+
+def test_a_log_in_ends_after_some_hours(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_in(client)
+    later = datetime.now(UTC).timestamp() + 8 * 3600 + 60
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: later)
+    assert client.get("/history").status_code == 302
+
+
+def test_without_a_password_there_is_no_log_in(sqlite_app: Flask) -> None:
+    client = sqlite_app.test_client()
+    assert "PORTAL_PASSWORD" in client.get("/").text
+    for ask in (client.get, client.post):
+        for path in ("/login", "/logout", "/key", "/history"):
+            assert ask(path).status_code in (404, 405)
+    page = client.get("/login", headers={"Accept": "text/html"})
+    assert (page.status_code, page.mimetype) == (404, "text/html")
+    assert "PORTAL_PASSWORD" in page.text
+
+
+def test_the_address_behind_a_proxy_counts_only_where_one_is_trusted(app: Flask) -> None:
+    def statuses(trusting: Flask) -> list[int]:
+        emptied(trusting)
+        visitors = [trusting.test_client() for _ in range(12)]
+        return [
+            visitor.post(
+                "/login",
+                data={"password": "wrong", "csrf_token": token(visitor)},
+                headers={"X-Forwarded-For": f"192.0.2.{number}"},
+            ).status_code
+            for number, visitor in enumerate(visitors)
+        ]
+
+    assert statuses(app) == [401] * 10 + [429] * 2
+    url = str(app.extensions["settings"].database_url)
+    with migrated(url, **SETTINGS, TRUSTED_PROXIES="1") as trusting:
+        assert statuses(trusting) == [401] * 12
+        https = trusting.test_client().get("/login", headers={"X-Forwarded-Proto": "https"})
+        assert "Secure" in https.headers["Set-Cookie"]
+
+
+# --- The key -----------------------------------------------------------------------------------
+
+
+def test_the_keys_are_told_after_log_in_only_and_kept_nowhere(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = {"csrf_token": token(client)}
+    refused = client.post("/key", data=data)
+    assert (refused.status_code, refused.json["code"]) == (401, "unauthorized")
+    log_in(client)
+    told = client.post("/key", data={"csrf_token": token(client, "/")})
+    assert told.json == {"keys": {"tests": KEY, "second": f"{KEY}-2"}}
+    assert told.headers["Cache-Control"] == "no-store"
+    assert "keys shown" in caplog.text
+    assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/login", "/history", "/openapi.json", "/healthz", "/static/page.js", "/nothing"]
+)
+def test_no_other_answer_holds_a_key(client: FlaskClient, path: str) -> None:
+    for _ in ("logged out", "logged in"):
+        with client.get(path) as answer:
+            assert KEY not in answer.text
+            assert PASSWORD not in answer.text
+        log_in(client)
+
+
+# --- What the reference holds ------------------------------------------------------------------
+
+
+def test_every_field_path_and_error_is_on_the_page(app: Flask, client: FlaskClient) -> None:
+    page = html.unescape(client.get("/").text)
+    for entity, schema in app.extensions["schemas"].items():
+        section = page.split(f'<section id="{entity}">')[1].split("</section>")[0]
+        for name, field in schema.load_fields.items():
+            row = section.split(f'<th scope="row"><code>{json_name(name)}</code></th>')[1].split("</tr>")[0]
+            assert field.meaning in row
+            assert field.told in row
+            assert field.length is None or f"{field.length:,}" in row
+    kinds = problems.Problem.__subclasses__()
+    assert len(kinds) == 16
+    assert [kind.code for kind in kinds if f'<tr id="{kind.code}">' not in page or kind.advice not in page] == []
+
+
+def test_every_path_of_the_api_is_on_the_page(app: Flask, client: FlaskClient) -> None:
+    page = client.get("/").text
+    rules = [it.rule for it in app.url_map.iter_rules() if it.endpoint.startswith(("api.", "public."))]
+    assert len(rules) == 8
+    paths = [
+        re.sub("<any.*?>", name, rule).replace("<int:record_id>", "17")
+        for rule in rules
+        for name in re.findall(r"[a-z]+(?=[,)])", rule) or [""]
+    ]
+    assert len(paths) == 20
+    assert [path for path in paths if f"{path}</code>" not in page] == []
+
+
+def test_the_samples_carry_the_services_own_address(client: FlaskClient) -> None:
+    page = client.get("/", base_url="http://192.0.2.7:8080").text
+    assert "http://192.0.2.7:8080" in page
+    assert "127.0.0.1" not in page
+    for name in ENTITIES:
+        assert f"$address/api/healthcare/{name}" in page
+        assert f"@{name}.json" in page
+
+
+def test_a_host_that_is_markup_stays_text(client: FlaskClient) -> None:
+    page = client.get("/", headers={"Host": 'x"><script>alert(1)</script>'}).text
+    assert "<script>alert" not in page
+
+
+def test_what_people_see_comes_with_a_strict_policy(client: FlaskClient) -> None:
+    for path in ("/", "/login", "/nothing", "/static/page.css", "/openapi.json"):
+        with client.get(path, headers={"Accept": "text/html"}) as answer:
+            headers = answer.headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Frame-Options"] == "DENY"
+        # They would break a plain-http LAN.
+        assert "Strict-Transport-Security" not in headers
+        assert "upgrade" not in headers["Content-Security-Policy"]
+
+
+def test_a_browser_gets_a_page_of_a_failure_and_a_program_gets_json(client: FlaskClient) -> None:
+    page = client.get("/nothing", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (page.status_code, page.mimetype) == (404, "text/html")
+    assert client.get("/nothing").mimetype == "application/problem+json"
+    api = client.get("/api/nothing", headers={"Accept": "text/html"})
+    assert (api.status_code, api.mimetype) == (401, "application/problem+json")
+
+
+# --- History -----------------------------------------------------------------------------------
+
+
+def send(client: FlaskClient, path: str, body: object, key: str = KEY) -> None:
+    headers = {"X-API-Key": key, "Content-Type": "application/json"}
+    assert client.post(f"/api/healthcare{path}", data=json.dumps(body), headers=headers).status_code < 500
+
+
+def text_of(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def test_the_history_tells_what_was_refused_and_why(client: FlaskClient) -> None:
+    people = [{"patientNo": "P-1", "name": "Ali"}, {"patientNo": "P-2", "name": "Sara", "email": "x"}]
+    send(client, "/sync", {"patients": people, "clinics": [{"code": "C", "name": "Eyes"}]})
+    send(client, "/patients?dryRun=true", people, f"{KEY}-2")
+    log_in(client)
+    page = text_of(client.get("/history").text)
+    assert "1 clinics 0 doctors 1 patients 0 appointments" in page
+    assert "1 refused: which, and why" in page
+    assert "1 P-2 The record is not valid. email : Not a valid email address." in page
+    assert "/api/healthcare/sync 3 2 0 0 1" in page
+    assert "second nothing yet" in page
+    assert "dry run" in page
+
+
+def test_the_list_can_show_failures_only_and_one_row_whole(client: FlaskClient) -> None:
+    send(client, "/patient", {"patientNo": "P-1", "name": "Ali"})
+    send(client, "/patients", [{"patientNo": f"BAD-{number}", "email": "x"} for number in range(12)])
+    log_in(client)
+    page = client.get("/history?failures=1").text
+    assert "/api/healthcare/patients" in page
+    assert "BAD-9<" in page
+    assert "BAD-10" not in page
+    assert text_of(page.split('id="syncs"')[1]).count("/api/healthcare/patient ") == 0
+    whole = client.get(re.search(r"/history\?run=\d+", page)[0]).text
+    assert "BAD-11" in whole
+
+
+def test_the_history_is_paged(client: FlaskClient) -> None:
+    for number in range(53):
+        send(client, "/patient", {"patientNo": f"P-{number}", "name": "Ali"})
+    log_in(client)
+    first = client.get("/history").text
+    older = client.get(re.search(r"/history\?after=[^\"]+", first)[0]).text
+    assert (first.count("<time") - 1, older.count("<time") - 1) == (50, 3)
+    assert client.get("/history?after=nonsense").status_code == 400
+
+
+def test_names_are_text_wherever_they_are_shown(client: FlaskClient) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    send(client, "/patient", {"patientNo": hostile, "email": hostile, hostile: 1, "gender": hostile})
+    log_in(client)
+    page = client.get("/history").text
+    assert "<img src=x" not in page.lower()
+    assert "&lt;IMG SRC=X" in page
+
+
+# --- At a glance: on every database ------------------------------------------------------------
+
+
+def test_each_day_of_the_clinics_zone_has_its_sums(portal) -> None:
+    zone = portal.app.extensions["settings"].time_zone
+    midnight = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = [
+        (midnight - timedelta(days=1, seconds=1), 1, False),
+        (midnight - timedelta(days=1), 10, False),
+        (midnight - timedelta(seconds=1), 100, False),
+        (midnight, 1000, False),
+        (midnight, 5, True),
+        (midnight - timedelta(days=40), 7, False),
+    ]
+    with portal.app.app_context():
+        for at, created, dry_run in rows:
+            insert_run(at, created=created, dry_run=dry_run)
+        days = overview.daily(zone, 3)
+    assert [day["created"] for day in days] == [1, 110, 1000]
+    assert [day["date"] for day in days] == [f"{midnight - timedelta(days=back):%Y-%m-%d}" for back in (2, 1, 0)]
+
+
+def test_the_last_sync_of_a_key_sums_its_rows(portal) -> None:
+    now = datetime.now(UTC)
+    with portal.app.app_context():
+        assert overview.last_syncs() == {}
+        insert_run(now - timedelta(hours=1), created=9)
+        insert_run(now, created=1, request_id="last")
+        insert_run(now, created=2, request_id="last", entity="doctors")
+        insert_run(now, created=4, dry_run=True, request_id="dry")
+        insert_run(now - timedelta(days=1), created=8, key_name="night")
+        told = overview.last_syncs()
+    assert {name: row["created"] for name, row in told.items()} == {"tests": 3, "night": 8}
+    assert type(told["tests"]["total"]) is int
+
+
+def insert_run(at: datetime, **values: object) -> None:
+    usual = dict.fromkeys(("total", "created", "updated", "unchanged", "failed", "duration_ms"), 0)
+    usual |= {"request_id": "r", "key_name": "tests", "entity": "patients", "path": "/p", "dry_run": False}
+    row = usual | {"failures": "[]", "at": f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"} | values
+    with db.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        connection.execute(sa.insert(SyncRun), row)
