@@ -35,6 +35,7 @@ from problems import Problem
 from upsert import RULES
 
 API = "/api/healthcare"
+PROBLEM_JSON, HTML = "application/problem+json", "text/html"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Windows desktops of Arabic and Western clinics write these when they do not write UTF-8.
 CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "windows-1256": "cp1256", "windows-1252": "cp1252"}
@@ -341,10 +342,11 @@ def _answer_failure(error: Exception) -> Response:
     if problem.status == problems.InternalError.status:
         log.error("%s answered with %s", g.request_id, problem.code)
         problem.detail += f" Tell the operator this request id: {g.request_id}"
-    if not request.path.startswith("/api/") and request.accept_mimetypes.best == "text/html":
-        response = Response(pages.failure(problem), problem.status, content_type="text/html; charset=utf-8")
+    kind = request.accept_mimetypes.best_match([PROBLEM_JSON, HTML])
+    if kind == HTML and not request.path.startswith("/api/"):
+        response = Response(pages.failure(problem), problem.status, mimetype=HTML)
     else:
-        response = _answer(_told(problem), problem.status, "application/problem+json")
+        response = _answer(_told(problem), problem.status, PROBLEM_JSON)
     response.headers.extend(problem.headers)
     return response
 

@@ -7,7 +7,6 @@ taken for WINDOW. The table's primary key keeps to that over all workers: two ca
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
@@ -24,6 +23,7 @@ NETWORK_BITS = 64  # of an IPv6 address; the rest its owner may choose at will (
 def opens(password: str, sent: str, address: str) -> bool:
     """Tell whether `sent` is the password; raise TooManyRequests if this address was wrong too often."""
     network = network_of(address)
+    sync.look(lambda index: _first_free(index.connection, network))  # a flood of tries keeps no writer waiting
     slot = sync.transact(lambda index: _take_slot(index.connection, network))
     right = hmac.compare_digest(_digest(password), _digest(sent))
     if right:
@@ -43,15 +43,21 @@ def network_of(address: str) -> str:
     return str(known)
 
 
-def _take_slot(connection: sa.Connection, network: str) -> int:
+def _first_free(connection: sa.Connection, network: str) -> int:
     c, now = LoginAttempt.__table__.c, datetime.now(UTC)
-    connection.execute(sa.delete(LoginAttempt).where(c.at <= _stored(now - WINDOW)))
-    taken = connection.execute(sa.select(c.slot, c.at).where(c.address == network)).all()
-    free = sorted(set(range(TRIES)) - {slot for slot, _ in taken})
-    if not free:
-        raise _too_many([at for _, at in taken], now)
-    connection.execute(sa.insert(LoginAttempt), {"address": network, "slot": free[0], "at": _stored(now)})
-    return free[0]
+    query = sa.select(c.slot, c.at).where(c.address == network, c.at > _stored(now - WINDOW))
+    taken: dict[int, str] = {row.slot: row.at for row in connection.execute(query)}
+    if len(taken) >= TRIES:
+        raise _too_many(min(taken.values()), now)
+    return min(set(range(TRIES)) - taken.keys())
+
+
+def _take_slot(connection: sa.Connection, network: str) -> int:
+    now = datetime.now(UTC)
+    connection.execute(sa.delete(LoginAttempt).where(LoginAttempt.__table__.c.at <= _stored(now - WINDOW)))
+    slot = _first_free(connection, network)
+    connection.execute(sa.insert(LoginAttempt), {"address": network, "slot": slot, "at": _stored(now)})
+    return slot
 
 
 def _free_slot(connection: sa.Connection, network: str, slot: int) -> None:
@@ -59,9 +65,9 @@ def _free_slot(connection: sa.Connection, network: str, slot: int) -> None:
     connection.execute(sa.delete(LoginAttempt).where(c.address == network, c.slot == slot))
 
 
-def _too_many(taken: Sequence[str], now: datetime) -> TooManyRequests:
-    first = datetime.fromisoformat(min(taken)).replace(tzinfo=UTC)
-    wait = max(1, round((first + WINDOW - now).total_seconds()) + 1)
+def _too_many(since: str, now: datetime) -> TooManyRequests:
+    ends = datetime.fromisoformat(since).replace(tzinfo=UTC) + WINDOW
+    wait = max(1, round((ends - now).total_seconds()) + 1)
     minutes = WINDOW.seconds // 60
     detail = f"{TRIES} wrong passwords in {minutes} minutes came from this address. Try again in {wait} seconds."
     return TooManyRequests(detail, headers={"Retry-After": str(wait)})

@@ -77,7 +77,7 @@ function keyRow(name, key) {
   button.setAttribute("aria-label", `Copy the key ${name}`);
   button.addEventListener("click", () => tellCopied(button, key));
   use.textContent = "Use in the sandbox";
-  use.setAttribute("aria-label", `Use the key ${name} in the sandbox`);
+  use.setAttribute("aria-label", `Use in the sandbox: the key ${name}`);
   use.addEventListener("click", () => { document.querySelector("#try").elements.key.value = key; });
   told.append(code, button, use);
   return [term, told];

@@ -1,13 +1,19 @@
 """Log-ins: an address may be wrong ten times in five minutes, whatever the number of workers."""
 
+import http.client
+import re
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
-from conftest import Portal
+from conftest import Portal, emptied
+from flask import Flask
+from live import service
 
 import logins
 from models import LoginAttempt, db
@@ -98,3 +104,31 @@ def wait(seconds: int) -> None:
             at = datetime.fromisoformat(row.at).replace(tzinfo=UTC) - timedelta(seconds=seconds)
             where = (LoginAttempt.address == row.address, LoginAttempt.slot == row.slot)
             connection.execute(sa.update(LoginAttempt).where(*where).values(at=f"{at:%Y-%m-%d %H:%M:%S}"))
+
+
+def test_of_a_thousand_wrong_passwords_over_four_workers_ten_are_checked(database_url: str, any_app: Flask) -> None:
+    emptied(any_app)
+    settings = {"SECRET_KEY": "s" * 32, "PORTAL_PASSWORD": RIGHT, "WEB_CONCURRENCY": "4"}
+    with service(database_url, **settings) as live, ThreadPoolExecutor(20) as clients:
+        statuses = [status for told in clients.map(lambda _: attempts(live.port, 50), range(20)) for status in told]
+    assert Counter(statuses) == {401: 10, 429: 990}
+
+
+def attempts(port: int, count: int) -> list[int]:
+    """Send so many wrong passwords from one browser and return the statuses."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        return list(statuses_of(connection, count))
+
+
+def statuses_of(connection: http.client.HTTPConnection, count: int) -> Iterator[int]:
+    connection.request("GET", "/login")
+    page = connection.getresponse()
+    cookie, token = page.headers["Set-Cookie"].split(";")[0], re.search(rb'csrf_token" value="([^"]+)', page.read())
+    assert token
+    form = f"csrf_token={token[1].decode()}&password=wrong"
+    for _ in range(count):
+        headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", "/login", form, headers)
+        answer = connection.getresponse()
+        answer.read()
+        yield answer.status

@@ -250,8 +250,11 @@ def test_what_people_see_comes_with_a_strict_policy(client: FlaskClient) -> None
 
 
 def test_a_browser_gets_a_page_of_a_failure_and_a_program_gets_json(client: FlaskClient) -> None:
-    page = client.get("/nothing", headers={"Accept": "text/html,*/*;q=0.8"})
-    assert (page.status_code, page.mimetype) == (404, "text/html")
+    chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"
+    for accepted in (chromium, "text/html,*/*;q=0.8", "text/html"):
+        page = client.get("/nothing", headers={"Accept": accepted})
+        assert (page.status_code, page.mimetype) == (404, "text/html")
+    assert client.get("/nothing", headers={"Accept": "*/*"}).mimetype == "application/problem+json"
     assert client.get("/nothing").mimetype == "application/problem+json"
     api = client.get("/api/nothing", headers={"Accept": "text/html"})
     assert (api.status_code, api.mimetype) == (401, "application/problem+json")
