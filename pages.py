@@ -19,7 +19,7 @@ import overview
 import problems
 import reading
 from problems import Problem
-from schemas import ENTITIES, Clean, Entity, Name, json_name
+from schemas import ENTITIES, Choice, Clean, Clock, Day, Entity, Name, json_name
 from upsert import RULES
 
 SAMPLES = Path(__file__).resolve().parent / "samples"
@@ -174,7 +174,7 @@ def _field(entity: str, schema: Entity, field: Clean) -> dict[str, Any]:
         "name": json_name(name),
         "meaning": field.meaning,
         "told": field.told,
-        "length": field.length,
+        "length": None if isinstance(field, Choice | Day | Clock) else field.length,
         "required": required,
     }
 
