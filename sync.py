@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 import history
+import turns
 import upsert
 from history import ACTIONS, Origin
 from index import Index, LostRace, Values
@@ -260,8 +262,14 @@ def transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int |
     while True:
         attempt += 1
         try:
-            with db.engine.connect().execution_options(writes=not dry_run) as connection, connection.begin():
+            with (
+                _turn(dry_run),
+                db.engine.connect().execution_options(writes=not dry_run) as connection,
+                connection.begin(),
+            ):
                 return work(Index(connection))
+        except turns.NoTurn:
+            raise DatabaseUnavailable(BUSY, headers=RETRY_AFTER) from None
         except LostRace:
             log.debug("lost a race: a record was written meanwhile")
         except sa.exc.SQLAlchemyError as error:
@@ -271,6 +279,12 @@ def transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int |
         if attempt >= LOSSES and time.monotonic() - started > PATIENCE:
             raise DatabaseUnavailable(BUSY, headers=RETRY_AFTER)
         time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))  # noqa: S311 jitter is no secret
+
+
+def _turn(dry_run: bool) -> AbstractContextManager[None]:
+    """Return the turn to write, where writers on one box must take turns."""
+    path = db.engine.url.database if db.engine.dialect.name == "sqlite" else None
+    return nullcontext() if dry_run or not path else turns.of(path).turn(PATIENCE)
 
 
 def _raise_unless_race(error: sa.exc.SQLAlchemyError) -> None:

@@ -1,0 +1,104 @@
+"""Writers take turns: nobody overtakes for ever, nobody waits for ever, and the dead hold nothing."""
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import turns
+
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "clinic.db")
+
+
+def greedy(path: str, held: Any, stop: Any, count: Any) -> None:
+    """Write chunk after chunk without a pause, as a bulk does."""
+    queue = turns.of(path)
+    while not stop.is_set():
+        with queue.turn(10):
+            held.set()
+            count.value += 1
+            time.sleep(0.002)
+
+
+@pytest.mark.parametrize("kind", [threading.Thread, FORK.Process])
+def test_a_bulk_lets_a_single_writer_in_between_two_chunks(path: str, kind: Callable[..., Any]) -> None:
+    held, stop, count = FORK.Event(), FORK.Event(), FORK.Value("i", 0)
+    bulk = kind(target=greedy, args=(path, held, stop, count))
+    bulk.start()
+    try:
+        assert held.wait(10)
+        chunks = []
+        for _ in range(20):
+            before = count.value
+            with turns.of(path).turn(10):
+                chunks.append(count.value - before)
+    finally:
+        stop.set()
+        bulk.join()
+    # The chunk that runs, and at most one that stood in the door before.
+    assert max(chunks) <= 2
+
+
+@pytest.mark.parametrize("kind", [threading.Thread, FORK.Process])
+def test_one_at_a_time_has_the_turn(path: str, kind: Callable[..., Any], tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+
+    def count() -> None:
+        for _ in range(25):
+            with turns.of(path).turn(10):
+                read = int(counter.read_text())
+                time.sleep(0.0005)
+                counter.write_text(str(read + 1))
+
+    writers = [kind(target=count) for _ in range(6)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert counter.read_text() == "150"
+
+
+def test_whoever_waits_too_long_is_told_and_blocks_nobody(path: str) -> None:
+    with turns.of(path).turn(1), ThreadPoolExecutor(3) as others:
+        waiting = [others.submit(hold, path, 0.05) for _ in range(3)]
+        assert [type(it.exception()) for it in waiting] == [turns.NoTurn] * 3
+    with turns.of(path).turn(0.5):
+        pass
+
+
+def test_a_killed_process_holds_nothing(path: str) -> None:
+    held = FORK.Event()
+    holder = FORK.Process(target=hold, args=(path, 1, held))
+    holder.start()
+    assert held.wait(10)
+    with pytest.raises(turns.NoTurn), turns.of(path).turn(0.05):
+        pass
+    holder.kill()
+    holder.join()
+    with turns.of(path).turn(5):
+        pass
+
+
+def test_a_lock_that_belongs_to_somebody_else_can_be_used(path: str) -> None:
+    for gate in ("door", "room"):
+        Path(f"{path}-{gate}").touch(mode=0o444)
+    with turns.of(path).turn(1):
+        pass
+
+
+def hold(path: str, seconds: float, held: Any = None) -> None:
+    with turns.of(path).turn(seconds):
+        if held:
+            held.set()
+            time.sleep(60)

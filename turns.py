@@ -1,0 +1,104 @@
+"""Turns: whoever writes to one SQLite file on one box queues, instead of polling the file's lock.
+
+SQLite lets one writer in at a time; the others sleep, try again, and sleep longer, so the last to come may win, and a
+bulk that writes chunk after chunk lets nobody in between. Here a writer passes a door and then waits for the room.
+Somebody stands in the door while the room is taken, so whoever leaves the room queues behind. Only fairness rests on
+this: what guards the data is SQLite's own lock, which other programs take, too.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from typing import Any, BinaryIO, Protocol
+
+try:
+    import fcntl
+except ImportError:  # Windows, where the service is one process
+    fcntl = None  # type: ignore[assignment]
+
+POLL = 0.0005  # seconds between two looks at another process's lock
+
+
+class NoTurn(Exception):
+    """The turn did not come in time."""
+
+
+class Lock(Protocol):
+    """What threads and processes lock."""
+
+    def acquire(self, *, timeout: float) -> bool:
+        """Wait so many seconds at most; tell whether it is ours."""
+
+    def release(self) -> None:
+        """Give it up."""
+
+
+class FileLock:
+    """A lock between processes: it ends with its process, however that ends (flock(2))."""
+
+    def __init__(self, path: str):
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def acquire(self, *, timeout: float) -> bool:
+        """Wait so many seconds at most; tell whether it is ours."""
+        ends, file = time.monotonic() + timeout, self._opened()
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > ends:
+                    file.close()
+                    return False
+                time.sleep(POLL)
+            else:
+                self._file = file
+                return True
+
+    def release(self) -> None:
+        """Give it up."""
+        if self._file:
+            self._file.close()
+
+    def _opened(self) -> Any:
+        # Opened anew each time, because a process that forks would share an open one with its child.
+        try:
+            return open(self._path, "rb")  # whoever may read it can lock it: root may have made it
+        except FileNotFoundError:
+            return open(self._path, "ab")
+
+
+class Turns:
+    """The queue of those who write to one file; `path` is the file's."""
+
+    def __init__(self, path: str):
+        self._gates: list[tuple[Lock, Lock]] = [(threading.Lock(), threading.Lock())]
+        if fcntl:
+            self._gates.append((FileLock(f"{path}-door"), FileLock(f"{path}-room")))
+
+    @contextmanager
+    def turn(self, seconds: float) -> Iterator[None]:
+        """Wait for the turn and have it; raise NoTurn after so many seconds."""
+        ends = time.monotonic() + seconds
+        with ExitStack() as held:
+            for door, room in self._gates:
+                _enter(door, ends)
+                try:
+                    _enter(room, ends)
+                finally:
+                    door.release()
+                held.callback(room.release)
+            yield
+
+
+def _enter(lock: Lock, ends: float) -> None:
+    if not lock.acquire(timeout=max(0.0, ends - time.monotonic())):
+        raise NoTurn
+
+
+@cache
+def of(path: str) -> Turns:
+    """Return the queue of a file: one for all threads of a process."""
+    return Turns(path)
