@@ -6,6 +6,7 @@ whole record with one flat loop; only a record that does not pass goes through m
 calls the same rules and gathers every error. Sources: the contract, sections 2 and 3.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
@@ -42,6 +43,11 @@ def json_name(name: str) -> str:
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(part.title() for part in rest)
+
+
+def _pascal(name: str) -> str:
+    """Return a JSON name as .NET writes it where nobody told it otherwise: `PatientNo`."""
+    return name[0].upper() + name[1:]
 
 
 # --- Fields ------------------------------------------------------------------------------------
@@ -89,7 +95,9 @@ class Text(Clean):
         self.told += ", line breaks stay" if layout else ""
 
     def clean(self, value: Any) -> Any:
-        formed = self.form(canonical.text(value if type(value) is str else self._string(value), layout=self.layout))
+        # Plain ASCII needs no more than trimming: most values are that, and the call would cost as much again.
+        plain = type(value) is str and value.isascii() and value.isprintable()
+        formed = self.form(value.strip() if plain else canonical.text(self._string(value), layout=self.layout))
         if formed == "":
             return self._blank()
         if formed and len(formed) > self.length:
@@ -125,7 +133,7 @@ class Name(Text):
     blank = BLANK_IS_REFUSED
 
     def form(self, text: str) -> str:
-        return text if canonical.fold_name(text) else ""
+        return text if text.isascii() or canonical.fold_name(text) else ""
 
 
 class Phone(Text):
@@ -138,10 +146,12 @@ class Phone(Text):
 class Email(Text):
     told = "e-mail address"
     _valid = validate.Email()
+    # It spares most addresses the rest.
+    _surely_valid = re.compile(r"\w+([.+-]\w+)*@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}", re.ASCII)
 
     def form(self, text: str) -> str:
         try:
-            return self._valid(text) if text else ""
+            return text if not text or self._surely_valid.fullmatch(text) else self._valid(text)
         except ValidationError as error:
             raise ValueError(*error.messages) from None
 
@@ -269,7 +279,9 @@ class Entity(Schema):
             name: cast("Clean", field).clean for name, field in self.load_fields.items()
         }
         self._names = {json_name(name): name for name in self.load_fields}
-        self._names |= {spelling.lower(): name for spelling, name in self._names.items()}
+        self._names |= {
+            other: name for spelling, name in self._names.items() for other in (spelling.lower(), _pascal(spelling))
+        }
         self._days = [name for name, field in self.load_fields.items() if isinstance(field, Day)]
         self._phones = [name for name, field in self.load_fields.items() if isinstance(field, Phone)]
 
@@ -300,6 +312,8 @@ class Entity(Schema):
 
     def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
         """Return what is wrong with the fields together; `wrong` are those that already have an error."""
+        if any(all(map(data.get, identity)) for identity in self.identities):
+            return {}
         unknown = {name for names in self.identities for name in names if data.get(name) is None} - wrong
         if any(unknown.isdisjoint(identity) for identity in self.identities):
             return {}
@@ -311,6 +325,14 @@ class Entity(Schema):
 
     def _by_name(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], dict[str, str]]:
         """Return the known fields by Python name, a warning for each unknown one, and those sent twice."""
+        try:
+            named = {self._names[spelling]: value for spelling, value in sent.items()}
+        except KeyError:
+            return self._by_any_name(sent)
+        return (named, [], {}) if len(named) == len(sent) else self._by_any_name(sent)
+
+    def _by_any_name(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], dict[str, str]]:
+        """Do the same, name by name, for what holds an unknown name, a rare spelling or two of one name."""
         named: dict[str, Any] = {}
         warnings, twice = [], {}
         for spelling, value in sent.items():
