@@ -23,7 +23,7 @@ from problems import DatabaseUnavailable, InternalError, Problem, ValidationFail
 from schemas import Entity, json_name
 from upsert import RULES, Outcome, Rules
 
-CHUNK = 2000  # records a transaction: a live booking waits for so many at most
+CHUNK = 1000  # records a transaction: a live booking waits for so many at most
 OUTAGES = 2  # chunks in a row that the database fails before the rest is not tried any more
 LOSSES = 3  # lost races after which a chunk goes record by record
 PATIENCE = LOCK_WAIT_SECONDS  # seconds of lost races after which a request gives up
