@@ -8,13 +8,13 @@ when it is looked up, so that what `find` answers is always right, and only spee
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import sqlalchemy as sa
 
 import canonical
-from models import DoctorClinic, FormerKey, among, execute_many, insert_all
+from models import DoctorClinic, FormerKey, among, execute_many, insert_all, rows_among
 
 Values = dict[str, Any]
 FORMER = "former_"  # prefix of the weak key that looks up numbers given up
@@ -126,6 +126,7 @@ class Shelf:
         self._formers_changed: set[str] = set()
         self._touched: dict[Stored, None] = {}
         self._names = [column.name for column in keys.table.c if column.name != "id"]
+        self._shown = (keys.table.c.id, *(keys.table.c[name] for name in self._names))
         self._blank: Values = dict.fromkeys(self._names) | ({keys.links.column: ()} if keys.links else {})
         self._key_columns = [(key, key) for key in keys.unique]
         self._guarded = [*keys.unique]  # by unique constraints
@@ -176,11 +177,8 @@ class Shelf:
         return key == self.keys.number and record.values[key] != value and record in self.find(self._former, value)
 
     def _load(self, column: sa.Column, values: Collection[Any]) -> None:
-        table = self.keys.table
-        query = sa.select(table.c.id, *(table.c[name] for name in self._names)).where(
-            among(self._connection, column, values)
-        )
-        fresh = [row for row in self._connection.execute(query) if row[0] not in self.records]
+        found = rows_among(self._connection, self._shown, column, values)
+        fresh = [row for row in found if row[0] not in self.records]
         links = self._load_links([row[0] for row in fresh])
         for record_id, *rest in fresh:
             values_ = dict(zip(self._names, rest, strict=True))
@@ -192,8 +190,7 @@ class Shelf:
         links: dict[int, list[int]] = defaultdict(list)
         if self.keys.links and record_ids:
             c = DoctorClinic.__table__.c
-            query = sa.select(c.doctor_id, c.clinic_id).where(among(self._connection, c.doctor_id, record_ids))
-            for owner, linked in self._connection.execute(query):
+            for owner, linked in rows_among(self._connection, (c.doctor_id, c.clinic_id), c.doctor_id, record_ids):
                 links[owner].append(linked)
         return links
 
@@ -337,10 +334,8 @@ class Shelf:
         changed = sorted((record for record in self._touched if record.before), key=lambda record: record.id)
         if not changed:
             return
-        c = self.keys.table.c
         rows = [r.values | {"old_id": r.id, "old_version": r.before["version"]} for r in changed if r.before]
-        mine = sa.and_(c.id == sa.bindparam("old_id"), c.version == sa.bindparam("old_version"))
-        if execute_many(self._connection, sa.update(self.keys.table).where(mine), self._names, rows) != len(rows):
+        if execute_many(self._connection, _update(self.keys.table), self._names, rows) != len(rows):
             raise LostRace
 
     def write_links(self) -> None:
@@ -371,6 +366,13 @@ class Shelf:
     def delete(self) -> None:
         """Delete the removed records; what refers to them must be gone."""
         self._replace(self.keys.table.c.id, [record.id for record in self._touched if record.removed], [])
+
+
+@cache
+def _update(table: sa.Table) -> sa.Update:
+    """Return the update of a row that nobody else has written since it was read."""
+    mine = sa.and_(table.c.id == sa.bindparam("old_id"), table.c.version == sa.bindparam("old_version"))
+    return sa.update(table).where(mine)
 
 
 class Index:

@@ -3,6 +3,7 @@
 import enum
 import sqlite3
 from collections.abc import Collection, Sequence
+from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Annotated, Any, cast
 
@@ -212,10 +213,11 @@ class LoginAttempt(db.Model):
 
 def engine_options(url: sa.URL) -> dict[str, Any]:
     """Return what `create_engine` needs for this database."""
-    options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True, "pool_timeout": LOCK_WAIT_SECONDS}
+    options: dict[str, Any] = {"hide_parameters": True, "pool_timeout": LOCK_WAIT_SECONDS}
     backend = url.get_backend_name()
     if backend == "sqlite":
         return options | {"connect_args": {"timeout": LOCK_WAIT_SECONDS}}
+    options["pool_pre_ping"] = True  # a server may have restarted
     options["isolation_level"] = "READ COMMITTED"  # keys and versions guard the rest; a retry must see the winner
     if backend == "postgresql":
         options["connect_args"] = {"connect_timeout": 10, "options": f"-c lock_timeout={LOCK_WAIT_SECONDS}s"}
@@ -249,12 +251,29 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 def among(connection: sa.Connection, column: sa.ColumnElement, values: Collection) -> sa.ColumnElement[bool]:
     """Return the condition that `column` is one of any number of `values`, as one parameter where it can be."""
-    if connection.dialect.name == "sqlite":
-        array = sa.bindparam(None, list(values), type_=sa.JSON)
+    return _among(connection.dialect.name, column, value=list(values))
+
+
+def rows_among(
+    connection: sa.Connection, shown: tuple[sa.Column, ...], column: sa.Column, values: Collection
+) -> sa.CursorResult:
+    """Return the columns `shown` of the rows whose `column` is one of `values`."""
+    return connection.execute(_select_among(connection.dialect.name, shown, column), {"values": list(values)})
+
+
+@lru_cache(maxsize=256)  # to build one takes longer than to run it for a single record
+def _select_among(dialect: str, shown: tuple[sa.Column, ...], column: sa.Column) -> sa.Select:
+    return sa.select(*shown).where(_among(dialect, column, key="values", required=True))
+
+
+def _among(dialect: str, column: sa.ColumnElement, **parameter: Any) -> sa.ColumnElement[bool]:
+    parameter = {"key": None} | parameter
+    if dialect == "sqlite":
+        array = sa.bindparam(**parameter, type_=sa.JSON)
         return column.in_(sa.select(sa.func.json_each(array).table_valued("value").c.value))
-    if connection.dialect.name == "postgresql":
-        return column == sa.any_(sa.bindparam(None, list(values), type_=sa.ARRAY(column.type)))
-    return column.in_(values)
+    if dialect == "postgresql":
+        return column == sa.any_(sa.bindparam(**parameter, type_=sa.ARRAY(column.type)))
+    return column.in_(sa.bindparam(**parameter, expanding=True))
 
 
 Row = dict[str, Any]
@@ -268,16 +287,26 @@ def execute_many(
     A row may hold more than the columns: names that the statement binds itself, and others, which are left.
     SQLite needs no conversion of any of our types, so its driver gets plain tuples: half of a bulk's writing time.
     """
-    compiled = statement.compile(connection, column_keys=columns)
+    compiled = _compiled(connection.dialect, statement, tuple(columns))
     if connection.dialect.name == "sqlite":
         in_order = itemgetter(*(compiled.positiontup or ()))
         return connection.exec_driver_sql(compiled.string, [in_order(row) for row in rows]).rowcount
     return connection.execute(statement, [{name: row[name] for name in compiled.params} for row in rows]).rowcount
 
 
+@lru_cache(maxsize=256)
+def _compiled(dialect: sa.Dialect, statement: sa.Insert | sa.Update, columns: tuple[str, ...]) -> Any:
+    return statement.compile(dialect=dialect, column_keys=columns)
+
+
+@cache
+def _insert(table: sa.Table) -> sa.Insert:
+    return sa.insert(table)
+
+
 def insert_all(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Insert `columns` of rows, in order and with few statements, and put its `id` into each row."""
-    insert = sa.insert(table)
+    insert = _insert(table)
     if connection.dialect.name == "sqlite":
         # It promises no order for RETURNING, but its only writer knows the next ids.
         sequence = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
