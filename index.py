@@ -331,12 +331,19 @@ class Shelf:
 
     def update(self) -> None:
         """Update what changed or goes; raise LostRace if one of the records was written by somebody else."""
-        changed = sorted((record for record in self._touched if record.before), key=lambda record: record.id)
-        if not changed:
-            return
-        rows = [r.values | {"old_id": r.id, "old_version": r.before["version"]} for r in changed if r.before]
-        if execute_many(self._connection, _update(self.keys.table), self._names, rows) != len(rows):
-            raise LostRace
+        stored = sorted((record for record in self._touched if record.before), key=lambda record: record.id)
+        # A column that is set costs the upkeep of its index, even if its value stays.
+        others = [name for name in self._names if name not in self._guarded]
+        keyed = [it for it in stored if self._changes_keys(it)]
+        for records, columns in ((keyed, self._names), ([it for it in stored if not self._changes_keys(it)], others)):
+            rows = [r.values | {"old_id": r.id, "old_version": r.before["version"]} for r in records if r.before]
+            if rows and execute_many(self._connection, _update(self.keys.table), columns, rows) != len(rows):
+                raise LostRace
+
+    def _changes_keys(self, record: Stored) -> bool:
+        """Tell whether a stored record's keys shall be others than they are in the database."""
+        before = record.before or {}
+        return any(record.values[name] != before[name] for name in self._guarded)
 
     def write_links(self) -> None:
         """Write the links of the records whose links changed: all anew."""
