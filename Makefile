@@ -25,7 +25,7 @@ bench: $(VENV)/installed-dev  ## Measure a bulk against raw SQLite
 
 $(VENV)/installed: requirements.txt
 	@echo "Installing into $(VENV) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(INSTALL) requirements.txt
 	@touch $@
 
