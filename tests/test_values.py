@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
@@ -1034,3 +1034,37 @@ def test_a_date_of_another_calendar_is_left_out_with_a_warning_and_a_zero_date_w
     data, warnings = schema.clean({"patientNo": "P-1", "dateOfBirth": sent})
     assert not data.get("date_of_birth")
     assert warnings == (["dateOfBirth: lies before 1900, left out"] if warned else [])
+
+
+FORMS = {
+    (type(field), field.told, field.length, getattr(field, "blank", None)): (entity, name)
+    for entity, schema in SCHEMAS.items()
+    for name, field in schema.load_fields.items()
+}
+usual = (
+    st.emails()
+    | st.dates().map(str)
+    | moments.map(datetime.isoformat)
+    | st.times().map(lambda time: time.isoformat("minutes"))
+    | st.from_regex(r"(\+966|00966|0)5[0-9]{8}", fullmatch=True)
+    | st.text("ابتثجحخدأإآىةـ٠١٢ abcXYZ-019", max_size=220)
+    | st.lists(st.sampled_from(["C-1", "c-2", "", None, 7]))
+    | st.sampled_from(["male", "F", "AB +", "o-VE", "False", "TRUE", "1"])
+)
+
+
+@pytest.mark.parametrize(("entity", "name"), FORMS.values())
+@settings(max_examples=1000)
+@given(value=usual | values.filter(lambda value: value is not None))
+def test_both_roads_agree_on_every_form_of_a_field(entity, name, value):
+    schema = SCHEMAS[entity]
+    told = []
+    try:
+        short = schema._rules[name](value)
+    except ValueError as error:
+        short, told = schemas.ABSENT, [str(error)]
+    try:
+        loaded, errors = schema.load({schemas.json_name(name): value}), {}
+    except ValidationError as error:
+        loaded, errors = error.valid_data, error.messages_dict
+    assert (loaded.get(name, schemas.ABSENT), errors.get(schemas.json_name(name), [])) == (short, told)
