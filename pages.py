@@ -102,7 +102,7 @@ def _settings() -> Any:
 @pages.route("/login", methods=["GET", "POST"])
 def login() -> AnyResponse | tuple[str, int] | str:
     """Show the log-in, or check the password and log in."""
-    if request.method == "GET":
+    if request.method != "POST":  # a HEAD, which any site can make a browser send, is no try
         return render_template("login.html")
     if not logins.opens(_settings().portal_password, request.form.get("password", ""), request.remote_addr or ""):
         log.warning("%s wrong portal password from %s", g.request_id, request.remote_addr)

@@ -79,6 +79,13 @@ def test_after_ten_wrong_passwords_the_page_says_how_long_to_wait(client: FlaskC
     assert "Try again in" in page.text
 
 
+def test_only_a_form_of_ours_counts_as_a_try(client: FlaskClient) -> None:
+    for _ in range(logins.TRIES + 1):
+        assert client.head("/login", data={"password": PASSWORD}).status_code == 200
+    assert "Log out" not in client.get("/").text
+    assert log_in(client).status_code == 303
+
+
 def test_log_out_ends_it(client: FlaskClient) -> None:
     log_in(client)
     assert client.post("/logout", data={"csrf_token": token(client, "/")}).status_code == 303
