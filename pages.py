@@ -26,6 +26,7 @@ SAMPLES = Path(__file__).resolve().parent / "samples"
 SAMPLE_ADDRESS = "http://127.0.0.1:5082"  # in the samples; the page shows its own
 LANGUAGES = {"curl": "sh", "C#": "cs", "Python": "py"}
 HOURS = 8  # that a log-in lasts
+FORM_BYTES = 10_000  # of a form, read before anybody is known; one of 60 MB would take 2.5 GB to parse
 DAYS = 30  # that the chart shows
 RUNS = 50  # rows of the history a page
 SHOWN = 10  # failures of a row in the list; its own page has them all
@@ -76,8 +77,11 @@ def _guard() -> None:
     """Refuse a log-in where there is none, and every POST that does not come from a page of ours."""
     if request.endpoint != "pages.reference" and not _settings().portal_password:
         raise problems.NotFound("Log-in is off. The operator turns it on with PORTAL_PASSWORD in the settings.")
+    if request.method != "POST":
+        return
+    request.max_content_length = FORM_BYTES
     sent, known = request.form.get("csrf_token", ""), session.get("csrf_token", "")
-    if request.method == "POST" and not (known and hmac.compare_digest(sent.encode(), known.encode())):
+    if not (known and hmac.compare_digest(sent.encode(), known.encode())):
         raise problems.InvalidBody("This page is too old. Load it again (cookies must be on), and repeat.")
 
 

@@ -1,6 +1,7 @@
 """The pages for people: who may see what, and what they hold."""
 
 import html
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from werkzeug.test import TestResponse
 
 import logins
 import overview
+import pages
 import problems
 from models import SyncRun, db
 from schemas import ENTITIES, Choice, Clock, Codes, Day, Flag, RecordId, json_name
@@ -101,6 +103,26 @@ def test_a_form_of_another_site_is_refused(client: FlaskClient, path: str, sent:
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_body")
     assert KEY not in answer.text
     assert "Log out" in client.get("/").text
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout", "/key"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_form_is_read_to_its_limit_only(client: FlaskClient, path: str, chunked: bool) -> None:
+    body = io.BytesIO(b"a&" * pages.FORM_BYTES)
+    length = {"wsgi.input_terminated": True} if chunked else {"CONTENT_LENGTH": str(2 * pages.FORM_BYTES)}
+    answer = client.post(
+        path, input_stream=body, content_type="application/x-www-form-urlencoded", environ_overrides=length
+    )
+    assert answer.status_code == 413
+    assert body.tell() <= pages.FORM_BYTES + 1
+
+
+def test_a_page_leaves_the_body_of_another_method_alone(client: FlaskClient) -> None:
+    body = io.BytesIO(b"a&" * pages.FORM_BYTES)
+    form = "application/x-www-form-urlencoded"
+    sized = {"CONTENT_LENGTH": str(2 * pages.FORM_BYTES)}
+    assert client.get("/", input_stream=body, content_type=form, environ_overrides=sized).status_code == 200
+    assert body.tell() == 0
 
 
 def test_a_session_is_renewed_at_log_in(client: FlaskClient) -> None:
