@@ -65,7 +65,7 @@ def runs(limit: int, after: str | None = None, *, failed: bool = False, run: int
     query = sa.select(*c).order_by(c.id.desc()).limit(limit + 1)
     query = query.where(c.failed > 0) if failed else query
     query = query if after is None else query.where(c.id < _position(after))
-    query = query if run is None else query.where(c.id == run)
+    query = query if run is None else query.where(c.id == max(0, min(run, LARGEST_ID)))
     rows = sync.look(lambda index: index.connection.execute(query).mappings().all())
     data = [{json_name(name): value for name, value in row.items()} for row in rows[:limit]]
     for row in data:

@@ -329,6 +329,14 @@ def test_the_list_can_show_failures_only_and_one_row_whole(client: FlaskClient) 
     assert "BAD-11" in whole
 
 
+@pytest.mark.parametrize("run", [-1, 0, 2**63 - 1, 2**63, -(2**63) - 1, 10**30])
+def test_a_row_that_cannot_be_is_not_there(client: FlaskClient, run: int) -> None:
+    log_in(client)
+    answer = client.get(f"/history?run={run}")
+    assert answer.status_code == 200
+    assert "Nothing here." in answer.text
+
+
 def test_the_history_is_paged(client: FlaskClient) -> None:
     for number in range(53):
         send(client, "/patient", {"patientNo": f"P-{number}", "name": "Ali"})
