@@ -19,8 +19,8 @@ import overview
 import problems
 import reading
 from problems import Problem
-from schemas import ENTITIES, Choice, Clean, Clock, Day, Entity, Name, json_name
-from upsert import RULES
+from schemas import ENTITIES, Choice, Clean, Clock, Day, Entity, json_name
+from upsert import RULES, Rules
 
 SAMPLES = Path(__file__).resolve().parent / "samples"
 SAMPLE_ADDRESS = "http://127.0.0.1:5082"  # in the samples; the page shows its own
@@ -170,17 +170,26 @@ def _entity(name: str, schema: Entity, address: str) -> dict[str, Any]:
 
 
 def _field(entity: str, schema: Entity, field: Clean) -> dict[str, Any]:
-    name, rules = field.name or "", RULES[entity]
-    needed = name in {rules.codes.get(it, it) for it in rules.needs} or isinstance(field, Name)
-    owners = [name in identity for identity in schema.identities]
-    required = "yes" if all(owners) else "to create" if needed else "one of these" if any(owners) else ""
+    name = field.name or ""
     return {
         "name": json_name(name),
         "meaning": field.meaning,
         "told": field.told,
         "length": None if isinstance(field, Choice | Day | Clock) else field.length,
-        "required": required,
+        "required": _required(name, RULES[entity], schema),
     }
+
+
+def _required(name: str, rules: Rules, schema: Entity) -> str:
+    """Return when a record must carry a field, in words; a person is named by number or by id."""
+    either = {key: code for key, code in rules.codes.items() if key in rules.needs}
+    other = (either | {code: key for key, code in either.items()}).get(name)
+    owners = [name in identity for identity in schema.identities]
+    if all(owners):
+        return "yes"
+    if other:
+        return f"to create, or {json_name(other)}"
+    return "to create" if name in rules.needs else "one of these" if any(owners) else ""
 
 
 def _code(sample: str, address: str) -> dict[str, str]:

@@ -240,6 +240,20 @@ def test_every_field_path_and_error_is_on_the_page(app: Flask, client: FlaskClie
     assert [kind.code for kind in kinds if f'<tr id="{kind.code}">' not in page or kind.advice not in page] == []
 
 
+def test_the_page_says_what_a_record_needs(client: FlaskClient) -> None:
+    page = client.get("/").text
+    rows = re.findall(r'<th scope="row"><code>(\w+)</code></th>.*?<td>([^<]*)</td></tr>', page, re.DOTALL)
+    needed = [(name, told) for name, told in rows if told in ("yes", "one of these") or told.startswith("to create")]
+    assert needed == [
+        *[("code", "yes"), ("name", "to create")],
+        *[("code", "one of these"), ("licenseNumber", "one of these"), ("name", "to create")],
+        *[("patientNo", "one of these"), ("nationalID", "one of these"), ("name", "to create")],
+        ("mobile", "one of these"),
+        *[("appointmentNo", "one of these"), ("patientNo", "to create, or patientId")],
+        *[("patientId", "to create, or patientNo"), ("date", "to create"), ("timeFrom", "to create")],
+    ]
+
+
 def test_every_path_of_the_api_is_on_the_page(app: Flask, client: FlaskClient) -> None:
     page = client.get("/").text
     rules = [it.rule for it in app.url_map.iter_rules() if it.endpoint.startswith(("api.", "public."))]
