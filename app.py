@@ -365,7 +365,7 @@ def _as_problem(error: Exception) -> Problem:
         log.error("%s %s\n%s", g.request_id, type(error).__name__, "".join(format_tb(error.__traceback__)))
         return problems.InternalError("Something unforeseen happened. To send it again is harmless.")
     if error.code == problems.NotFound.status:
-        paths = ", ".join([*schemas.ENTITIES, *PLURALS, "sync"])
+        paths = ", ".join([*schemas.ENTITIES, *PLURALS, "sync", "syncs"])
         return problems.NotFound(f"Nothing is at {request.path[:200]}. Below {API}/ there are {paths}.")
     if error.code == problems.MethodNotAllowed.status:
         headers = {name: value for name, value in error.get_headers() if name == "Allow"}

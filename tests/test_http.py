@@ -453,6 +453,7 @@ def test_parameters_that_are_right_are_taken(http: Http, query: str) -> None:
 def test_an_unknown_path_is_a_404(http: Http, path: str) -> None:
     response = http.client.post(f"{API}{path}", json=PATIENT, headers={"X-API-Key": KEY})
     refused(response, 404, "not_found")
+    assert response.get_json()["detail"].endswith("appointments, sync, syncs.")
 
 
 @pytest.mark.parametrize("path", [*SINGULAR, "/sync"])
