@@ -149,6 +149,8 @@ def reference() -> str:
         problems=sorted(Problem.__subclasses__(), key=lambda it: it.status),
         operations=[operation for entity in entities for operation in _operations(entity)] + _other_operations(),
         settings=_settings(),
+        limit=reading.LIMIT,
+        most=reading.MOST,
     )
 
 

@@ -18,6 +18,7 @@ import logins
 import overview
 import pages
 import problems
+import reading
 from models import SyncRun, db
 from schemas import ENTITIES, Choice, Clock, Codes, Day, Flag, RecordId, json_name
 
@@ -252,6 +253,12 @@ def test_the_page_says_what_a_record_needs(client: FlaskClient) -> None:
         *[("appointmentNo", "one of these"), ("patientNo", "to create, or patientId")],
         *[("patientId", "to create, or patientNo"), ("date", "to create"), ("timeFrom", "to create")],
     ]
+
+
+def test_the_page_says_what_dates_and_filters_mean_here(client: FlaskClient) -> None:
+    page = client.get("/").text
+    assert "it is turned into Asia/Riyadh first" in page
+    assert f"<code>limit</code> is 1 to {reading.MOST:,}, otherwise {reading.LIMIT};" in page
 
 
 def test_every_path_of_the_api_is_on_the_page(app: Flask, client: FlaskClient) -> None:
