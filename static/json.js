@@ -1,6 +1,6 @@
 // JSON as text: it is laid out and coloured without being read, so that no number loses a digit.
 
-const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*)|(true|false|null)|([{}[\],:])|\s+/g;
+const TOKEN = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|(-?\d[\d.eE+-]*)|(true|false|null)|([{}[\],:])|\s+/g;
 
 // Return [kind, text] for each part; the kind is name, string, number, word or nothing.
 export function tokens(text) {

@@ -19,7 +19,7 @@ const writes = () => chosen().method === "POST";
 
 function choose() {
   const { body: sample, path, query: usual, filters } = chosen();
-  at("#body-field").hidden = at("#options").hidden = !writes();
+  at("#body-field").hidden = at("#options").hidden = at("#format").hidden = !writes();
   at("#id-field").hidden = !path.includes("{id}");
   at("#query-field").hidden = at("#filters").hidden = usual === undefined;
   body.value = sample ?? "";
@@ -103,6 +103,7 @@ function asCurl() {
 }
 
 async function send() {
+  at("#answer").hidden = true;
   if (!check()) {
     body.focus();
     told.textContent = "Not sent: the body is not JSON.";
@@ -124,7 +125,6 @@ async function send() {
 }
 
 async function ask() {
-  at("#answer").hidden = true;
   const started = performance.now();
   const request = { method: chosen().method, headers: headers(), signal: AbortSignal.timeout(TIMEOUT), credentials: "omit" };
   if (writes()) request.body = body.value;

@@ -139,6 +139,7 @@ def test_a_list_takes_filters_and_a_record_its_id(page: Page, live: Service) -> 
     choose(page, "List patients")
     expect(page.locator("#filters")).to_contain_text("patientNo, nationalID")
     expect(page.get_by_label("Body")).to_be_hidden()
+    expect(page.get_by_role("button", name="Format")).to_be_hidden()
     page.get_by_label("Query").fill("patientNo=b-3")
     assert [patient["id"] for patient in answer(page)["data"]] == [told["id"]]
     page.get_by_label("Operation").select_option(value="Read one patient")
@@ -163,6 +164,15 @@ def test_a_syntax_error_is_shown_at_its_line_and_not_sent(page: Page) -> None:
     expect(page.locator("#syntax")).to_be_hidden()
 
 
+def test_no_earlier_answer_stays_beside_a_request_that_was_not_sent(page: Page) -> None:
+    choose(page, "Upsert one clinic")
+    answer(page)
+    page.get_by_label("Body").fill("{")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.locator("#told")).to_contain_text("Not sent")
+    expect(page.locator("#answer")).to_be_hidden()
+
+
 def test_format_lays_out_without_losing_a_digit(page: Page) -> None:
     choose(page, "Upsert one patient", '{"a":12345678901234567890,"b":[],"c":[1.50,{"d":"x:,{}\\" y"}],"e":null}')
     page.get_by_role("button", name="Format").click()
@@ -171,6 +181,12 @@ def test_format_lays_out_without_losing_a_digit(page: Page) -> None:
     assert laid == (
         f'{{\n  "a": 12345678901234567890,\n  "b": [],\n  "c": [\n    1.50,\n{nested}\n  ],\n  "e": null\n}}'
     )
+
+
+def test_format_takes_a_string_of_many_megabytes(page: Page) -> None:
+    page.goto("/")
+    laid = "import('/static/json.js').then(({ pretty }) => pretty(`[\"${'x'.repeat(2e7)}\"]`).length)"
+    assert page.evaluate(laid) == 2e7 + len('[\n  ""\n]')
 
 
 def test_an_error_of_the_network_is_told_as_such(page: Page) -> None:
