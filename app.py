@@ -240,7 +240,7 @@ def _refuse_too_many(count: int) -> None:
 
 
 def _too_large() -> Problem:
-    limit = current_app.extensions["settings"].max_content_length
+    limit = (request.max_content_length or 1) - 1
     return problems.PayloadTooLarge(f"At most {limit} bytes go into one request. Send parts.")
 
 

@@ -32,9 +32,10 @@ def opens(password: str, sent: str, address: str) -> bool:
 
 
 def network_of(address: str) -> str:
-    """Return what counts as one address: an IPv4 address, or an IPv6 network."""
+    """Return what counts as one address: an IPv4 address, or an IPv6 network; some proxies add a port."""
+    bare = address[1:].partition("]")[0] if address.startswith("[") else address
     try:
-        known = ipaddress.ip_address(address)
+        known = ipaddress.ip_address(bare.partition(":")[0] if bare.count(":") == 1 else bare)
     except ValueError:
         return "unknown"  # as behind a Unix socket
     if isinstance(known, ipaddress.IPv6Address):

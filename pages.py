@@ -79,7 +79,7 @@ def _guard() -> None:
         raise problems.NotFound("Log-in is off. The operator turns it on with PORTAL_PASSWORD in the settings.")
     if request.method != "POST":
         return
-    request.max_content_length = FORM_BYTES
+    request.max_content_length = FORM_BYTES + 1
     sent, known = request.form.get("csrf_token", ""), session.get("csrf_token", "")
     if not (known and hmac.compare_digest(sent.encode(), known.encode())):
         raise problems.InvalidBody("This page is too old. Load it again (cookies must be on), and repeat.")

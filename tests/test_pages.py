@@ -329,7 +329,7 @@ def test_the_history_tells_what_was_refused_and_why(client: FlaskClient) -> None
     send(client, "/patients?dryRun=true", people, f"{KEY}-2")
     log_in(client)
     page = text_of(client.get("/history").text)
-    assert "1 clinics 0 doctors 1 patients 0 appointments" in page
+    assert "1 clinic 0 doctors 1 patient 0 appointments" in page
     assert "1 refused: which, and why" in page
     assert "1 P-2 The record is not valid. email : Not a valid email address." in page
     assert "/api/healthcare/sync 3 2 0 0 1" in page
