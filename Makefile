@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --requirement
 
 .PHONY: run test lint bench
@@ -17,8 +18,8 @@ lint: $(VENV)/installed-dev  ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(VENV)/installed-dev  ## Measure a bulk against raw SQLite
-	@$(BIN)/python bench/bulk.py
+bench: $(BENCH)/installed  ## Measure the service beside raw SQL and other programs (ARGS=--quick: a trial)
+	@$(BENCH)/bin/python -m bench $(ARGS)
 
 .env: | $(VENV)/installed
 	@$(BIN)/python config.py
@@ -32,3 +33,12 @@ $(VENV)/installed: requirements.txt
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	@$(INSTALL) requirements-dev.txt
 	@touch $@
+
+# A program to compare with that cannot be installed is left out; the next call tries again.
+$(BENCH)/installed: requirements.txt bench/requirements.txt
+	@echo "Installing into $(BENCH) ..."
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@missing=; for peer in $$(grep -v '^#' bench/requirements.txt); do \
+	  $(BENCH)/bin/pip install --quiet --disable-pip-version-check "$$peer" || missing="$$missing $$peer"; \
+	done; if [ -n "$$missing" ]; then echo "Not installed:$$missing"; else touch $@; fi
