@@ -4,7 +4,7 @@ from typing import Any
 
 Record = dict[str, Any]
 
-COMMON = {"firstName": "Yousef", "secondName": "Bin", "lastName": "Khalid", "gender": "Male", "bloodType": "O+"}
+COMMON: Record = {"firstName": "Yousef", "secondName": "Bin", "lastName": "Khalid", "gender": "Male", "bloodType": "O+"}
 COMMON |= {"isActive": True}
 FIELDS = ("patientNo", "nationalID", "name", "mobile", "phone", "dateOfBirth", "email", *COMMON)
 CASES = {"insert": "created", "unchanged": "unchanged", "changed": "updated"}  # and what the service calls it

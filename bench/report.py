@@ -118,7 +118,7 @@ def _singles(figures: Figures, plan: Plan) -> list[str]:
     ]
     return [
         f"## One record a request, {CONNECTIONS} connections",
-        "Each connection creates a patient, changes it, and goes on. Milliseconds; errors are those of all rounds.",
+        "Each connection creates a patient, changes it, and goes on. Milliseconds; errors are of all rounds.",
         _table(("", *SINGLES), rows),
         f"## Mixed: the same while bulks of {2 * plan.records:,} changed records follow each other",
         _table(("", *SINGLES, "bulk's records/s"), mixed),
