@@ -71,6 +71,7 @@ def create_app(**settings: Any) -> Flask:
     app.extensions["openapi"] = cache(partial(openapi.document, app.extensions["schemas"], API))
     if read.trusted_proxies:
         count = read.trusted_proxies
+        # Flask's own documentation wraps it so; to mypy it is a method.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     db.init_app(app)
     Migrate(app, db, render_as_batch=True)

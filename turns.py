@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Protocol
 
 try:
     import fcntl
-except ImportError:  # Windows, where the service is one process
+except ImportError:  # Windows, where the service is one process; mypy takes a module for one that is always there
     fcntl = None  # type: ignore[assignment]
 
 POLL = 0.0005  # seconds between two looks at another process's lock

@@ -84,7 +84,7 @@ class Peer:
 
     def command(self) -> list[str]:
         """Return the command that serves."""
-        raise NotImplementedError
+        raise NotImplementedError  # each peer has a way of its own
 
     def opened(self) -> None:
         """Finish what can only be done while the program runs."""
