@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from models import SyncRun, among
+from models import SyncRun, among, execute_many, insert_into
 
 FAILURES = 1000  # of a list, that a row keeps
 PRUNED_AT_ONCE = 500  # rows: one request never pays for a long past
@@ -47,7 +47,7 @@ def write(connection: sa.Connection, origin: Origin, results: Mapping[str, Seque
     }
     rows = [common | {"entity": f"{entity}s"} | _summary(items) for entity, items in results.items()]
     if rows:
-        connection.execute(sa.insert(SyncRun), rows)
+        execute_many(connection, insert_into(SyncRun.__table__), list(rows[0]), rows)
     if random.random() < PRUNING:  # noqa: S311 chance only spreads the work
         prune(connection, now - timedelta(days=origin.keep_days))
 

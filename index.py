@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 import canonical
-from models import DoctorClinic, FormerKey, among, execute_many, insert_all, rows_among
+from models import DoctorClinic, FormerKey, among, execute_many, insert_all, insert_into, rows_among
 
 Values = dict[str, Any]
 FORMER = "former_"  # prefix of the weak key that looks up numbers given up
@@ -74,6 +74,11 @@ class Keys:
     def number(self) -> str | None:
         """The unique key whose former values still lead to the record."""
         return next((key.removeprefix(FORMER) for key in self.weak if key.startswith(FORMER)), None)
+
+    @cached_property
+    def formers(self) -> sa.ColumnElement[bool]:
+        """The condition that a former number is of this entity."""
+        return FormerKey.__table__.c.entity == self.entity
 
     @cached_property
     def ranked(self) -> Ranked | None:
@@ -196,8 +201,7 @@ class Shelf:
 
     def _ask_formers(self, numbers: Collection[str]) -> None:
         c = FormerKey.__table__.c
-        mine = sa.and_(c.entity == self.keys.entity, among(self._connection, c.value, numbers))
-        rows = self._connection.execute(sa.select(c.value, c.record_id).where(mine)).all()
+        rows = rows_among(self._connection, (c.value, c.record_id), c.value, numbers, self.keys.formers).all()
         self.ask("id", [record_id for _, record_id in rows])
         for number, record_id in rows:
             self._by[self._former].setdefault(number, [self.the(record_id)])
@@ -254,8 +258,8 @@ class Shelf:
         if not self.keys.number:
             return []
         c = FormerKey.__table__.c
-        mine = sa.and_(c.entity == self.keys.entity, c.record_id == record.id)
-        self.ask(self._former, self._connection.scalars(sa.select(c.value).where(mine)).all())
+        mine = sa.select(c.value).where(self.keys.formers, c.record_id == record.id)
+        self.ask(self._former, self._connection.scalars(mine).all())
         return [number for number, holders in self._by[self._former].items() if record in holders]
 
     def set_former(self, number: str, record: Stored | None) -> None:
@@ -360,7 +364,7 @@ class Shelf:
         c, entity = FormerKey.__table__.c, self.keys.entity
         holders = [(number, self._by[self._former][number]) for number in sorted(self._formers_changed)]
         rows = [{"entity": entity, "value": number, "record_id": it.id} for number, held in holders for it in held]
-        self._replace(c.value, self._formers_changed, rows, c.entity == entity)
+        self._replace(c.value, self._formers_changed, rows, self.keys.formers)
 
     def _replace(self, column: sa.Column, old: Collection[Any], rows: list[Values], *also: sa.ColumnElement) -> None:
         """Delete the rows of a table that hold one of `old` in this column, and insert `rows`."""
@@ -368,7 +372,7 @@ class Shelf:
             mine = among(self._connection, column, old)
             self._connection.execute(sa.delete(column.table).where(mine, *also))
         if rows:
-            self._connection.execute(sa.insert(column.table), rows)
+            execute_many(self._connection, insert_into(column.table), list(rows[0]), rows)
 
     def delete(self) -> None:
         """Delete the removed records; what refers to them must be gone."""

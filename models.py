@@ -255,15 +255,24 @@ def among(connection: sa.Connection, column: sa.ColumnElement, values: Collectio
 
 
 def rows_among(
-    connection: sa.Connection, shown: tuple[sa.Column, ...], column: sa.Column, values: Collection
+    connection: sa.Connection,
+    shown: tuple[sa.Column, ...],
+    column: sa.Column,
+    values: Collection,
+    *also: sa.ColumnElement[bool],
 ) -> sa.CursorResult:
-    """Return the columns `shown` of the rows whose `column` is one of `values`."""
-    return connection.execute(_select_among(connection.dialect.name, shown, column), {"values": list(values)})
+    """Return the columns `shown` of the rows whose `column` is one of `values`, and that meet conditions.
+
+    Conditions are to be the same objects each time, for the statement is kept.
+    """
+    return connection.execute(_select_among(connection.dialect.name, shown, column, *also), {"values": list(values)})
 
 
 @lru_cache(maxsize=256)  # to build one takes longer than to run it for a single record
-def _select_among(dialect: str, shown: tuple[sa.Column, ...], column: sa.Column) -> sa.Select:
-    return sa.select(*shown).where(_among(dialect, column, key="values", required=True))
+def _select_among(
+    dialect: str, shown: tuple[sa.Column, ...], column: sa.Column, *also: sa.ColumnElement[bool]
+) -> sa.Select:
+    return sa.select(*shown).where(_among(dialect, column, key="values", required=True), *also)
 
 
 def _among(dialect: str, column: sa.ColumnElement, **parameter: Any) -> sa.ColumnElement[bool]:
@@ -300,17 +309,20 @@ def _compiled(dialect: sa.Dialect, statement: sa.Insert | sa.Update, columns: tu
 
 
 @cache
-def _insert(table: sa.Table) -> sa.Insert:
+def insert_into(table: sa.Table) -> sa.Insert:
+    """Return the statement that inserts into a table."""
     return sa.insert(table)
+
+
+_LAST_ID = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
 
 
 def insert_all(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Insert `columns` of rows, in order and with few statements, and put its `id` into each row."""
-    insert = _insert(table)
+    insert = insert_into(table)
     if connection.dialect.name == "sqlite":
         # It promises no order for RETURNING, but its only writer knows the next ids.
-        sequence = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
-        last = connection.scalar(sequence, {"name": table.name}) or 0
+        last = connection.scalar(_LAST_ID, {"name": table.name}) or 0
         for place, row in enumerate(rows, 1):
             row["id"] = last + place
         execute_many(connection, insert, ["id", *columns], rows)

@@ -9,7 +9,7 @@ calls the same rules and gathers every error. Sources: the contract, sections 2 
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -27,6 +27,8 @@ _STARTED = (datetime.now(UTC).date() - timedelta(days=1)).isoformat()  # it has 
 LARGEST_ID = 2**63 - 1
 TIME_TO_WRONG = "Must be after timeFrom (past midnight: 12 hours at most)."
 UNKNOWN_FIELD = "unknown field: "
+REMEMBERED = 4096  # values of one field
+SHAPES = 256  # combinations of fields in a record
 SHOWN_NAME = 80  # characters of an unknown field's name that a warning repeats
 
 BLANK_CLEARS, BLANK_IS_ABSENT, BLANK_IS_REFUSED = "clears", "absent", "refused"
@@ -52,12 +54,39 @@ def _pascal(name: str) -> str:
 
 # --- Fields ------------------------------------------------------------------------------------
 
+# Printable ASCII and the letters of Arabic (no marks), without blanks around.
+PLAIN_TEXT = re.compile("(?! )[ -~\u0621-\u063a\u0641-\u064a]++(?<! )")
+PLAIN_IDENTIFIER = re.compile("[!-`{-~]++")
+PLAIN_EMAIL = re.compile(
+    r"\w++(?:[.+-]\w++)*+@(?:[a-z0-9]{1,31}+(?:-[a-z0-9]{1,31}+)?+\.)++[a-z]{2,24}",
+    re.ASCII,
+)
+NOTHING = re.compile("(?!)")
+
+
+class Memo(dict):
+    """What a rule made of values that come again and again: `memo[value]` is `rule(value)`."""
+
+    def __init__(self, rule: Callable[[Any], Any]):
+        super().__init__()
+        self._rule = rule
+
+    def __missing__(self, value: Any) -> Any:
+        made = self._rule(value)
+        # Text only, because 1 and True are one key; short text, because nobody bounds what blanks are sent.
+        if isinstance(value, str) and len(value) <= TEXT:
+            if len(self) >= REMEMBERED:
+                self.clear()
+            self[value] = made
+        return made
+
 
 class Clean(fields.Field):
     """A field whose whole rule is `clean`. `meaning` and `told`, its form, are in words, for the reference."""
 
     told: str
     length: int | None = None  # characters at most
+    recurs = False  # whether many records have the same value
     entity: "Entity"  # the schema that holds the field: it knows the region and the time zone
 
     def __init__(self, meaning: str, **kwargs: Any):
@@ -86,6 +115,8 @@ class Text(Clean):
     length: int = TEXT
     blank = BLANK_CLEARS
     no_text = "Must be text."
+    recurs = True
+    settled: ClassVar[Any] = PLAIN_TEXT.fullmatch  # tells of a value whether it surely stays as it is
 
     def __init__(self, meaning: str, *, length: int = 0, blank: str = "", layout: bool = False, **kwargs: Any):
         super().__init__(meaning, **kwargs)
@@ -95,9 +126,9 @@ class Text(Clean):
         self.told += ", line breaks stay" if layout else ""
 
     def clean(self, value: Any) -> Any:
-        # Plain ASCII needs no more than trimming: most values are that, and the call would cost as much again.
-        plain = type(value) is str and value.isascii() and value.isprintable()
-        formed = self.form(value.strip() if plain else canonical.text(self._string(value), layout=self.layout))
+        if type(value) is str and len(value) <= self.length and self.settled(value):  # it spares most values the rest
+            return value
+        formed = self.form(canonical.text(self._string(value), layout=self.layout))
         if formed == "":
             return self._blank()
         if formed and len(formed) > self.length:
@@ -123,6 +154,8 @@ class Identifier(Text):
     told = "identifier: upper case, Western digits, single blanks"
     length = IDENTIFIER
     blank = BLANK_IS_ABSENT
+    recurs = False
+    settled = PLAIN_IDENTIFIER.fullmatch
 
     def form(self, text: str) -> str:
         return canonical.identifier(text)
@@ -131,6 +164,7 @@ class Identifier(Text):
 class Name(Text):
     told = "text with a letter or digit"
     blank = BLANK_IS_REFUSED
+    recurs = False
 
     def form(self, text: str) -> str:
         return text if text.isascii() or canonical.fold_name(text) else ""
@@ -138,6 +172,8 @@ class Name(Text):
 
 class Phone(Text):
     told = "phone, stored as +966502222222 where it is a valid number"
+    recurs = False
+    settled = staticmethod(canonical.is_phone)
 
     def form(self, text: str) -> str:
         return canonical.phone(text, self.entity.phone_region)
@@ -145,19 +181,21 @@ class Phone(Text):
 
 class Email(Text):
     told = "e-mail address"
+    recurs = False
+    settled = PLAIN_EMAIL.fullmatch
     _valid = validate.Email()
-    # It spares most addresses the rest.
-    _surely_valid = re.compile(r"\w+([.+-]\w+)*@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}", re.ASCII)
 
     def form(self, text: str) -> str:
         try:
-            return text if not text or self._surely_valid.fullmatch(text) else self._valid(text)
+            return self._valid(text) if text else text
         except ValidationError as error:
             raise ValueError(*error.messages) from None
 
 
 class Choice(Text):
     """One of a few values; `spellings` maps what may be sent, in lower case, to them. `spaced`: blanks are ignored."""
+
+    settled = NOTHING.fullmatch
 
     def __init__(self, meaning: str, spellings: Mapping[str, str], *, spaced: bool = False):
         super().__init__(meaning)
@@ -176,6 +214,7 @@ class Day(Text):
     """A calendar date, ISO text; a zero date is absent."""
 
     told = "date as 2026-06-15, or a date-time"
+    settled = NOTHING.fullmatch
     no_text = canonical.NO_DATE
 
     def __init__(self, meaning: str, *, past: bool = False, **kwargs: Any):
@@ -195,6 +234,7 @@ class Clock(Text):
     """A time of day, HH:MM:SS; `zero` tells whether midnight is a value or .NET's unset TimeSpan."""
 
     told = "time as 10:30 or 10:30:00, or a date-time"
+    settled = NOTHING.fullmatch
     no_text = canonical.NO_TIME
 
     def __init__(self, meaning: str, *, zero: bool = True, **kwargs: Any):
@@ -212,6 +252,8 @@ class Flag(Clean):
     _spellings: ClassVar = {"true": True, "false": False, "": ABSENT}
 
     def clean(self, value: Any) -> Any:
+        if value is True or value is False:
+            return value
         if isinstance(value, str):
             value = self._spellings.get(canonical.text(value).lower())
         if value is ABSENT:
@@ -275,45 +317,51 @@ class Entity(Schema):
     def __init__(self, phone_region: str, zone: tzinfo):
         self.phone_region, self.zone = phone_region, zone
         super().__init__()
-        self._rules: dict[str, Callable[[Any], Any]] = {
-            name: cast("Clean", field).clean for name, field in self.load_fields.items()
-        }
+        self._rules = {name: _rule(cast("Clean", field)) for name, field in self.load_fields.items()}
         self._names = {json_name(name): name for name in self.load_fields}
         self._names |= {
             other: name for spelling, name in self._names.items() for other in (spelling.lower(), _pascal(spelling))
         }
         self._days = [name for name, field in self.load_fields.items() if isinstance(field, Day)]
         self._phones = [name for name, field in self.load_fields.items() if isinstance(field, Phone)]
+        self._shape = lru_cache(SHAPES)(self._shape_of)
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         field_obj.data_key = json_name(field_name)
 
     def clean(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Return the record by Python name, only what was really sent, and the warnings; or raise ValidationFailed."""
-        named, warnings, twice = self._by_name(sent)
+        warnings: list[str] = []
+        twice: dict[str, str] = {}
+        try:
+            names, rules = self._shape(tuple(sent))
+        except KeyError:
+            sent, warnings, twice = self._by_any_name(sent)
+            names, rules = tuple(sent), tuple(map(self._rules.__getitem__, sent))
+        raws = sent.values()
         try:
             data = {
                 name: value
-                for name, raw in named.items()
-                if raw is not None and (value := self._rules[name](raw)) is not ABSENT
+                for name, rule, raw in zip(names, rules, raws, strict=True)
+                if raw is not None and (value := rule(raw)) is not ABSENT
             }
-        except ValueError:
+        except (ValueError, TypeError):  # TypeError: no memo has a list for a key
             data = None
         if data is None or twice or self.faults(data):
-            raise self._invalid(named, twice, warnings)
+            raise self._invalid(dict(zip(names, raws, strict=True)), twice, warnings)
         for name in self._phones:
-            if data.get(name) and not canonical.is_phone(data[name]):
+            if (phone := data.get(name)) and not canonical.is_phone(phone):
                 warnings.append(f"{json_name(name)}: not a valid phone number for {self.phone_region}, kept as sent")
         for name in self._days:
-            sent_day = named.get(name)
-            if sent_day and name not in data and not sent_day.strip().startswith(UNSET_DAYS):
-                warnings.append(f"{json_name(name)}: lies before 1900, left out")
+            if name not in data and name in names:
+                warnings += _left_out(name, dict(zip(names, raws, strict=True))[name])
         return data, warnings
 
     def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
         """Return what is wrong with the fields together; `wrong` are those that already have an error."""
-        if any(all(map(data.get, identity)) for identity in self.identities):
-            return {}
+        for identity in self.identities:
+            if all(map(data.get, identity)):
+                return {}
         unknown = {name for names in self.identities for name in names if data.get(name) is None} - wrong
         if any(unknown.isdisjoint(identity) for identity in self.identities):
             return {}
@@ -321,18 +369,20 @@ class Entity(Schema):
 
     def key(self, data: Mapping[str, Any]) -> str | None:
         """Return the first identifier that the data carries, or None."""
-        return next((data[names[0]] for names in self.identities if data.get(names[0])), None)
+        for first, *_ in self.identities:
+            if data.get(first):
+                return data[first]
+        return None
 
-    def _by_name(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], dict[str, str]]:
-        """Return the known fields by Python name, a warning for each unknown one, and those sent twice."""
-        try:
-            named = {self._names[spelling]: value for spelling, value in sent.items()}
-        except KeyError:
-            return self._by_any_name(sent)
-        return (named, [], {}) if len(named) == len(sent) else self._by_any_name(sent)
+    def _shape_of(self, spellings: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Callable[[Any], Any], ...]]:
+        """Return the Python names and the rules of fields; raise KeyError if a name is unknown, rare or there twice."""
+        names = tuple(map(self._names.__getitem__, spellings))
+        if len(set(names)) < len(names):
+            raise KeyError
+        return names, tuple(map(self._rules.__getitem__, names))
 
     def _by_any_name(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], dict[str, str]]:
-        """Do the same, name by name, for what holds an unknown name, a rare spelling or two of one name."""
+        """Return the known fields by Python name, a warning for each unknown one, and those sent twice."""
         named: dict[str, Any] = {}
         warnings, twice = [], {}
         for spelling, value in sent.items():
@@ -357,6 +407,16 @@ class Entity(Schema):
         errors |= {name: [sentence] for name, sentence in twice.items()}
         errors |= {name: [sentence] for name, sentence in self.faults(data, frozenset(errors)).items()}
         return ValidationFailed(_hint(warnings), errors=errors, key=self.key(data))
+
+
+def _rule(field: Clean) -> Callable[[Any], Any]:
+    return Memo(field.clean).__getitem__ if field.recurs and (field.length or 0) <= TEXT else field.clean
+
+
+def _left_out(name: str, sent: Any) -> list[str]:
+    """Return the warning that a day before 1900 deserves, unless it is one that programs write for none at all."""
+    unset = not sent or sent.strip().startswith(UNSET_DAYS)
+    return [] if unset else [f"{json_name(name)}: lies before 1900, left out"]
 
 
 def _hint(warnings: list[str]) -> str:

@@ -18,7 +18,7 @@ try:
 except ImportError:  # Windows, where the service is one process; mypy takes a module for one that is always there
     fcntl = None  # type: ignore[assignment]
 
-POLL = 0.0005  # seconds between two looks at another process's lock
+POLL = 0.0002  # seconds between two looks at another process's lock
 
 
 class NoTurn(Exception):
