@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,8 +40,15 @@ class Ranked:
 
     def of(self, values: Values) -> str | None:
         """Return the key that the values make, or None unless all its sources are known."""
-        parts = [values.get(source) for source in self.sources]
+        try:
+            parts = self._parts(values)
+        except KeyError:
+            return None
         return self.key(*parts) if all(parts) else None
+
+    @cached_property
+    def _parts(self) -> Callable[[Values], tuple]:
+        return itemgetter(*self.sources)
 
 
 CONTACT = Ranked("mobile+name", ("mobile", "name"), "contact_key", "contact_rank", canonical.contact_key)
@@ -131,13 +139,14 @@ class Shelf:
         self._formers_changed: set[str] = set()
         self._touched: dict[Stored, None] = {}
         self._names = [column.name for column in keys.table.c if column.name != "id"]
-        self._shown = (keys.table.c.id, *(keys.table.c[name] for name in self._names))
+        self._shown = (*(keys.table.c[name] for name in self._names), keys.table.c.id)
         self._blank: Values = dict.fromkeys(self._names) | ({keys.links.column: ()} if keys.links else {})
         self._key_columns = [(key, key) for key in keys.unique]
         self._guarded = [*keys.unique]  # by unique constraints
         if keys.ranked:
             self._key_columns.append((keys.ranked.name, keys.ranked.column))
             self._guarded += [keys.ranked.column, keys.ranked.rank]
+        self._keys_of = itemgetter(*self._guarded)
 
     # Reading
 
@@ -182,22 +191,20 @@ class Shelf:
         return key == self.keys.number and record.values[key] != value and record in self.find(self._former, value)
 
     def _load(self, column: sa.Column, values: Collection[Any]) -> None:
-        found = rows_among(self._connection, self._shown, column, values)
-        fresh = [row for row in found if row[0] not in self.records]
-        links = self._load_links([row[0] for row in fresh])
-        for record_id, *rest in fresh:
-            values_ = dict(zip(self._names, rest, strict=True))
-            if self.keys.links:
-                values_[self.keys.links.column] = tuple(sorted(links[record_id]))
+        found = rows_among(self._connection, self._shown, column, values).all()
+        fresh = {row[-1]: dict(zip(self._names, row, strict=False)) for row in found if row[-1] not in self.records}
+        if self.keys.links:
+            self._load_links(self.keys.links.column, fresh)
+        for record_id, values_ in fresh.items():
             self._shelve(Stored(record_id, values_, values_))
 
-    def _load_links(self, record_ids: list[int]) -> dict[int, list[int]]:
-        links: dict[int, list[int]] = defaultdict(list)
-        if self.keys.links and record_ids:
-            c = DoctorClinic.__table__.c
-            for owner, linked in rows_among(self._connection, (c.doctor_id, c.clinic_id), c.doctor_id, record_ids):
-                links[owner].append(linked)
-        return links
+    def _load_links(self, column: str, fresh: dict[int, Values]) -> None:
+        """Put into each row the ids of the records that it is linked to."""
+        c, links = DoctorClinic.__table__.c, defaultdict(list)
+        for owner, linked in rows_among(self._connection, (c.doctor_id, c.clinic_id), c.doctor_id, [*fresh]):
+            links[owner].append(linked)
+        for record_id, values in fresh.items():
+            values[column] = tuple(sorted(links[record_id]))
 
     def _ask_formers(self, numbers: Collection[str]) -> None:
         c = FormerKey.__table__.c
@@ -211,9 +218,11 @@ class Shelf:
         self.records[record.id] = record
         for key, column in self._key_columns:
             value, before = record.values[column], old and old[column]
-            if value != before and before is not None:
+            if value == before:
+                continue
+            if before is not None:
                 self._by[key][before].remove(record)
-            if value != before and value is not None:
+            if value is not None:
                 self._by[key].setdefault(value, []).append(record)
 
     # Changing
@@ -307,7 +316,11 @@ class Shelf:
         ranking = [r for r in self._touched if r.values[ranked.column] and r.values[ranked.rank] is None]
         self.ask(ranked.name, [record.values[ranked.column] for record in ranking])
         for record in ranking:
-            ranks = {it.values[ranked.rank]: it for it in self.find(ranked.name, record.values[ranked.column])}
+            holders = self.find(ranked.name, record.values[ranked.column])
+            if len(holders) == 1:
+                record.values[ranked.rank] = 0
+                continue
+            ranks = {it.values[ranked.rank]: it for it in holders}
             others = [it for rank, it in ranks.items() if rank is not None and it.before]
             witnesses |= dict.fromkeys(sorted(others, key=lambda it: it.values[ranked.rank])[:1])
             record.values[ranked.rank] = next(rank for rank in range(len(ranks) + 1) if rank not in ranks)
@@ -315,7 +328,7 @@ class Shelf:
 
     def release_keys(self) -> None:
         """Set changing keys to NULL first: a value may pass from one record to another in this very write."""
-        stored = [(record, record.before) for record in self._touched if record.before]
+        stored = [(record, record.before) for record in self._touched if record.before and self._changes_keys(record)]
         changing = [r.id for r, before in stored if any(r.values[c] != before[c] is not None for c in self._guarded)]
         if changing:
             c = self.keys.table.c
@@ -338,16 +351,17 @@ class Shelf:
         stored = sorted((record for record in self._touched if record.before), key=lambda record: record.id)
         # A column that is set costs the upkeep of its index, even if its value stays.
         others = [name for name in self._names if name not in self._guarded]
-        keyed = [it for it in stored if self._changes_keys(it)]
-        for records, columns in ((keyed, self._names), ([it for it in stored if not self._changes_keys(it)], others)):
+        groups: dict[bool, list[Stored]] = {True: [], False: []}
+        for record in stored:
+            groups[self._changes_keys(record)].append(record)
+        for records, columns in ((groups[True], self._names), (groups[False], others)):
             rows = [r.values | {"old_id": r.id, "old_version": r.before["version"]} for r in records if r.before]
             if rows and execute_many(self._connection, _update(self.keys.table), columns, rows) != len(rows):
                 raise LostRace
 
     def _changes_keys(self, record: Stored) -> bool:
         """Tell whether a stored record's keys shall be others than they are in the database."""
-        before = record.before or {}
-        return any(record.values[name] != before[name] for name in self._guarded)
+        return record.before is not None and self._keys_of(record.values) != self._keys_of(record.before)
 
     def write_links(self) -> None:
         """Write the links of the records whose links changed: all anew."""

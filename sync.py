@@ -218,7 +218,7 @@ class _Run:
 
 def _clean(schema: Entity, sent: Any) -> Entry:
     """Return what a schema makes of one sent record; needs no database."""
-    if not isinstance(sent, Mapping):
+    if not isinstance(sent, dict):
         return Entry(result=ValidationFailed("Must be a JSON object."))
     try:
         data, warnings = schema.clean(sent)
@@ -316,8 +316,8 @@ def _item(entry: Entry) -> Item:
             "id": result.record.public_id,
             "key": entry.key,
             "matchedBy": result.matched_by and json_name(result.matched_by),
-            "changed": sorted(map(json_name, result.changed)),
-            "warnings": entry.warnings + result.warnings,
+            "changed": sorted(map(json_name, result.changed)) if result.changed else [],
+            "warnings": [*entry.warnings, *result.warnings],
         }
     if result is None:
         raise AssertionError("an entry was left without a result")

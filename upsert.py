@@ -125,8 +125,8 @@ class Outcome:
     action: str
     record: Stored
     matched_by: str | None
-    changed: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings: Sequence[str] = ()
+    changed: Sequence[str] = ()
 
 
 # --- A chunk -----------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def upsert(
 
     `chunk` holds clean data by Python name. `refused` are (entity, identifier) that no reference may use.
     """
-    resolved: list[Any] = [(data, []) for data in chunk]
+    resolved: list[Any] = [(data, ()) for data in chunk]
     if rules.references:
         _ask_references(rules, chunk, index)
         resolved = [_attempt(_resolve, rules, data, index, refused) for data in chunk]
@@ -164,11 +164,23 @@ def _ask_references(rules: Rules, chunk: Iterable[Values], index: Index) -> None
 
 
 def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> None:
-    """Load what the keys lead to: the unique ones, then those that stored and sent parts make together."""
-    for key in rules.unique:
+    """Load what the keys lead to: the unique ones, then those that stored and sent parts make together.
+
+    Nothing more is asked of what is stored as it was sent.
+    """
+    first, *others = rules.unique
+    shelf.ask(first, [data[first] for data in chunk if first in data])
+    chunk = [data for data in chunk if not _as_stored(first, data, shelf)]
+    for key in others:
         shelf.ask(key, [data[key] for data in chunk if key in data])
     if rules.ranked:
         shelf.ask(rules.ranked.name, filter(None, [_new_key(rules, data, shelf) for data in chunk]))
+
+
+def _as_stored(key: str, data: Values, shelf: Shelf) -> Stored | None:
+    """Return the record with this unique key, if it holds all else of the data, too: then no other key can object."""
+    found = shelf.find(key, data[key]) if data.get(key) else ()
+    return found[0] if found and data.items() <= found[0].values.items() else None
 
 
 def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
@@ -312,19 +324,22 @@ def _same_name(
 # --- What follows ------------------------------------------------------------------------------
 
 
-def _upsert_one(rules: Rules, data: Values, warnings: list[str], shelf: Shelf) -> Outcome:
+def _upsert_one(rules: Rules, data: Values, warnings: Sequence[str], shelf: Shelf) -> Outcome:
+    first = rules.unique[0]
+    if stored := _as_stored(first, data, shelf):
+        return Outcome("unchanged", stored, first, warnings)
     record, matched_by = match(rules, data, shelf)
     if record is None:
-        return Outcome("created", _create(rules, data, shelf), None, warnings=warnings)
+        return Outcome("created", _create(rules, data, shelf), None, warnings)
     if rules.number in data and shelf.has_given_up(record, rules.number, data[rules.number]):
-        warnings.append(f"{data[rules.number]} is a former number of this {rules.entity}, which keeps its current one")
-        data = {name: value for name, value in data.items() if name != rules.number}
+        told = f"{data[rules.number]} is a former number of this {rules.entity}, which keeps its current one"
+        data, warnings = {name: value for name, value in data.items() if name != rules.number}, [*warnings, told]
     data = rules.moves(data, record, shelf)
     changes = {name: value for name, value in data.items() if record.values[name] != value}
     if not changes:
-        return Outcome("unchanged", record, matched_by, warnings=warnings)
+        return Outcome("unchanged", record, matched_by, warnings)
     shelf.change(record, changes)
-    return Outcome("updated", record, matched_by, [rules.codes.get(name, name) for name in changes], warnings)
+    return Outcome("updated", record, matched_by, warnings, [rules.codes.get(name, name) for name in changes])
 
 
 def _create(rules: Rules, data: Values, shelf: Shelf) -> Stored:
