@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from models import SyncRun, among, execute_many, insert_into
+from models import SyncRun, among, insert_rows
 
 FAILURES = 1000  # of a list, that a row keeps
 PRUNED_AT_ONCE = 500  # rows: one request never pays for a long past
@@ -47,7 +47,7 @@ def write(connection: sa.Connection, origin: Origin, results: Mapping[str, Seque
     }
     rows = [common | {"entity": f"{entity}s"} | _summary(items) for entity, items in results.items()]
     if rows:
-        execute_many(connection, insert_into(SyncRun.__table__), list(rows[0]), rows)
+        insert_rows(connection, SyncRun.__table__, rows)
     if random.random() < PRUNING:  # noqa: S311 chance only spreads the work
         prune(connection, now - timedelta(days=origin.keep_days))
 
@@ -55,7 +55,7 @@ def write(connection: sa.Connection, origin: Origin, results: Mapping[str, Seque
 def prune(connection: sa.Connection, before: datetime) -> None:
     """Remove some of the oldest rows from before this moment."""
     c = SyncRun.__table__.c
-    old = sa.select(c.id).where(c.at < before.strftime("%Y-%m-%d %H:%M:%S")).order_by(c.at).limit(PRUNED_AT_ONCE)
+    old = sa.select(c.id).where(c.at < before.strftime("%Y-%m-%d %H:%M:%S")).order_by(c.at, c.id).limit(PRUNED_AT_ONCE)
     ids = connection.scalars(old).all()
     if ids:
         connection.execute(sa.delete(SyncRun.__table__).where(among(connection, c.id, ids)))

@@ -8,14 +8,14 @@ when it is looked up, so that what `find` answers is always right, and only spee
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 
 import canonical
-from models import DoctorClinic, FormerKey, among, execute_many, insert_all, insert_into, rows_among
+from models import DoctorClinic, FormerKey, among, insert_all, insert_rows, rows_among, update_rows
 
 Values = dict[str, Any]
 FORMER = "former_"  # prefix of the weak key that looks up numbers given up
@@ -356,7 +356,7 @@ class Shelf:
             groups[self._changes_keys(record)].append(record)
         for records, columns in ((groups[True], self._names), (groups[False], others)):
             rows = [r.values | {"old_id": r.id, "old_version": r.before["version"]} for r in records if r.before]
-            if rows and execute_many(self._connection, _update(self.keys.table), columns, rows) != len(rows):
+            if rows and update_rows(self._connection, self.keys.table, rows, columns) != len(rows):
                 raise LostRace
 
     def _changes_keys(self, record: Stored) -> bool:
@@ -386,18 +386,11 @@ class Shelf:
             mine = among(self._connection, column, old)
             self._connection.execute(sa.delete(column.table).where(mine, *also))
         if rows:
-            execute_many(self._connection, insert_into(column.table), list(rows[0]), rows)
+            insert_rows(self._connection, column.table, rows)
 
     def delete(self) -> None:
         """Delete the removed records; what refers to them must be gone."""
         self._replace(self.keys.table.c.id, [record.id for record in self._touched if record.removed], [])
-
-
-@cache
-def _update(table: sa.Table) -> sa.Update:
-    """Return the update of a row that nobody else has written since it was read."""
-    mine = sa.and_(table.c.id == sa.bindparam("old_id"), table.c.version == sa.bindparam("old_version"))
-    return sa.update(table).where(mine)
 
 
 class Index:

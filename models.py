@@ -1,9 +1,10 @@
 """Storage: the tables, the constraints that guard every key, and what each database needs at connect."""
 
 import enum
+import json
 import sqlite3
-from collections.abc import Collection, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Annotated, Any, cast
 
@@ -286,21 +287,36 @@ def _among(dialect: str, column: sa.ColumnElement, **parameter: Any) -> sa.Colum
 
 
 Row = dict[str, Any]
+Statement = Callable[..., Any]  # of a table: for one row; of a table and columns: for rows in one JSON text
 
 
-def execute_many(
-    connection: sa.Connection, statement: sa.Insert | sa.Update, columns: Sequence[str], rows: Sequence[Row]
+def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
+    """Insert `columns` of rows, all of the first row's unless told; a row may hold more."""
+    _write(connection, _insert, table, tuple(columns or rows[0]), rows)
+
+
+def update_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Sequence[str]) -> int:
+    """Set `columns` of the rows whose id and version are `old_id` and `old_version`; return how many there were."""
+    return _write(connection, _update, table, tuple(columns), rows)
+
+
+def _write(
+    connection: sa.Connection, statement: Statement, table: sa.Table, columns: tuple[str, ...], rows: Sequence[Row]
 ) -> int:
-    """Write `columns` by one statement for many rows, and return how many rows it touched.
+    """Write many rows, as each database does it fastest, and return how many it touched.
 
-    A row may hold more than the columns: names that the statement binds itself, and others, which are left.
-    SQLite needs no conversion of any of our types, so its driver gets plain tuples: half of a bulk's writing time.
+    SQLite needs no conversion of any of our types: its driver gets tuples. PostgreSQL gets all rows as one text and
+    converts them itself.
     """
-    compiled = _compiled(connection.dialect, statement, tuple(columns))
-    if connection.dialect.name == "sqlite":
-        in_order = itemgetter(*(compiled.positiontup or ()))
+    dialect = connection.dialect
+    if dialect.name == "postgresql":
+        text = json.dumps(rows, ensure_ascii=False)
+        return connection.execute(statement(table, columns), {"rows": text}).rowcount
+    compiled = _compiled(dialect, statement(table), columns)
+    if dialect.name == "sqlite":
+        in_order = itemgetter(*compiled.positiontup)
         return connection.exec_driver_sql(compiled.string, [in_order(row) for row in rows]).rowcount
-    return connection.execute(statement, [{name: row[name] for name in compiled.params} for row in rows]).rowcount
+    return connection.execute(compiled.statement, [{it: row[it] for it in compiled.params} for row in rows]).rowcount
 
 
 @lru_cache(maxsize=256)
@@ -308,26 +324,61 @@ def _compiled(dialect: sa.Dialect, statement: sa.Insert | sa.Update, columns: tu
     return statement.compile(dialect=dialect, column_keys=columns)
 
 
-@cache
-def insert_into(table: sa.Table) -> sa.Insert:
-    """Return the statement that inserts into a table."""
-    return sa.insert(table)
+@lru_cache(maxsize=256)
+def _insert(table: sa.Table, columns: tuple[str, ...] = ()) -> sa.Insert:
+    insert = sa.insert(table)
+    return insert.from_select(columns, sa.select(*_recordset(table, columns))) if columns else insert
+
+
+@lru_cache(maxsize=256)
+def _update(table: sa.Table, columns: tuple[str, ...] = ()) -> sa.Update:
+    """Return the update of what nobody else has written since it was read."""
+    old: Sequence[Any] = sa.bindparam("old_id"), sa.bindparam("old_version")
+    values = {}
+    if columns:
+        *new, old_id, old_version = _recordset(table, (*columns, "old_id", "old_version"))
+        values, old = dict(zip(columns, new, strict=True)), (old_id, old_version)
+    update = sa.update(table).where(table.c.id == old[0], table.c.version == old[1])
+    return update.values(values) if values else update
+
+
+def _recordset(table: sa.Table, names: tuple[str, ...]) -> sa.ColumnCollection:
+    """Return the columns of the objects in a JSON text, as PostgreSQL reads it."""
+    columns = [sa.column(name, table.c[name.removeprefix("old_")].type) for name in names]
+    text = sa.cast(sa.bindparam("rows", type_=sa.Text), sa.JSON)
+    return sa.func.json_to_recordset(text).table_valued(*columns, name="sent").render_derived(with_types=True).c
 
 
 _LAST_ID = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
+_NEXT_IDS = sa.text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
 
 
 def insert_all(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Insert `columns` of rows, in order and with few statements, and put its `id` into each row."""
-    insert = insert_into(table)
-    if connection.dialect.name == "sqlite":
-        # It promises no order for RETURNING, but its only writer knows the next ids.
-        last = connection.scalar(_LAST_ID, {"name": table.name}) or 0
-        for place, row in enumerate(rows, 1):
-            row["id"] = last + place
-        execute_many(connection, insert, ["id", *columns], rows)
-        return
-    plain = [{name: row[name] for name in columns} for row in rows]
+    """Insert `columns` of rows, in order and with few statements, and put its `id` into each row.
+
+    Where ids can be had beforehand they are: RETURNING promises no order.
+    """
+    name, count = table.name, len(rows)
+    if connection.dialect.name == "sqlite":  # its only writer knows the next ones
+        last = connection.scalar(_LAST_ID, {"name": name}) or 0
+        _insert_with_ids(connection, table, columns, rows, range(last + 1, last + 1 + count))
+    elif connection.dialect.name == "postgresql":
+        ids = connection.scalars(_NEXT_IDS, {"name": name, "count": count}).all()
+        _insert_with_ids(connection, table, columns, rows, sorted(ids))
+    else:
+        _insert_for_ids(connection, table, columns, rows)
+
+
+def _insert_with_ids(
+    connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row], ids: Sequence[int]
+) -> None:
+    for row, row_id in zip(rows, ids, strict=True):
+        row["id"] = row_id
+    insert_rows(connection, table, rows, ["id", *columns])
+
+
+def _insert_for_ids(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    insert, plain = _insert(table), [{name: row[name] for name in columns} for row in rows]
     if connection.dialect.insert_executemany_returning_sort_by_parameter_order:
         ids = connection.scalars(insert.returning(table.c.id, sort_by_parameter_order=True), plain).all()
     else:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import servers
 from conftest import Portal, emptied
 from flask import Flask
 from live import KEY, Service, service
@@ -211,6 +212,7 @@ def test_a_killed_atomic_bulk_leaves_nothing(any_app: Flask, database_url: str) 
         with pytest.raises((OSError, http.client.HTTPException)):
             running.post("/patients?atomic=true", people)
         killer.join()
+        servers.wait_until(running.answers, running.process)  # a worker that is just starting misses SIGTERM
     assert portal.count("patient") == 0
 
 
