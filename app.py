@@ -149,10 +149,14 @@ def _finish(response: Response) -> Response:
 
 def _body() -> Any:
     """Return the request's JSON, or raise the problem that it has."""
+    return _parse(_text())  # nothing holds the bytes while they are parsed
+
+
+def _text() -> str:
     charset, raw = _charset(), request.get_data(cache=False)
     if len(raw) > current_app.extensions["settings"].max_content_length:
         raise _too_large()
-    return _parse(_decode(raw, charset))
+    return _decode(raw, charset)
 
 
 def _charset() -> str:

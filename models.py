@@ -242,6 +242,7 @@ def _open_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
         raise sqlite3.OperationalError("this SQLite file cannot use WAL: put it on a local disk")
     connection.execute("PRAGMA synchronous=FULL")  # a clinic has no UPS
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: a large list is written to the file less often
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -35,7 +35,7 @@ BUSY = "The database does not answer or is busy. Nothing was half-written: send 
 RETRY_AFTER = {"Retry-After": "10"}
 
 Item = dict[str, Any]  # one record's part of the answer
-Results = dict[str, list[Item]]  # by entity, in the order in which the records were sent
+Results = dict[str, list[Item]]  # by entity, in the order in which the records were sent, with their index
 UNDONE: Item = {"success": False, "action": None, "id": None, "matchedBy": None, "changed": []}
 T = TypeVar("T")
 
@@ -87,10 +87,11 @@ def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], opt
     return _item(entry) | ({"dryRun": True} if options.dry_run else {}) | {"data": schemas[entity].dump(described)}
 
 
-def many(schemas: Mapping[str, Entity], batches: Mapping[str, Sequence[Any]], options: Options) -> Results:
+def many(schemas: Mapping[str, Entity], batches: Mapping[str, list[Any]], options: Options) -> Results:
     """Upsert lists of records by entity, in the order of RULES, and tell what became of each record.
 
-    Raises DatabaseUnavailable if nothing could be stored.
+    The lists are used up: they are the most that a large request holds in memory. Raises DatabaseUnavailable if nothing
+    could be stored.
     """
     run = _Run(schemas, options)
     order = [(RULES[entity], batches[entity]) for entity in RULES if entity in batches]
@@ -124,18 +125,19 @@ class _Run:
         self._refused: set[tuple[str, str]] = set()
         self._outages: list[DatabaseUnavailable] = []  # of the last chunks, without a success between
 
-    def in_chunks(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> Results:
+    def in_chunks(self, order: Iterable[tuple[Rules, list[Any]]]) -> Results:
         """Store chunk by chunk, each in a transaction of its own; the last one takes the history along."""
-        chunks = [(rules, sent[at : at + CHUNK]) for rules, sent in order for at in range(0, len(sent) or 1, CHUNK)]
-        results: Results = {rules.entity: [] for rules, _ in chunks}
+        chunks = [(rules, sent, at) for rules, sent in order for at in range(0, len(sent) or 1, CHUNK)]
+        results: Results = {rules.entity: [] for rules, _, _ in chunks}
         noted = False
-        for place, (rules, chunk) in enumerate(chunks, 1):
-            entries = [_clean(self.schemas[rules.entity], record) for record in chunk]
+        for place, (rules, sent, at) in enumerate(chunks, 1):
+            entries = [_clean(self.schemas[rules.entity], record) for record in sent[at : at + CHUNK]]
+            sent[at : at + CHUNK] = [None] * len(entries)
             valid = [entry for entry in entries if not entry.refused]
             so_far = partial(_with, results, rules, entries) if place == len(chunks) else None
             noted = self._store_or_split(rules, valid, so_far)
             self._note_refused(rules, entries)
-            results = _with(results, rules, entries)
+            results[rules.entity] += _items(entries, at)
         if results and not noted:
             _note_alone(self.options, results)
         if self._outages and not any(item["success"] for items in results.values() for item in items):
@@ -327,11 +329,12 @@ def _item(entry: Entry) -> Item:
 
 def _with(results: Results, rules: Rules, entries: Iterable[Entry]) -> Results:
     """Return the results with those of one more chunk."""
-    return results | {rules.entity: results[rules.entity] + _items(entries)}
+    so_far = results[rules.entity]
+    return results | {rules.entity: so_far + _items(entries, len(so_far))}
 
 
-def _items(entries: Iterable[Entry]) -> list[Item]:
-    return [_item(entry) for entry in entries]
+def _items(entries: Iterable[Entry], first: int = 0) -> list[Item]:
+    return [{"index": index} | _item(entry) for index, entry in enumerate(entries, first)]
 
 
 def _undone(entries: Iterable[Entry]) -> list[Item]:
@@ -357,10 +360,8 @@ def members(problem: Problem) -> Item:
 
 def answer(items: Sequence[Item], options: Options) -> Item:
     """Return the answer to one list."""
-    results = [{"index": index} | item for index, item in enumerate(items)]
-    if options.minimal:
-        results = [item for item in results if _failed(item) or item["warnings"]]
-    return totals([items], options) | {"results": results}
+    told = [item for item in items if _failed(item) or item["warnings"]] if options.minimal else items
+    return totals([items], options) | {"results": told}
 
 
 def totals(lists: Iterable[Sequence[Item]], options: Options) -> Item:

@@ -99,7 +99,8 @@ class Portal:
         """Send lists by entity; returns the answer by entity."""
         wanted = sync.Options(**options)
         with self.app.app_context():
-            reports = sync.many(self.schemas, batches, wanted)
+            used_up = {entity: list(records) for entity, records in batches.items()}
+            reports = sync.many(self.schemas, used_up, wanted)
             return {entity: sync.answer(report, wanted) for entity, report in reports.items()}
 
     def command(self, *words: str) -> str:
