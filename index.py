@@ -103,6 +103,37 @@ class Keys:
         """The reference to many records, or None."""
         return next((reference for reference in self.references if reference.many), None)
 
+    @cached_property
+    def columns(self) -> list[str]:
+        """The columns but for the id."""
+        return [column.name for column in self.table.c if column.name != "id"]
+
+    @cached_property
+    def shown(self) -> tuple[sa.Column, ...]:
+        """The columns as they are read: the id comes last."""
+        return (*(self.table.c[name] for name in self.columns), self.table.c.id)
+
+    @cached_property
+    def blank(self) -> Values:
+        """The values of a record of which nothing is known."""
+        return dict.fromkeys(self.columns) | ({self.links.column: ()} if self.links else {})
+
+    @cached_property
+    def key_columns(self) -> dict[str, str]:
+        """The column in which each key stands."""
+        ranked = {self.ranked.name: self.ranked.column} if self.ranked else {}
+        return {key: key for key in self.unique} | ranked
+
+    @cached_property
+    def guarded(self) -> list[str]:
+        """The columns of keys, which unique constraints guard."""
+        return [*self.key_columns.values(), *([self.ranked.rank] if self.ranked else [])]
+
+    @cached_property
+    def key_values(self) -> Callable[[Values], Any]:
+        """What takes them from a record's values."""
+        return itemgetter(*self.guarded)
+
 
 class Stored:
     """One record. `values` are as they shall be, `before` as they are in the database (None: not there).
@@ -138,15 +169,6 @@ class Shelf:
         self._former = f"{FORMER}{keys.number}"
         self._formers_changed: set[str] = set()
         self._touched: dict[Stored, None] = {}
-        self._names = [column.name for column in keys.table.c if column.name != "id"]
-        self._shown = (*(keys.table.c[name] for name in self._names), keys.table.c.id)
-        self._blank: Values = dict.fromkeys(self._names) | ({keys.links.column: ()} if keys.links else {})
-        self._key_columns = [(key, key) for key in keys.unique]
-        self._guarded = [*keys.unique]  # by unique constraints
-        if keys.ranked:
-            self._key_columns.append((keys.ranked.name, keys.ranked.column))
-            self._guarded += [keys.ranked.column, keys.ranked.rank]
-        self._keys_of = itemgetter(*self._guarded)
 
     # Reading
 
@@ -164,7 +186,7 @@ class Shelf:
         if wanted and key == self._former:
             self._ask_formers(wanted)
         elif wanted:
-            self._load(self.keys.table.c[RANKED[key].column if key in RANKED else key], wanted)
+            self._load(self.keys.table.c[self.keys.key_columns.get(key, key)], wanted)
         if key == self.keys.number:
             self.ask(self._former, [number for number in wanted if not self._by[key].get(number)])
 
@@ -191,8 +213,10 @@ class Shelf:
         return key == self.keys.number and record.values[key] != value and record in self.find(self._former, value)
 
     def _load(self, column: sa.Column, values: Collection[Any]) -> None:
-        found = rows_among(self._connection, self._shown, column, values).all()
-        fresh = {row[-1]: dict(zip(self._names, row, strict=False)) for row in found if row[-1] not in self.records}
+        found = rows_among(self._connection, self.keys.shown, column, values).all()
+        fresh = {
+            row[-1]: dict(zip(self.keys.columns, row, strict=False)) for row in found if row[-1] not in self.records
+        }
         if self.keys.links:
             self._load_links(self.keys.links.column, fresh)
         for record_id, values_ in fresh.items():
@@ -216,7 +240,7 @@ class Shelf:
     def _shelve(self, record: Stored, old: Values | None = None) -> None:
         """Put a record under its keys; `old` are the values under which it stood."""
         self.records[record.id] = record
-        for key, column in self._key_columns:
+        for key, column in self.keys.key_columns.items():
             value, before = record.values[column], old and old[column]
             if value == before:
                 continue
@@ -229,7 +253,7 @@ class Shelf:
 
     def add(self, values: Values) -> Stored:
         """Take in a new record; what `values` leave out is null."""
-        record = Stored(-1 - len(self.records), self._blank | values, None)
+        record = Stored(-1 - len(self.records), self.keys.blank | values, None)
         self._set_weak_key(record.values)
         self._take(values)
         self._shelve(record)
@@ -251,7 +275,7 @@ class Shelf:
 
     def give_up_keys(self, record: Stored) -> None:
         """Take all keys from a record, former ones too: nothing leads to it any more but its id."""
-        old, record.values = record.values, record.values | dict.fromkeys(self._guarded)
+        old, record.values = record.values, record.values | dict.fromkeys(self.keys.guarded)
         self._shelve(record, old)
         for number in self.formers_of(record):
             self.set_former(number, None)
@@ -328,11 +352,12 @@ class Shelf:
 
     def release_keys(self) -> None:
         """Set changing keys to NULL first: a value may pass from one record to another in this very write."""
+        keys = self.keys.guarded
         stored = [(record, record.before) for record in self._touched if record.before and self._changes_keys(record)]
-        changing = [r.id for r, before in stored if any(r.values[c] != before[c] is not None for c in self._guarded)]
+        changing = [r.id for r, before in stored if any(r.values[key] != before[key] is not None for key in keys)]
         if changing:
             c = self.keys.table.c
-            nothing = {column: None for column in self._guarded if c[column].nullable}
+            nothing = {key: None for key in keys if c[key].nullable}
             mine = among(self._connection, c.id, changing)
             self._connection.execute(sa.update(self.keys.table).where(mine).values(nothing))
 
@@ -340,7 +365,7 @@ class Shelf:
         """Insert the new records, in order, and learn their ids."""
         fresh = [record for record in self._touched if record.before is None]
         if fresh:
-            insert_all(self._connection, self.keys.table, self._names, [record.values for record in fresh])
+            insert_all(self._connection, self.keys.table, self.keys.columns, [record.values for record in fresh])
         for record in fresh:
             del self.records[record.id]
             record.id = record.values["id"]
@@ -350,18 +375,18 @@ class Shelf:
         """Update what changed or goes; raise LostRace if one of the records was written by somebody else."""
         stored = sorted((record for record in self._touched if record.before), key=lambda record: record.id)
         # A column that is set costs the upkeep of its index, even if its value stays.
-        others = [name for name in self._names if name not in self._guarded]
+        others = [name for name in self.keys.columns if name not in self.keys.guarded]
         groups: dict[bool, list[Stored]] = {True: [], False: []}
         for record in stored:
             groups[self._changes_keys(record)].append(record)
-        for records, columns in ((groups[True], self._names), (groups[False], others)):
+        for records, columns in ((groups[True], self.keys.columns), (groups[False], others)):
             rows = [r.values | {"old_id": r.id, "old_version": r.before["version"]} for r in records if r.before]
             if rows and update_rows(self._connection, self.keys.table, rows, columns) != len(rows):
                 raise LostRace
 
     def _changes_keys(self, record: Stored) -> bool:
         """Tell whether a stored record's keys shall be others than they are in the database."""
-        return record.before is not None and self._keys_of(record.values) != self._keys_of(record.before)
+        return record.before is not None and self.keys.key_values(record.values) != self.keys.key_values(record.before)
 
     def write_links(self) -> None:
         """Write the links of the records whose links changed: all anew."""

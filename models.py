@@ -350,7 +350,7 @@ def _recordset(table: sa.Table, names: tuple[str, ...]) -> sa.ColumnCollection:
     return sa.func.json_to_recordset(text).table_valued(*columns, name="sent").render_derived(with_types=True).c
 
 
-_LAST_ID = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
+_LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = ?"
 _NEXT_IDS = sa.text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
 
 
@@ -361,7 +361,7 @@ def insert_all(connection: sa.Connection, table: sa.Table, columns: Sequence[str
     """
     name, count = table.name, len(rows)
     if connection.dialect.name == "sqlite":  # its only writer knows the next ones
-        last = connection.scalar(_LAST_ID, {"name": name}) or 0
+        last = connection.exec_driver_sql(_LAST_ID, (name,)).scalar() or 0
         _insert_with_ids(connection, table, columns, rows, range(last + 1, last + 1 + count))
     elif connection.dialect.name == "postgresql":
         ids = connection.scalars(_NEXT_IDS, {"name": name, "count": count}).all()

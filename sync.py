@@ -265,8 +265,8 @@ def transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int |
         attempt += 1
         try:
             with (
-                _turn(dry_run),
                 db.engine.connect().execution_options(writes=not dry_run) as connection,
+                _turn(dry_run),
                 connection.begin(),
             ):
                 return work(Index(connection))
