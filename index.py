@@ -6,8 +6,8 @@ when it is looked up, so that what `find` answers is always right, and only spee
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
 from typing import Any
@@ -70,13 +70,14 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Keys:
-    """By which keys an entity's records are found, in order, and what they refer to."""
+    """By which keys an entity's records are found, in order, what they refer to, and what new ones are at first."""
 
     entity: str
     table: sa.Table
     unique: tuple[str, ...]
     weak: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def number(self) -> str | None:
@@ -115,8 +116,8 @@ class Keys:
 
     @cached_property
     def blank(self) -> Values:
-        """The values of a record of which nothing is known."""
-        return dict.fromkeys(self.columns) | ({self.links.column: ()} if self.links else {})
+        """The values of a new record of which nothing is told."""
+        return {**dict.fromkeys(self.columns), **({self.links.column: ()} if self.links else {}), **self.defaults}
 
     @cached_property
     def key_columns(self) -> dict[str, str]:
@@ -252,7 +253,7 @@ class Shelf:
     # Changing
 
     def add(self, values: Values) -> Stored:
-        """Take in a new record; what `values` leave out is null."""
+        """Take in a new record; what `values` leave out is as it is at first."""
         record = Stored(-1 - len(self.records), self.keys.blank | values, None)
         self._set_weak_key(record.values)
         self._take(values)

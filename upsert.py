@@ -4,8 +4,8 @@ The rules are the table of the contract's section 4, and stand here as data. Eve
 an `Index`, whatever the entity. Nothing here commits, and nothing knows of HTTP or JSON.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 import canonical
@@ -30,7 +30,6 @@ class Rules(Keys):
     contradicts: tuple[str, ...] = ()
     agrees: tuple[str, ...] = ()
     needs: tuple[str, ...] = ("name",)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
     belongs: Callable[[Values, Stored], bool] = lambda data, record: True
     moves: Callable[[Values, Stored, Shelf], Values] = lambda data, record, shelf: data
 
@@ -351,7 +350,7 @@ def _create(rules: Rules, data: Values, shelf: Shelf) -> Stored:
                 rules.codes.get(name, name): [f"Missing: needed to create the {rules.entity}."] for name in missing
             },
         )
-    return shelf.add({**rules.defaults, **data})
+    return shelf.add(data)
 
 
 def describe(rules: Rules, record: Stored, index: Index) -> Values:
