@@ -898,6 +898,24 @@ def test_case_and_composition_make_no_other_identifier(latin_or_arabic):
     assert {canonical.identifier(spelling) for spelling in spellings} == {canonical.identifier(latin_or_arabic)}
 
 
+local_phone = st.from_regex(r"\(?0{0,2}[0-9٠-٩]{1,3}[ ().-]{0,2}[0-9]{2,4}[ -]{0,2}[0-9]{2,4}", fullmatch=True)
+regions = st.sampled_from(
+    ["SA", "AE", "KW", "QA", "EG", "JO", "YE", "IL", "GB", "DE", "IT", "FR", "US", "AU", "KR", "BR"]
+)
+
+
+@settings(max_examples=3000)
+@given(local_phone | any_phone, regions)
+def test_a_local_number_that_skips_the_parser_is_what_the_parser_makes_of_it(sent, region):
+    number = canonical._PHONE.fullmatch(sent) and canonical._plainly_local(sent, region)
+    assert number is None or number == canonical._parsed(sent, region)
+
+
+@pytest.mark.parametrize("sent", ["0551234567", "055 123 4567", "(055) 123-4567", "٠٥٥١٢٣٤٥٦٧"])
+def test_a_usual_local_number_skips_the_parser(sent):
+    assert canonical._plainly_local(sent, "SA") == "+966551234567"
+
+
 @given(any_phone, st.sampled_from(["SA", "AE", "US", "IT"]))
 def test_a_stored_phone_is_its_own_canonical_form(text, region):
     once = canonical.phone(text, region)
