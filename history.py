@@ -62,7 +62,7 @@ def prune(connection: sa.Connection, before: datetime) -> None:
 
 
 def _summary(items: Sequence[Any]) -> dict[str, Any]:
-    failures = [{"index": index} | item for index, item in enumerate(items) if "code" in item]
+    failures = [item for item in items if "code" in item]
     kept = [{name: it[name] for name in KEPT if name in it} for it in failures[:FAILURES]]
     actions = Counter(item.get("action") for item in items)
     counts = {action: actions[action] for action in ACTIONS}

@@ -170,6 +170,8 @@ class Shelf:
         self._former = f"{FORMER}{keys.number}"
         self._formers_changed: set[str] = set()
         self._touched: dict[Stored, None] = {}
+        self._rekeyed: list[Stored] = []  # of those, the stored ones whose keys change; the other stored ones
+        self._rewritten: list[Stored] = []
 
     # Reading
 
@@ -215,10 +217,10 @@ class Shelf:
 
     def _load(self, column: sa.Column, values: Collection[Any]) -> None:
         found = rows_among(self._connection, self.keys.shown, column, values).all()
-        fresh = {
-            row[-1]: dict(zip(self.keys.columns, row, strict=False)) for row in found if row[-1] not in self.records
-        }
-        if self.keys.links:
+        columns, known = self.keys.columns, self.records
+        # The id is the last of a row, and left out by zip.
+        fresh = {row[-1]: dict(zip(columns, row, strict=False)) for row in found if row[-1] not in known}
+        if self.keys.links and fresh:
             self._load_links(self.keys.links.column, fresh)
         for record_id, values_ in fresh.items():
             self._shelve(Stored(record_id, values_, values_))
@@ -332,6 +334,9 @@ class Shelf:
         for record in [it for it in witnesses if it not in self._touched]:
             record.values = record.values | {"version": record.values["version"] + 1}
             self._touched[record] = None
+        stored = sorted((record for record in self._touched if record.before), key=lambda record: record.id)
+        self._rekeyed = [record for record in stored if self._changes_keys(record)]
+        self._rewritten = [record for record in stored if not self._changes_keys(record)]
 
     def _give_ranks(self) -> dict[Stored, None]:
         """Give each new holder of a weak key its rank; returns the first holder of each key that has others."""
@@ -354,7 +359,7 @@ class Shelf:
     def release_keys(self) -> None:
         """Set changing keys to NULL first: a value may pass from one record to another in this very write."""
         keys = self.keys.guarded
-        stored = [(record, record.before) for record in self._touched if record.before and self._changes_keys(record)]
+        stored = [(record, record.before or {}) for record in self._rekeyed]
         changing = [r.id for r, before in stored if any(r.values[key] != before[key] is not None for key in keys)]
         if changing:
             c = self.keys.table.c
@@ -374,20 +379,16 @@ class Shelf:
 
     def update(self) -> None:
         """Update what changed or goes; raise LostRace if one of the records was written by somebody else."""
-        stored = sorted((record for record in self._touched if record.before), key=lambda record: record.id)
         # A column that is set costs the upkeep of its index, even if its value stays.
         others = [name for name in self.keys.columns if name not in self.keys.guarded]
-        groups: dict[bool, list[Stored]] = {True: [], False: []}
-        for record in stored:
-            groups[self._changes_keys(record)].append(record)
-        for records, columns in ((groups[True], self.keys.columns), (groups[False], others)):
+        for records, columns in ((self._rekeyed, self.keys.columns), (self._rewritten, others)):
             rows = [r.values | {"old_id": r.id, "old_version": r.before["version"]} for r in records if r.before]
             if rows and update_rows(self._connection, self.keys.table, rows, columns) != len(rows):
                 raise LostRace
 
     def _changes_keys(self, record: Stored) -> bool:
         """Tell whether a stored record's keys shall be others than they are in the database."""
-        return record.before is not None and self.keys.key_values(record.values) != self.keys.key_values(record.before)
+        return self.keys.key_values(record.values) != self.keys.key_values(record.before or {})
 
     def write_links(self) -> None:
         """Write the links of the records whose links changed: all anew."""

@@ -4,7 +4,7 @@ import enum
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Annotated, Any, cast
 
@@ -299,21 +299,26 @@ def _among(dialect: str, column: sa.ColumnElement, **parameter: Any) -> sa.Colum
 
 
 Row = dict[str, Any]
-Statement = Callable[..., Any]  # of a table: for one row; of a table and columns: for rows in one JSON text
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
     """Insert `columns` of rows, all of the first row's unless told; a row may hold more."""
-    _write(connection, _insert, table, tuple(columns or rows[0]), rows)
+    _write(connection, table, rows, tuple(columns or rows[0]), row_by_row=_insert, from_json=_insert_json)
 
 
 def update_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Sequence[str]) -> int:
     """Set `columns` of the rows whose id and version are `old_id` and `old_version`; return how many there were."""
-    return _write(connection, _update, table, tuple(columns), rows)
+    return _write(connection, table, rows, tuple(columns), row_by_row=_update, from_json=_update_json)
 
 
 def _write(
-    connection: sa.Connection, statement: Statement, table: sa.Table, columns: tuple[str, ...], rows: Sequence[Row]
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[Row],
+    columns: tuple[str, ...],
+    *,
+    row_by_row: Callable[[sa.Table], sa.Insert | sa.Update],
+    from_json: Callable[[sa.Table, tuple[str, ...]], sa.Insert | sa.Update],
 ) -> int:
     """Write many rows, as each database does it fastest, and return how many it touched.
 
@@ -323,8 +328,8 @@ def _write(
     dialect = connection.dialect
     if dialect.name == "postgresql":
         text = json.dumps(rows, ensure_ascii=False)
-        return connection.execute(statement(table, columns), {"rows": text}).rowcount
-    compiled = _compiled(dialect, statement(table), columns)
+        return connection.execute(from_json(table, columns), {"rows": text}).rowcount
+    compiled = _compiled(dialect, row_by_row(table), columns)
     if dialect.name == "sqlite":
         in_order = itemgetter(*compiled.positiontup)
         return connection.exec_driver_sql(compiled.string, [in_order(row) for row in rows]).rowcount
@@ -336,22 +341,30 @@ def _compiled(dialect: sa.Dialect, statement: sa.Insert | sa.Update, columns: tu
     return statement.compile(dialect=dialect, column_keys=columns)
 
 
-@lru_cache(maxsize=256)
-def _insert(table: sa.Table, columns: tuple[str, ...] = ()) -> sa.Insert:
-    insert = sa.insert(table)
-    return insert.from_select(columns, sa.select(*_recordset(table, columns))) if columns else insert
+@cache
+def _insert(table: sa.Table) -> sa.Insert:
+    return sa.insert(table)
 
 
 @lru_cache(maxsize=256)
-def _update(table: sa.Table, columns: tuple[str, ...] = ()) -> sa.Update:
+def _insert_json(table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
+    return sa.insert(table).from_select(columns, sa.select(*_recordset(table, columns)))
+
+
+@cache
+def _update(table: sa.Table) -> sa.Update:
     """Return the update of what nobody else has written since it was read."""
-    old: Sequence[Any] = sa.bindparam("old_id"), sa.bindparam("old_version")
-    values = {}
-    if columns:
-        *new, old_id, old_version = _recordset(table, (*columns, "old_id", "old_version"))
-        values, old = dict(zip(columns, new, strict=True)), (old_id, old_version)
-    update = sa.update(table).where(table.c.id == old[0], table.c.version == old[1])
-    return update.values(values) if values else update
+    return _as_read(table, sa.bindparam("old_id"), sa.bindparam("old_version"))
+
+
+@lru_cache(maxsize=256)
+def _update_json(table: sa.Table, columns: tuple[str, ...]) -> sa.Update:
+    *sent, old_id, old_version = _recordset(table, (*columns, "old_id", "old_version"))
+    return _as_read(table, old_id, old_version).values(dict(zip(columns, sent, strict=True)))
+
+
+def _as_read(table: sa.Table, record_id: Any, version: Any) -> sa.Update:
+    return sa.update(table).where(table.c.id == record_id, table.c.version == version)
 
 
 def _recordset(table: sa.Table, names: tuple[str, ...]) -> sa.ColumnCollection:

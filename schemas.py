@@ -118,8 +118,18 @@ class Text(Clean):
     recurs = True
     settled: ClassVar[Any] = PLAIN_TEXT.fullmatch  # tells of a value whether it surely stays as it is
 
-    def __init__(self, meaning: str, *, length: int = 0, blank: str = "", layout: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        meaning: str,
+        *,
+        length: int = 0,
+        blank: str = "",
+        layout: bool = False,
+        recurs: bool | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(meaning, **kwargs)
+        self.recurs = self.recurs if recurs is None else recurs
         self.length = length or self.length
         self.blank = blank or self.blank
         self.layout = layout
@@ -338,7 +348,7 @@ class Entity(Schema):
         except KeyError:
             sent, warnings, twice = self._by_any_name(sent)
             names, rules = tuple(sent), tuple(map(self._rules.__getitem__, sent))
-        raws = sent.values()
+        raws = tuple(sent.values())
         try:
             data = {
                 name: value
@@ -354,7 +364,7 @@ class Entity(Schema):
                 warnings.append(f"{json_name(name)}: not a valid phone number for {self.phone_region}, kept as sent")
         for name in self._days:
             if name not in data and name in names:
-                warnings += _left_out(name, dict(zip(names, raws, strict=True))[name])
+                warnings += _left_out(name, raws[names.index(name)])
         return data, warnings
 
     def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -469,12 +479,12 @@ class DoctorSchema(Entity):
     code = Identifier("the doctor's number in the desktop program")
     license_number = Identifier("licence to practise")
     name = Name("full name, with or without title")
-    a_name = Text("full name in Arabic")
+    a_name = Text("full name in Arabic", recurs=False)
     branch = Text("branch of the company")
     gender = Choice("gender", _GENDERS)
     date_of_birth = Day("date of birth", past=True)
-    medical_reg_number = Text("number in the medical register")
-    id_number = Text("number of the identity card")
+    medical_reg_number = Text("number in the medical register", recurs=False)
+    id_number = Text("number of the identity card", recurs=False)
     account_no = Text("account in the ledger")
     cost_center = Text("cost centre")
     description = Text("what patients read about the doctor", length=LONG_TEXT, layout=True)

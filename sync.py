@@ -74,13 +74,13 @@ def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], opt
     def work(index: Index) -> Values:
         _store(index, rules, [entry], set(), options.dry_run)
         if not options.dry_run:
-            _note(index, options, {entity: [_item(entry)]})
+            _note(index, options, {entity: _items([entry])})
         return upsert.describe(rules, entry.result.record, index) if isinstance(entry.result, Outcome) else {}
 
     unread = entry.refused
     described = {} if unread else transact(work, dry_run=options.dry_run)
     if unread or options.dry_run:
-        _note_alone(options, {entity: [_item(entry)]})
+        _note_alone(options, {entity: _items([entry])})
     if isinstance(entry.result, Problem):
         entry.result.key = entry.key
         raise entry.result
