@@ -34,6 +34,8 @@ bench derives from the number | types, unique keys | every record, whole |
 * Clients run on the same machine, in one Python process, and take their part of its cores.
 """
 
+REASONS = "Why some are not met, what was tried, and where the time goes: [decisions](../docs/decisions.md)."
+
 
 def summary(figures: Figures, plan: Plan) -> str:
     """Return the goals, each beside its figure, and what could not be measured."""
@@ -52,7 +54,7 @@ def markdown(figures: Figures, plan: Plan, machine: Sequence[str], chart: str) -
         "\n".join(f"* {line}" for line in machine),
         f"![The figures below as a chart]({chart})",
     ]
-    parts += ["## Goals", summary(figures, plan), "## What is not equal", UNEQUAL.strip()]
+    parts += ["## Goals", summary(figures, plan), REASONS, "## What is not equal", UNEQUAL.strip()]
     parts += _bulk(figures, plan) + _sizes(figures, plan) + _singles(figures, plan)
     parts += _growth(figures, plan) + _postgresql(figures)
     return "\n\n".join(part.strip() for part in parts) + "\n"
