@@ -231,7 +231,9 @@ def engine_options(url: sa.URL) -> dict[str, Any]:
     options["pool_pre_ping"] = True  # a server may have restarted
     options["isolation_level"] = "READ COMMITTED"  # keys and versions guard the rest; a retry must see the winner
     if backend == "postgresql":
-        options["connect_args"] = {"connect_timeout": 10, "options": f"-c lock_timeout={LOCK_WAIT_SECONDS}s"}
+        # A plan kept from when a table was empty reads the whole table for each chunk, until somebody analyses it.
+        settings = f"-c lock_timeout={LOCK_WAIT_SECONDS}s -c plan_cache_mode=force_custom_plan"
+        options["connect_args"] = {"connect_timeout": 10, "options": settings}
     if backend in ("mysql", "mariadb"):
         wait = f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}"
         options["connect_args"] = {"init_command": f"{wait}, sql_mode=CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"}
@@ -374,6 +376,7 @@ def _recordset(table: sa.Table, names: tuple[str, ...]) -> sa.ColumnCollection:
     return sa.func.json_to_recordset(text).table_valued(*columns, name="sent").render_derived(with_types=True).c
 
 
+FEW_AT_ONCE = {"insertmanyvalues_page_size": 200}  # rows: MariaDB takes 16 MB at most (max_allowed_packet)
 _LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = ?"
 _NEXT_IDS = sa.text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
 
@@ -405,7 +408,8 @@ def _insert_with_ids(
 def _insert_for_ids(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
     insert, plain = _insert(table), [{name: row[name] for name in columns} for row in rows]
     if connection.dialect.insert_executemany_returning_sort_by_parameter_order:
-        ids = connection.scalars(insert.returning(table.c.id, sort_by_parameter_order=True), plain).all()
+        returning = insert.returning(table.c.id, sort_by_parameter_order=True)
+        ids = connection.scalars(returning, plain, execution_options=FEW_AT_ONCE).all()
     else:
         ids = [cast(Any, connection.execute(insert, row).inserted_primary_key)[0] for row in plain]
     for row, row_id in zip(rows, ids, strict=True):

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
-from conftest import Portal
+from conftest import Portal, emptied
+from flask import Flask
 
 from models import db
 
@@ -53,3 +54,25 @@ def test_a_thousand_bookings_with_every_reference_cost_no_more_than_25(portal: P
         statements.clear()
         assert portal.send_many({"appointment": bookings})["appointment"][action] == 1000
         assert 1 <= len(statements) <= 25, statements
+
+
+KEPT_PLANS = {"postgresql": "SELECT coalesce(sum(generic_plans), 0) FROM pg_prepared_statements"}
+
+
+def test_no_plan_is_kept_from_when_the_tables_were_empty(any_app: Flask) -> None:
+    portal = Portal(emptied(any_app))
+    for _ in range(40):
+        portal.send_many({"patient": PEOPLE[:1]}, dry_run=True)
+    with any_app.app_context(), db.engine.connect() as connection:
+        kept = KEPT_PLANS.get(connection.dialect.name, "SELECT 0")
+        assert connection.scalar(sa.text(kept)) == 0
+
+
+def test_a_chunk_of_the_longest_records_fits_into_a_statement(any_app: Flask) -> None:
+    longest = dict.fromkeys(
+        ("name", "aName", "branch", "accountNo", "costCenter", "specialization"), "\U0001f600" * 200
+    )
+    longest |= {"description": "\U0001f600" * 4000, "phone": "\U0001f600" * 200}
+    doctors = [longest | {"code": f"D-{i}"} for i in range(1000)]
+    told = Portal(emptied(any_app)).send_many({"doctor": doctors})["doctor"]
+    assert (told["created"], told["failed"]) == (1000, 0)
