@@ -362,7 +362,7 @@ def _stored(schema: Entity, entity: str) -> Json:
 
 
 def _listed(*results: Json) -> Json:
-    return sync.answer(results, sync.Options())
+    return sync.answer([{"index": index} | result for index, result in enumerate(results)], sync.Options())
 
 
 def _totalled(lists: Mapping[str, list[Json]]) -> Json:
