@@ -189,6 +189,14 @@ def _settled(value: str, step: Callable[[str], str]) -> str:
     return after if after == value else _settled(after, step)
 
 
+def plain_dates(end: int) -> re.Pattern:
+    """Return a pattern of ISO dates that surely are real ones, from 1900-01-02 to before the year `end`."""
+    decade, year = divmod(end, 10)
+    years = [rf"{it}\d" for it in range(190, decade)] + [f"{decade}[0-{year - 1}]"] * (year > 0)
+    day = r"(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
+    return re.compile(rf"(?!1900-01-01)(?:{'|'.join(years)})-(?:{day})", re.ASCII)
+
+
 def _is_day(value: str) -> bool:
     try:
         date.fromisoformat(value)
@@ -218,7 +226,18 @@ def _plain_numbers(start: str) -> re.Pattern | None:
     kinds = (metadata.mobile, metadata.fixed_line)
     plain = "|".join(kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern)
     general = metadata.general_desc and metadata.general_desc.national_number_pattern
-    return re.compile(rf"\+{country}{f'(?!{prefix})' if prefix else ''}(?=(?:{general})\Z)(?:{plain})", re.ASCII)
+    return re.compile(rf"\+{country}{f'(?!{prefix})' if prefix else ''}(?=(?:{general})$)(?:{plain})", re.A | re.M)
+
+
+def local_lines(lines: str, region: str) -> str:
+    """Return lines in which numbers as people of a region write them begin with its calling code, without blanks."""
+    code, _, line = _local_numbers(region)
+    return line.sub(lambda found: code + _PUNCTUATION.sub("", found[1]), lines)
+
+
+def plain_numbers(region: str) -> re.Pattern | None:
+    """Return a pattern of E.164 numbers that are surely valid ones of a region, of each line of a text or of none."""
+    return _plain_numbers(str(phonenumbers.country_code_for_region(region)))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -229,7 +248,7 @@ def _e164(value: str, region: str) -> str | None:
 
 def _plainly_local(value: str, region: str) -> str | None:
     """Return E.164 of a number as people of a region write it, where that is sure: it spares most the parser."""
-    code, local = _local_numbers(region)
+    code, local, _ = _local_numbers(region)
     found = local.fullmatch(_PUNCTUATION.sub("", value.translate(_DIGITS)))
     number = found and f"{code}{found[1]}"
     plain = number and _plain_numbers(number[1:4])
@@ -237,13 +256,17 @@ def _plainly_local(value: str, region: str) -> str | None:
 
 
 @lru_cache
-def _local_numbers(region: str) -> tuple[str, re.Pattern]:
-    """Return the calling code and a pattern of local numbers; it matches nothing where the plan has exceptions."""
+def _local_numbers(region: str) -> tuple[str, re.Pattern, re.Pattern]:
+    """Return the calling code, a pattern of local numbers, and one of lines with them and with punctuation.
+
+    They match nothing where the plan has exceptions.
+    """
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     prefix = metadata and (metadata.national_prefix_for_parsing or "")
     if metadata is None or prefix not in ("", "0") or metadata.international_prefix != "00":
-        return "", re.compile("(?!)")
-    return f"+{metadata.country_code}", re.compile(f"{prefix}([1-9][0-9]*)")
+        return "", re.compile("(?!)"), re.compile("(?!)")
+    line = re.compile(rf"^[ ().-]*{prefix}([0-9 ().-]*)$", re.MULTILINE)
+    return f"+{metadata.country_code}", re.compile(f"{prefix}([1-9][0-9]*)"), line
 
 
 def _parsed(value: str, region: str) -> str | None:

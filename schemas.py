@@ -1,23 +1,30 @@
 """Wire format: what each entity looks like in JSON, in and out.
 
 Each field has one pure rule, `clean(value)`: it returns what is stored, None to clear the stored
-value, or ABSENT to leave it; it raises ValueError with a sentence for the sender. A schema cleans a
-whole record with one flat loop; only a record that does not pass goes through marshmallow, which
-calls the same rules and gathers every error. Sources: the contract, sections 2 and 3.
+value, or ABSENT to leave it; it raises ValueError with a sentence for the sender. A schema cleans many
+records column by column, because most columns can be seen to stay as they are without a look at each
+value; only a record that does not pass goes through marshmallow, which calls the same rules and gathers
+every error. Sources: the contract, sections 2 and 3.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cache, lru_cache
-from typing import Any, ClassVar, cast
+from functools import cache, cached_property
+from itertools import repeat
+from typing import Any, ClassVar, NamedTuple, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 import canonical
 from problems import ValidationFailed
 
+Record = dict[str, Any]  # by Python name
+
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT", "__bool__": lambda self: False})()
+WRONG: Any = type("Wrong", (), {"__repr__": lambda self: "WRONG", "__bool__": lambda self: False})()
+ODD = {ABSENT, WRONG}
 # How dates begin that programs write for none at all: .NET, SQL Server, OLE, SQL Server again, .NET's old JSON.
 UNSET_DAYS = ("0001-01-01", "1753-01-01", "1899-12-30", "1900-01-01", "/Date(")
 READ_ONLY = {"id", "createdat", "updatedat"}
@@ -27,8 +34,8 @@ _STARTED = (datetime.now(UTC).date() - timedelta(days=1)).isoformat()  # it has 
 LARGEST_ID = 2**63 - 1
 TIME_TO_WRONG = "Must be after timeFrom (past midnight: 12 hours at most)."
 UNKNOWN_FIELD = "unknown field: "
+NO_OBJECT = "Must be a JSON object."
 REMEMBERED = 4096  # values of one field
-SHAPES = 256  # combinations of fields in a record
 SHOWN_NAME = 80  # characters of an unknown field's name that a warning repeats
 
 BLANK_CLEARS, BLANK_IS_ABSENT, BLANK_IS_REFUSED = "clears", "absent", "refused"
@@ -74,7 +81,7 @@ class Memo(dict):
     def __missing__(self, value: Any) -> Any:
         made = self._rule(value)
         # Text only, because 1 and True are one key; short text, because nobody bounds what blanks are sent.
-        if isinstance(value, str) and len(value) <= TEXT:
+        if value is None or (isinstance(value, str) and len(value) <= TEXT):
             if len(self) >= REMEMBERED:
                 self.clear()
             self[value] = made
@@ -86,7 +93,6 @@ class Clean(fields.Field):
 
     told: str
     length: int | None = None  # characters at most
-    recurs = False  # whether many records have the same value
     entity: "Entity"  # the schema that holds the field: it knows the region and the time zone
 
     def __init__(self, meaning: str, **kwargs: Any):
@@ -96,6 +102,19 @@ class Clean(fields.Field):
     def clean(self, value: Any) -> Any:
         """Return the canonical value of what was sent (never null)."""
         raise NotImplementedError(type(self).__name__)  # each kind of field brings its own rule
+
+    def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
+        """Return what `clean` makes of each value of a column: ABSENT of null, WRONG where it raises."""
+        return [self._cleaned(value) for value in column]
+
+    def warning(self, sent: Any, cleaned: Any) -> str | None:
+        """Return what the sender is to know of a value that was not stored as it was meant."""
+
+    def _cleaned(self, value: Any) -> Any:
+        try:
+            return ABSENT if value is None else self.clean(value)
+        except ValueError:
+            return WRONG
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
@@ -115,8 +134,8 @@ class Text(Clean):
     length: int = TEXT
     blank = BLANK_CLEARS
     no_text = "Must be text."
-    recurs = True
-    settled: ClassVar[Any] = PLAIN_TEXT.fullmatch  # tells of a value whether it surely stays as it is
+    recurs = True  # whether many records have the same value
+    plain = PLAIN_TEXT  # what surely stays as it is
 
     def __init__(
         self,
@@ -136,14 +155,57 @@ class Text(Clean):
         self.told += ", line breaks stay" if layout else ""
 
     def clean(self, value: Any) -> Any:
-        if type(value) is str and len(value) <= self.length and self.settled(value):  # it spares most values the rest
-            return value
         formed = self.form(canonical.text(self._string(value), layout=self.layout))
         if formed == "":
             return self._blank()
         if formed and len(formed) > self.length:
             raise ValueError(f"Longer than {self.length} characters.")
         return formed
+
+    def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
+        """Return the column itself where all of it stays as it is."""
+        if self.recurs and self.length <= TEXT:
+            return self._remembered(column)
+        known = [value for value in column if value is not None] if None in column else column
+        cleaned = self._clean_lines(known)
+        if known is column:
+            return cleaned
+        rest = iter(cleaned)
+        return [ABSENT if value is None else next(rest) for value in column]
+
+    def _remembered(self, column: Sequence[Any]) -> Sequence[Any]:
+        try:
+            return [*map(self._memo.__getitem__, column)]
+        except TypeError:  # no memo has a list for a key
+            return super().clean_all(column)
+
+    def _clean_lines(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Clean values as lines of one text: to find those that stay so takes a tenth of looking at each."""
+        try:
+            lines = "\n".join([*values, ""])
+        except TypeError:  # not all of them are text
+            return super().clean_all(values)
+        if lines.count("\n") > len(values) or max(map(len, values), default=0) > self.length:
+            return super().clean_all(values)
+        if not self._plain_lines.sub("", lines):
+            return values
+        forms = self.spell(lines)
+        odd = {*self._plain_lines.sub("", forms).split("\n")}
+        pairs = zip(forms.split("\n"), values)  # noqa: B905 the last line is empty
+        return [self._cleaned(value) if form in odd else form for form, value in pairs]
+
+    # Not in __init__: marshmallow copies a field for each schema.
+    @cached_property
+    def _memo(self) -> Memo:
+        return Memo(self._cleaned)
+
+    @cached_property
+    def _plain_lines(self) -> re.Pattern:
+        return re.compile(f"(?:^(?:{self.plain.pattern})\n)++", self.plain.flags | re.MULTILINE)
+
+    def spell(self, lines: str) -> str:
+        """Return lines in which a usual spelling of a value is put into the plain one; others are left."""
+        return lines
 
     def form(self, text: str) -> Any:
         """Return the canonical form of trimmed text; '' is blank."""
@@ -165,7 +227,7 @@ class Identifier(Text):
     length = IDENTIFIER
     blank = BLANK_IS_ABSENT
     recurs = False
-    settled = PLAIN_IDENTIFIER.fullmatch
+    plain = PLAIN_IDENTIFIER
 
     def form(self, text: str) -> str:
         return canonical.identifier(text)
@@ -183,16 +245,27 @@ class Name(Text):
 class Phone(Text):
     told = "phone, stored as +966502222222 where it is a valid number"
     recurs = False
-    settled = staticmethod(canonical.is_phone)
+
+    @cached_property
+    def plain(self) -> re.Pattern:
+        return canonical.plain_numbers(self.entity.phone_region) or NOTHING
+
+    def spell(self, lines: str) -> str:
+        return canonical.local_lines(lines, self.entity.phone_region)
 
     def form(self, text: str) -> str:
         return canonical.phone(text, self.entity.phone_region)
+
+    def warning(self, sent: Any, cleaned: Any) -> str | None:
+        if not cleaned or canonical.is_phone(cleaned):
+            return None
+        return f"{self.data_key}: not a valid phone number for {self.entity.phone_region}, kept as sent"
 
 
 class Email(Text):
     told = "e-mail address"
     recurs = False
-    settled = PLAIN_EMAIL.fullmatch
+    plain = PLAIN_EMAIL
     _valid = validate.Email()
 
     def form(self, text: str) -> str:
@@ -205,7 +278,6 @@ class Email(Text):
 class Choice(Text):
     """One of a few values; `spellings` maps what may be sent, in lower case, to them. `spaced`: blanks are ignored."""
 
-    settled = NOTHING.fullmatch
 
     def __init__(self, meaning: str, spellings: Mapping[str, str], *, spaced: bool = False):
         super().__init__(meaning)
@@ -224,12 +296,13 @@ class Day(Text):
     """A calendar date, ISO text; a zero date is absent."""
 
     told = "date as 2026-06-15, or a date-time"
-    settled = NOTHING.fullmatch
+    recurs = False
     no_text = canonical.NO_DATE
 
     def __init__(self, meaning: str, *, past: bool = False, **kwargs: Any):
         super().__init__(meaning, **kwargs)
         self.past = past
+        self.plain = canonical.plain_dates(int(_STARTED[:4]) if past else 2100)
         self.told += "; not in the future" if past else ""
 
     def form(self, text: str) -> Any:
@@ -239,12 +312,20 @@ class Day(Text):
             raise ValueError("Lies in the future.")
         return ABSENT if day is None else day
 
+    def warning(self, sent: Any, cleaned: Any) -> str | None:
+        """Return the warning that a day before 1900 deserves, unless it is one that programs write for none at all."""
+        if cleaned is not ABSENT or not sent or sent.strip().startswith(UNSET_DAYS):
+            return None
+        return f"{self.data_key}: lies before 1900, left out"
+
+    def spell(self, lines: str) -> str:
+        return lines.replace("T00:00:00\n", "\n")
+
 
 class Clock(Text):
     """A time of day, HH:MM:SS; `zero` tells whether midnight is a value or .NET's unset TimeSpan."""
 
     told = "time as 10:30 or 10:30:00, or a date-time"
-    settled = NOTHING.fullmatch
     no_text = canonical.NO_TIME
 
     def __init__(self, meaning: str, *, zero: bool = True, **kwargs: Any):
@@ -260,6 +341,9 @@ class Clock(Text):
 class Flag(Clean):
     told = "true or false; also 1, 0 and the words as text"
     _spellings: ClassVar = {"true": True, "false": False, "": ABSENT}
+
+    def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
+        return column if set(map(type, column)) == {bool} else super().clean_all(column)
 
     def clean(self, value: Any) -> Any:
         if value is True or value is False:
@@ -307,6 +391,16 @@ class Instant(fields.Field):
 
 # --- Entities ----------------------------------------------------------------------------------
 
+Cleaned = tuple[Record, list[str]]  # and warnings
+
+
+class Shape(NamedTuple):
+    """How a record is spelt: the place of each field, a warning for each unknown one, and errors of those sent twice."""
+
+    places: dict[str, int]
+    warnings: list[str]
+    twice: dict[str, list[str]]
+
 
 class Entity(Schema):
     """One entity of the wire format. `clean` reads a record, `dump` writes a stored one.
@@ -327,45 +421,67 @@ class Entity(Schema):
     def __init__(self, phone_region: str, zone: tzinfo):
         self.phone_region, self.zone = phone_region, zone
         super().__init__()
-        self._rules = {name: _rule(cast("Clean", field)) for name, field in self.load_fields.items()}
         self._names = {json_name(name): name for name in self.load_fields}
         self._names |= {
             other: name for spelling, name in self._names.items() for other in (spelling.lower(), _pascal(spelling))
         }
-        self._days = [name for name, field in self.load_fields.items() if isinstance(field, Day)]
-        self._phones = [name for name, field in self.load_fields.items() if isinstance(field, Phone)]
-        self._shape = lru_cache(SHAPES)(self._shape_of)
+        kinds = (Phone, Day)
+        self._warning = [name for kind in kinds for name, field in self.load_fields.items() if isinstance(field, kind)]
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         field_obj.data_key = json_name(field_name)
 
-    def clean(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    def clean(self, sent: dict[str, Any]) -> Cleaned:
         """Return the record by Python name, only what was really sent, and the warnings; or raise ValidationFailed."""
-        warnings: list[str] = []
-        twice: dict[str, str] = {}
-        try:
-            names, rules = self._shape(tuple(sent))
-        except KeyError:
-            sent, warnings, twice = self._by_any_name(sent)
-            names, rules = tuple(sent), tuple(map(self._rules.__getitem__, sent))
-        raws = tuple(sent.values())
-        try:
-            data = {
-                name: value
-                for name, rule, raw in zip(names, rules, raws, strict=True)
-                if raw is not None and (value := rule(raw)) is not ABSENT
-            }
-        except (ValueError, TypeError):  # TypeError: no memo has a list for a key
-            data = None
-        if data is None or twice or self.faults(data):
-            raise self._invalid(dict(zip(names, raws, strict=True)), twice, warnings)
-        for name in self._phones:
-            if (phone := data.get(name)) and not canonical.is_phone(phone):
-                warnings.append(f"{json_name(name)}: not a valid phone number for {self.phone_region}, kept as sent")
-        for name in self._days:
-            if name not in data and name in names:
-                warnings += _left_out(name, raws[names.index(name)])
-        return data, warnings
+        (cleaned,) = self.clean_all([sent])
+        if isinstance(cleaned, ValidationFailed):
+            raise cleaned
+        return cleaned
+
+    def clean_all(self, records: Sequence[Any]) -> list[Cleaned | ValidationFailed]:
+        """Return what `clean` returns or raises for each record."""
+        alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        cleaned: list[Any] = [None] * len(records)
+        for place, record in enumerate(records):
+            if isinstance(record, dict):
+                alike[tuple(record)].append(place)
+            else:
+                cleaned[place] = ValidationFailed(NO_OBJECT)
+        for spellings, places in alike.items():
+            rows = [tuple(records[place].values()) for place in places]
+            for place, told in zip(places, self._clean_alike(self._shape(spellings), rows), strict=True):
+                cleaned[place] = told
+        return cleaned
+
+    def _clean_alike(self, shape: Shape, rows: Sequence[tuple]) -> list[Cleaned | ValidationFailed]:
+        """Clean records that are spelt alike, column by column."""
+        sent = list(zip(*rows, strict=True))
+        columns = {name: self.load_fields[name].clean_all(sent[place]) for name, place in shape.places.items()}
+        values = zip(*columns.values(), strict=True) if columns else repeat((), len(rows))
+        records = [dict(zip(columns, row)) for row in values]  # noqa: B905 both are as long as columns
+        odd = {name: column for name, column in columns.items() if not ODD.isdisjoint(column)}
+        wrong = {place for column in odd.values() for place, value in enumerate(column) if value is WRONG}
+        for name in odd:
+            for record in records:
+                if record[name] is ABSENT:
+                    del record[name]
+        if not self.faultless(columns):
+            wrong |= {place for place, record in enumerate(records) if self.faults(record)}
+        cleaned: list[Any] = [(record, [*shape.warnings]) for record in records]
+        for place, warning in self._warnings(shape, sent, columns):
+            cleaned[place][1].append(warning)
+        for place in range(len(rows)) if shape.twice else wrong:
+            cleaned[place] = self._invalid(shape, rows[place])
+        return cleaned
+
+    def _warnings(
+        self, shape: Shape, sent: Sequence[tuple], columns: Mapping[str, Sequence[Any]]
+    ) -> Iterator[tuple[int, str]]:
+        """Yield the record's place with what its sender is to know of a value."""
+        for name in self._warning:
+            if name in columns and columns[name] is not sent[shape.places[name]]:
+                told = map(self.load_fields[name].warning, sent[shape.places[name]], columns[name])
+                yield from ((place, warning) for place, warning in enumerate(told) if warning)
 
     def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
         """Return what is wrong with the fields together; `wrong` are those that already have an error."""
@@ -377,6 +493,10 @@ class Entity(Schema):
             return {}
         return {name: self.asking for name in self.asked_for if name in unknown}
 
+    def faultless(self, columns: Mapping[str, Sequence[Any]]) -> bool:
+        """Tell whether columns alone show that `faults` finds nothing in any record."""
+        return any(all(all(columns.get(name, (None,))) for name in identity) for identity in self.identities)
+
     def key(self, data: Mapping[str, Any]) -> str | None:
         """Return the first identifier that the data carries, or None."""
         for first, *_ in self.identities:
@@ -384,49 +504,31 @@ class Entity(Schema):
                 return data[first]
         return None
 
-    def _shape_of(self, spellings: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Callable[[Any], Any], ...]]:
-        """Return the Python names and the rules of fields; raise KeyError if a name is unknown, rare or there twice."""
-        names = tuple(map(self._names.__getitem__, spellings))
-        if len(set(names)) < len(names):
-            raise KeyError
-        return names, tuple(map(self._rules.__getitem__, names))
-
-    def _by_any_name(self, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], dict[str, str]]:
-        """Return the known fields by Python name, a warning for each unknown one, and those sent twice."""
-        named: dict[str, Any] = {}
+    def _shape(self, spellings: Iterable[str]) -> Shape:
+        places: dict[str, int] = {}
         warnings, twice = [], {}
-        for spelling, value in sent.items():
+        for place, spelling in enumerate(spellings):
             name = self._names.get(spelling) or self._names.get(spelling.lower())
             if name is None:
                 if spelling.lower() not in READ_ONLY:
                     warnings.append(UNKNOWN_FIELD + spelling[:SHOWN_NAME])
-            elif name in named:
-                twice[name] = "Sent twice, in two spellings."
+            elif name in places:
+                twice[name] = ["Sent twice, in two spellings."]
             else:
-                named[name] = value
-        return named, warnings, twice
+                places[name] = place
+        return Shape(places, warnings, twice)
 
-    def _invalid(self, named: dict[str, Any], twice: dict[str, str], warnings: list[str]) -> ValidationFailed:
+    def _invalid(self, shape: Shape, row: Sequence[Any]) -> ValidationFailed:
         """Gather every error of a record by marshmallow's road."""
+        sent = {json_name(name): row[place] for name, place in shape.places.items() if row[place] is not None}
         try:
-            valid, told = self.load({json_name(name): raw for name, raw in named.items() if raw is not None}), {}
+            valid, told = self.load(sent), {}
         except ValidationError as error:
             valid, told = error.valid_data, error.messages_dict
         data = {name: value for name, value in valid.items() if value is not ABSENT}
-        errors = {name: told[json_name(name)] for name in named if json_name(name) in told}
-        errors |= {name: [sentence] for name, sentence in twice.items()}
+        errors = {name: told[json_name(name)] for name in shape.places if json_name(name) in told} | shape.twice
         errors |= {name: [sentence] for name, sentence in self.faults(data, frozenset(errors)).items()}
-        return ValidationFailed(_hint(warnings), errors=errors, key=self.key(data))
-
-
-def _rule(field: Clean) -> Callable[[Any], Any]:
-    return Memo(field.clean).__getitem__ if field.recurs and (field.length or 0) <= TEXT else field.clean
-
-
-def _left_out(name: str, sent: Any) -> list[str]:
-    """Return the warning that a day before 1900 deserves, unless it is one that programs write for none at all."""
-    unset = not sent or sent.strip().startswith(UNSET_DAYS)
-    return [] if unset else [f"{json_name(name)}: lies before 1900, left out"]
+        return ValidationFailed(_hint(shape.warnings), errors=errors, key=self.key(data))
 
 
 def _hint(warnings: list[str]) -> str:
@@ -554,6 +656,9 @@ class AppointmentSchema(Entity):
         if data.get("time_to") and data.get("time_from"):
             found |= {} if canonical.ends_well(data["time_from"], data["time_to"]) else {"time_to": TIME_TO_WRONG}
         return found
+
+    def faultless(self, columns: Mapping[str, Sequence[Any]]) -> bool:
+        return "time_to" not in columns and super().faultless(columns)
 
     def key(self, data: Mapping[str, Any]) -> str | None:
         """Return the booking's number, else who and when: `P-1 2026-06-15 10:30`."""

@@ -69,7 +69,7 @@ class Entry:
 
 def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], options: Options) -> Item:
     """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
-    rules, entry = RULES[entity], _clean(schemas[entity], sent)
+    rules, (entry,) = RULES[entity], _clean(schemas[entity], [sent])
 
     def work(index: Index) -> Values:
         _store(index, rules, [entry], set(), options.dry_run)
@@ -131,7 +131,7 @@ class _Run:
         results: Results = {rules.entity: [] for rules, _, _ in chunks}
         noted = False
         for place, (rules, sent, at) in enumerate(chunks, 1):
-            entries = [_clean(self.schemas[rules.entity], record) for record in sent[at : at + CHUNK]]
+            entries = _clean(self.schemas[rules.entity], sent[at : at + CHUNK])
             sent[at : at + CHUNK] = [None] * len(entries)
             valid = [entry for entry in entries if not entry.refused]
             so_far = partial(_with, results, rules, entries) if place == len(chunks) else None
@@ -146,7 +146,7 @@ class _Run:
 
     def at_once(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> Results:
         """Do everything in one transaction: all or nothing, or a dry run that stores nothing."""
-        cleaned = [(rules, [_clean(self.schemas[rules.entity], record) for record in sent]) for rules, sent in order]
+        cleaned = [(rules, _clean(self.schemas[rules.entity], sent)) for rules, sent in order]
         entries = [entry for _, entries in cleaned for entry in entries]
         # What cannot end well need not hold up writers.
         doomed = self.options.atomic and any(entry.refused for entry in entries)
@@ -218,15 +218,12 @@ class _Run:
         }
 
 
-def _clean(schema: Entity, sent: Any) -> Entry:
-    """Return what a schema makes of one sent record; needs no database."""
-    if not isinstance(sent, dict):
-        return Entry(result=ValidationFailed("Must be a JSON object."))
-    try:
-        data, warnings = schema.clean(sent)
-    except ValidationFailed as problem:
-        return Entry(problem.key, result=problem)
-    return Entry(schema.key(data), data, warnings)
+def _clean(schema: Entity, sent: Sequence[Any]) -> list[Entry]:
+    """Return what a schema makes of sent records; needs no database."""
+    return [
+        Entry(it.key, result=it) if isinstance(it, Problem) else Entry(schema.key(it[0]), *it)
+        for it in schema.clean_all(sent)
+    ]
 
 
 def _store(
