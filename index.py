@@ -6,9 +6,9 @@ when it is looked up, so that what `find` answers is always right, and only spee
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -158,6 +158,26 @@ class Stored:
         return self.id < 0, abs(self.id)
 
 
+class Unread(Stored):
+    """A stored record of which only the row is known; its values are made of that when somebody asks for them."""
+
+    __slots__ = ("_columns", "_row")
+
+    def __init__(self, columns: Sequence[str], row: Sequence[Any]):
+        self.id, self.removed, self._columns, self._row = row[-1], False, columns, row
+
+    def __getattr__(self, name: str) -> Any:
+        self.values = self.before = dict(zip(self._columns, self._row, strict=False))
+        return object.__getattribute__(self, name)
+
+
+@lru_cache(maxsize=256)
+def _picker(keys: Keys, names: tuple[str, ...]) -> Callable[[Sequence], tuple] | None:
+    """Return what takes the id and these columns from a row, or None for records that are more than a row."""
+    places = {name: place for place, name in enumerate(keys.columns)}
+    return None if keys.links else itemgetter(-1, *map(places.__getitem__, names))
+
+
 class Shelf:
     """The records of one entity."""
 
@@ -182,16 +202,35 @@ class Shelf:
         """
         wanted = set(values) - self._asked[key]
         self._asked[key] |= wanted
+        unknown = self._unknown(key, wanted)
+        if key == self._former:
+            self._ask_formers(unknown)
+        else:
+            self._take_in(key, unknown, self._rows(key, unknown))
+
+    def ask_unless_stored(self, key: str, chunk: Sequence[Values]) -> list[Stored | None]:
+        """Load, with one query, what the unique `key` of all data leads to, but for records that hold all of the data.
+
+        Those are returned, each at its data's place, and count neither as loaded nor as asked for.
+        """
+        unknown = self._unknown(key, {data[key] for data in chunk} - self._asked[key])
+        place = self.keys.columns.index(key)
+        rows = {row[place]: row for row in self._rows(key, unknown)}
+        held = [self._holding(rows.get(data[key]), data) for data in chunk]
+        others = unknown.intersection(data[key] for data, record in zip(chunk, held, strict=True) if not record)
+        self._asked[key] |= others
+        self._take_in(key, others, [row for value, row in rows.items() if value in others])
+        return held
+
+    def _unknown(self, key: str, values: set) -> set:
+        """Return those of the values of which it is not known already to whom they lead."""
         if key == "id":
-            wanted -= self.records.keys()
-        elif key in self.keys.unique:
-            wanted -= self._by[key].keys()  # who holds it is known
-        if wanted and key == self._former:
-            self._ask_formers(wanted)
-        elif wanted:
-            self._load(self.keys.table.c[self.keys.key_columns.get(key, key)], wanted)
-        if key == self.keys.number:
-            self.ask(self._former, [number for number in wanted if not self._by[key].get(number)])
+            return values - self.records.keys()
+        return values - self._by[key].keys() if key in self.keys.unique else values
+
+    def _holding(self, row: Sequence[Any] | None, data: Values) -> Stored | None:
+        pick = row and _picker(self.keys, tuple(data))
+        return Unread(self.keys.columns, row) if row and pick and pick(row) == (row[-1], *data.values()) else None
 
     def find(self, key: str, value: Any) -> Sequence[Stored]:
         """Return the records that `value` leads to by `key`."""
@@ -215,15 +254,24 @@ class Shelf:
         """Tell whether `value` is a former number of `record`."""
         return key == self.keys.number and record.values[key] != value and record in self.find(self._former, value)
 
-    def _load(self, column: sa.Column, values: Collection[Any]) -> None:
+    def _rows(self, key: str, values: Collection[Any]) -> Sequence[sa.Row]:
+        """Return the rows that are not loaded yet, the id at the end of each."""
+        if not values:
+            return ()
+        column = self.keys.table.c[self.keys.key_columns.get(key, key)]
         found = rows_among(self._connection, self.keys.shown, column, values).all()
-        columns, known = self.keys.columns, self.records
+        return [row for row in found if row[-1] not in self.records]
+
+    def _take_in(self, key: str, asked: Set[Any], rows: Sequence[sa.Row]) -> None:
+        """Shelve all that these values of a key lead to; of numbers that nobody holds ask who gave them up."""
         # The id is the last of a row, and left out by zip.
-        fresh = {row[-1]: dict(zip(columns, row, strict=False)) for row in found if row[-1] not in known}
+        fresh = {row[-1]: dict(zip(self.keys.columns, row, strict=False)) for row in rows}
         if self.keys.links and fresh:
             self._load_links(self.keys.links.column, fresh)
-        for record_id, values_ in fresh.items():
-            self._shelve(Stored(record_id, values_, values_))
+        for record_id, values in fresh.items():
+            self._shelve(Stored(record_id, values, values))
+        if key == self.keys.number:
+            self.ask(self._former, [number for number in asked if not self._by[key].get(number)])
 
     def _load_links(self, column: str, fresh: dict[int, Values]) -> None:
         """Put into each row the ids of the records that it is linked to."""
@@ -233,9 +281,10 @@ class Shelf:
         for record_id, values in fresh.items():
             values[column] = tuple(sorted(links[record_id]))
 
-    def _ask_formers(self, numbers: Collection[str]) -> None:
+    def _ask_formers(self, numbers: Set[str]) -> None:
         c = FormerKey.__table__.c
-        rows = rows_among(self._connection, (c.value, c.record_id), c.value, numbers, self.keys.formers).all()
+        shown = (c.value, c.record_id)
+        rows = rows_among(self._connection, shown, c.value, numbers, self.keys.formers).all() if numbers else ()
         self.ask("id", [record_id for _, record_id in rows])
         for number, record_id in rows:
             self._by[self._former].setdefault(number, [self.the(record_id)])

@@ -9,7 +9,7 @@ every error. Sources: the contract, sections 2 and 3.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache, cached_property
 from itertools import repeat
@@ -107,8 +107,9 @@ class Clean(fields.Field):
         """Return what `clean` makes of each value of a column: ABSENT of null, WRONG where it raises."""
         return [self._cleaned(value) for value in column]
 
-    def warning(self, sent: Any, cleaned: Any) -> str | None:
-        """Return what the sender is to know of a value that was not stored as it was meant."""
+    def warnings(self, sent: Sequence[Any], cleaned: Sequence[Any]) -> Iterable[tuple[int, str]]:
+        """Return what the sender is to know of values of a column that were not taken as they were meant, by place."""
+        return ()
 
     def _cleaned(self, value: Any) -> Any:
         try:
@@ -190,9 +191,13 @@ class Text(Clean):
         if not self._plain_lines.sub("", lines):
             return values
         forms = self.spell(lines)
-        odd = {*self._plain_lines.sub("", forms).split("\n")}
+        odd = self._odd(forms)
         pairs = zip(forms.split("\n"), values)  # noqa: B905 the last line is empty
         return [self._cleaned(value) if form in odd else form for form, value in pairs]
+
+    def _odd(self, lines: str) -> set[str]:
+        """Return the lines that are not plain, and the empty one."""
+        return {*self._plain_lines.sub("", lines).split("\n")}
 
     # Not in __init__: marshmallow copies a field for each schema.
     @cached_property
@@ -246,9 +251,9 @@ class Phone(Text):
     told = "phone, stored as +966502222222 where it is a valid number"
     recurs = False
 
-    @cached_property
-    def plain(self) -> re.Pattern:
-        return canonical.plain_numbers(self.entity.phone_region) or NOTHING
+    def _bind_to_schema(self, field_name: str, parent: Any) -> None:
+        super()._bind_to_schema(field_name, parent)
+        self.plain = canonical.plain_numbers(self.entity.phone_region) or NOTHING
 
     def spell(self, lines: str) -> str:
         return canonical.local_lines(lines, self.entity.phone_region)
@@ -256,10 +261,10 @@ class Phone(Text):
     def form(self, text: str) -> str:
         return canonical.phone(text, self.entity.phone_region)
 
-    def warning(self, sent: Any, cleaned: Any) -> str | None:
-        if not cleaned or canonical.is_phone(cleaned):
-            return None
-        return f"{self.data_key}: not a valid phone number for {self.entity.phone_region}, kept as sent"
+    def warnings(self, sent: Sequence[Any], cleaned: Sequence[Any]) -> Iterable[tuple[int, str]]:
+        kept = {it for it in self._odd("\n".join([*filter(None, cleaned), ""])) if it and not canonical.is_phone(it)}
+        told = f"{self.data_key}: not a valid phone number for {self.entity.phone_region}, kept as sent"
+        return [(place, told) for place, value in enumerate(cleaned) if value in kept] if kept else ()
 
 
 class Email(Text):
@@ -277,7 +282,6 @@ class Email(Text):
 
 class Choice(Text):
     """One of a few values; `spellings` maps what may be sent, in lower case, to them. `spaced`: blanks are ignored."""
-
 
     def __init__(self, meaning: str, spellings: Mapping[str, str], *, spaced: bool = False):
         super().__init__(meaning)
@@ -312,11 +316,11 @@ class Day(Text):
             raise ValueError("Lies in the future.")
         return ABSENT if day is None else day
 
-    def warning(self, sent: Any, cleaned: Any) -> str | None:
-        """Return the warning that a day before 1900 deserves, unless it is one that programs write for none at all."""
-        if cleaned is not ABSENT or not sent or sent.strip().startswith(UNSET_DAYS):
-            return None
-        return f"{self.data_key}: lies before 1900, left out"
+    def warnings(self, sent: Sequence[Any], cleaned: Sequence[Any]) -> Iterable[tuple[int, str]]:
+        """Tell of days before 1900, unless they are such as programs write for none at all."""
+        left_out = [place for place, value in enumerate(cleaned) if value is ABSENT and sent[place]]
+        told = f"{self.data_key}: lies before 1900, left out"
+        return [(place, told) for place in left_out if not sent[place].strip().startswith(UNSET_DAYS)]
 
     def spell(self, lines: str) -> str:
         return lines.replace("T00:00:00\n", "\n")
@@ -395,7 +399,7 @@ Cleaned = tuple[Record, list[str]]  # and warnings
 
 
 class Shape(NamedTuple):
-    """How a record is spelt: the place of each field, a warning for each unknown one, and errors of those sent twice."""
+    """How records are spelt: the place of each field, a warning for each unknown one, errors of those sent twice."""
 
     places: dict[str, int]
     warnings: list[str]
@@ -421,12 +425,14 @@ class Entity(Schema):
     def __init__(self, phone_region: str, zone: tzinfo):
         self.phone_region, self.zone = phone_region, zone
         super().__init__()
+        self._fields = cast("dict[str, Clean]", self.load_fields)
         self._names = {json_name(name): name for name in self.load_fields}
         self._names |= {
             other: name for spelling, name in self._names.items() for other in (spelling.lower(), _pascal(spelling))
         }
+        self._identifiers = [first for first, *_ in self.identities]
         kinds = (Phone, Day)
-        self._warning = [name for kind in kinds for name, field in self.load_fields.items() if isinstance(field, kind)]
+        self._warning = [name for kind in kinds for name, field in self._fields.items() if isinstance(field, kind)]
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         field_obj.data_key = json_name(field_name)
@@ -456,7 +462,7 @@ class Entity(Schema):
     def _clean_alike(self, shape: Shape, rows: Sequence[tuple]) -> list[Cleaned | ValidationFailed]:
         """Clean records that are spelt alike, column by column."""
         sent = list(zip(*rows, strict=True))
-        columns = {name: self.load_fields[name].clean_all(sent[place]) for name, place in shape.places.items()}
+        columns = {name: self._fields[name].clean_all(sent[place]) for name, place in shape.places.items()}
         values = zip(*columns.values(), strict=True) if columns else repeat((), len(rows))
         records = [dict(zip(columns, row)) for row in values]  # noqa: B905 both are as long as columns
         odd = {name: column for name, column in columns.items() if not ODD.isdisjoint(column)}
@@ -468,20 +474,13 @@ class Entity(Schema):
         if not self.faultless(columns):
             wrong |= {place for place, record in enumerate(records) if self.faults(record)}
         cleaned: list[Any] = [(record, [*shape.warnings]) for record in records]
-        for place, warning in self._warnings(shape, sent, columns):
-            cleaned[place][1].append(warning)
+        for name in self._warning:
+            if name in columns and columns[name] is not sent[shape.places[name]]:
+                for place, told in self._fields[name].warnings(sent[shape.places[name]], columns[name]):
+                    cleaned[place][1].append(told)
         for place in range(len(rows)) if shape.twice else wrong:
             cleaned[place] = self._invalid(shape, rows[place])
         return cleaned
-
-    def _warnings(
-        self, shape: Shape, sent: Sequence[tuple], columns: Mapping[str, Sequence[Any]]
-    ) -> Iterator[tuple[int, str]]:
-        """Yield the record's place with what its sender is to know of a value."""
-        for name in self._warning:
-            if name in columns and columns[name] is not sent[shape.places[name]]:
-                told = map(self.load_fields[name].warning, sent[shape.places[name]], columns[name])
-                yield from ((place, warning) for place, warning in enumerate(told) if warning)
 
     def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
         """Return what is wrong with the fields together; `wrong` are those that already have an error."""
@@ -499,10 +498,7 @@ class Entity(Schema):
 
     def key(self, data: Mapping[str, Any]) -> str | None:
         """Return the first identifier that the data carries, or None."""
-        for first, *_ in self.identities:
-            if data.get(first):
-                return data[first]
-        return None
+        return next(filter(None, map(data.get, self._identifiers)), None)
 
     def _shape(self, spellings: Iterable[str]) -> Shape:
         places: dict[str, int] = {}

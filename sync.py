@@ -19,7 +19,7 @@ import upsert
 from history import ACTIONS, Origin
 from index import Index, LostRace, Values
 from models import LOCK_WAIT_SECONDS, Fault, db, fault_of
-from problems import DatabaseUnavailable, InternalError, Problem, ValidationFailed
+from problems import DatabaseUnavailable, InternalError, Problem
 from schemas import Entity, json_name
 from upsert import RULES, Outcome, Rules
 

@@ -143,8 +143,11 @@ def upsert(
         _ask_references(rules, chunk, index)
         resolved = [_attempt(_resolve, rules, data, index, refused) for data in chunk]
     shelf = index.shelf(rules)
-    _ask_keys(rules, [it[0] for it in resolved if isinstance(it, tuple)], shelf)
-    return [it if isinstance(it, Problem) else _attempt(_upsert_one, rules, *it, shelf) for it in resolved]
+    stored = _ask_keys(rules, [{} if isinstance(it, Problem) else it[0] for it in resolved], shelf)
+    return [
+        it if isinstance(it, Problem) else _attempt(_upsert_one, rules, *it, shelf, stored.get(place))
+        for place, it in enumerate(resolved)
+    ]
 
 
 def _attempt(step: Callable[..., Any], *args: Any) -> Any:
@@ -162,24 +165,26 @@ def _ask_references(rules: Rules, chunk: Iterable[Values], index: Index) -> None
         shelf.ask(shelf.keys.unique[0], {code for codes in sent for code in codes} if reference.many else sent)
 
 
-def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> None:
+def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> dict[int, tuple[Stored, str]]:
     """Load what the keys lead to: the unique ones, then those that stored and sent parts make together.
 
-    Nothing more is asked of what is stored as it was sent.
+    Nothing more is asked of what is stored as it was sent, for no other key can object. Returns, by the place of its
+    data, each record where that is so, and the key that led to it.
     """
-    first, *others = rules.unique
-    shelf.ask(first, [data[first] for data in chunk if first in data])
-    chunk = [data for data in chunk if not _as_stored(first, data, shelf)]
-    for key in others:
-        shelf.ask(key, [data[key] for data in chunk if key in data])
+    by_key: dict[str, list[int]] = {key: [] for key in rules.unique}
+    for place, data in enumerate(chunk):
+        if key := next(filter(data.get, rules.unique), None):
+            by_key[key].append(place)
+    stored: dict[int, tuple[Stored, str]] = {}
+    for key, places in by_key.items():
+        found = shelf.ask_unless_stored(key, [chunk[place] for place in places])
+        stored |= {place: (record, key) for place, record in zip(places, found, strict=True) if record}
+    others = [data for place, data in enumerate(chunk) if place not in stored]
+    for key in rules.unique:
+        shelf.ask(key, [data[key] for data in others if key in data])
     if rules.ranked:
-        shelf.ask(rules.ranked.name, filter(None, [_new_key(rules, data, shelf) for data in chunk]))
-
-
-def _as_stored(key: str, data: Values, shelf: Shelf) -> Stored | None:
-    """Return the record with this unique key, if it holds all else of the data, too: then no other key can object."""
-    found = shelf.find(key, data[key]) if data.get(key) else ()
-    return found[0] if found and data.items() <= found[0].values.items() else None
+        shelf.ask(rules.ranked.name, filter(None, [_new_key(rules, data, shelf) for data in others]))
+    return stored
 
 
 def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
@@ -323,10 +328,11 @@ def _same_name(
 # --- What follows ------------------------------------------------------------------------------
 
 
-def _upsert_one(rules: Rules, data: Values, warnings: Sequence[str], shelf: Shelf) -> Outcome:
-    first = rules.unique[0]
-    if stored := _as_stored(first, data, shelf):
-        return Outcome("unchanged", stored, first, warnings)
+def _upsert_one(
+    rules: Rules, data: Values, warnings: Sequence[str], shelf: Shelf, stored: tuple[Stored, str] | None
+) -> Outcome:
+    if stored and stored[0].id not in shelf.records:  # nobody has asked for it, let alone changed it
+        return Outcome("unchanged", *stored, warnings)
     record, matched_by = match(rules, data, shelf)
     if record is None:
         return Outcome("created", _create(rules, data, shelf), None, warnings)
