@@ -41,13 +41,14 @@ class Ranked:
     def of(self, values: Values) -> str | None:
         """Return the key that the values make, or None unless all its sources are known."""
         try:
-            parts = self._parts(values)
+            parts = self.parts(values)
         except KeyError:
             return None
         return self.key(*parts) if all(parts) else None
 
     @cached_property
-    def _parts(self) -> Callable[[Values], tuple]:
+    def parts(self) -> Callable[[Values], tuple]:
+        """What takes the sources from values."""
         return itemgetter(*self.sources)
 
 
@@ -131,6 +132,11 @@ class Keys:
         return [*self.key_columns.values(), *([self.ranked.rank] if self.ranked else [])]
 
     @cached_property
+    def makes_keys(self) -> set[str]:
+        """The columns of which keys are made."""
+        return {*self.unique, *(self.ranked.sources if self.ranked else ())}
+
+    @cached_property
     def key_values(self) -> Callable[[Values], Any]:
         """What takes them from a record's values."""
         return itemgetter(*self.guarded)
@@ -192,6 +198,7 @@ class Shelf:
         self._touched: dict[Stored, None] = {}
         self._rekeyed: list[Stored] = []  # of those, the stored ones whose keys change; the other stored ones
         self._rewritten: list[Stored] = []
+        self._changing: set[str] = {"updated_at", "version"}  # columns that change in any of them
 
     # Reading
 
@@ -260,7 +267,7 @@ class Shelf:
             return ()
         column = self.keys.table.c[self.keys.key_columns.get(key, key)]
         found = rows_among(self._connection, self.keys.shown, column, values).all()
-        return [row for row in found if row[-1] not in self.records]
+        return [row for row in found if row[-1] not in self.records] if self.records else found
 
     def _take_in(self, key: str, asked: Set[Any], rows: Sequence[sa.Row]) -> None:
         """Shelve all that these values of a key lead to; of numbers that nobody holds ask who gave them up."""
@@ -322,7 +329,9 @@ class Shelf:
             if old[number] is not None:
                 self.set_former(old[number], record)
             self._take(changes)
-        self._shelve(record, old)
+        if not changes.keys().isdisjoint(self.keys.makes_keys):
+            self._shelve(record, old)
+        self._changing |= changes.keys()
         self._touched[record] = None
 
     def give_up_keys(self, record: Stored) -> None:
@@ -383,9 +392,8 @@ class Shelf:
         for record in [it for it in witnesses if it not in self._touched]:
             record.values = record.values | {"version": record.values["version"] + 1}
             self._touched[record] = None
-        stored = sorted((record for record in self._touched if record.before), key=lambda record: record.id)
-        self._rekeyed = [record for record in stored if self._changes_keys(record)]
-        self._rewritten = [record for record in stored if not self._changes_keys(record)]
+        for record in sorted((record for record in self._touched if record.before), key=lambda record: record.id):
+            (self._rekeyed if self._changes_keys(record) else self._rewritten).append(record)
 
     def _give_ranks(self) -> dict[Stored, None]:
         """Give each new holder of a weak key its rank; returns the first holder of each key that has others."""
@@ -429,8 +437,8 @@ class Shelf:
     def update(self) -> None:
         """Update what changed or goes; raise LostRace if one of the records was written by somebody else."""
         # A column that is set costs the upkeep of its index, even if its value stays.
-        others = [name for name in self.keys.columns if name not in self.keys.guarded]
-        for records, columns in ((self._rekeyed, self.keys.columns), (self._rewritten, others)):
+        others = [name for name in self.keys.columns if name in self._changing and name not in self.keys.guarded]
+        for records, columns in ((self._rekeyed, [*others, *self.keys.guarded]), (self._rewritten, others)):
             rows = [r.values | {"old_id": r.id, "old_version": r.before["version"]} for r in records if r.before]
             if rows and update_rows(self._connection, self.keys.table, rows, columns) != len(rows):
                 raise LostRace

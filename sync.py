@@ -84,7 +84,9 @@ def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], opt
     if isinstance(entry.result, Problem):
         entry.result.key = entry.key
         raise entry.result
-    return _item(entry) | ({"dryRun": True} if options.dry_run else {}) | {"data": schemas[entity].dump(described)}
+    told = _item(entry) | ({"dryRun": True} if options.dry_run else {}) | {"data": schemas[entity].dump(described)}
+    del told["index"]  # of one there is none
+    return told
 
 
 def many(schemas: Mapping[str, Entity], batches: Mapping[str, list[Any]], options: Options) -> Results:
@@ -133,7 +135,7 @@ class _Run:
         for place, (rules, sent, at) in enumerate(chunks, 1):
             entries = _clean(self.schemas[rules.entity], sent[at : at + CHUNK])
             sent[at : at + CHUNK] = [None] * len(entries)
-            valid = [entry for entry in entries if not entry.refused]
+            valid = [entry for entry in entries if entry.result is None]
             so_far = partial(_with, results, rules, entries) if place == len(chunks) else None
             noted = self._store_or_split(rules, valid, so_far)
             self._note_refused(rules, entries)
@@ -305,11 +307,12 @@ def _now() -> str:
 # --- Answers -----------------------------------------------------------------------------------
 
 
-def _item(entry: Entry) -> Item:
+def _item(entry: Entry, index: int = 0) -> Item:
     """Return one record's part of the answer."""
     result = entry.result
     if isinstance(result, Outcome):
         return {
+            "index": index,
             "success": True,
             "action": result.action,
             "id": result.record.public_id,
@@ -320,8 +323,8 @@ def _item(entry: Entry) -> Item:
         }
     if result is None:
         raise AssertionError("an entry was left without a result")
-    told = {"success": False, "status": result.status, "code": result.code, "key": entry.key, "detail": result.detail}
-    return told | members(result)
+    told = {"index": index, "success": False, "status": result.status, "code": result.code}
+    return told | {"key": entry.key, "detail": result.detail} | members(result)
 
 
 def _with(results: Results, rules: Rules, entries: Iterable[Entry]) -> Results:
@@ -331,7 +334,7 @@ def _with(results: Results, rules: Rules, entries: Iterable[Entry]) -> Results:
 
 
 def _items(entries: Iterable[Entry], first: int = 0) -> list[Item]:
-    return [{"index": index} | _item(entry) for index, entry in enumerate(entries, first)]
+    return [_item(entry, index) for index, entry in enumerate(entries, first)]
 
 
 def _undone(entries: Iterable[Entry]) -> list[Item]:
@@ -363,7 +366,7 @@ def answer(items: Sequence[Item], options: Options) -> Item:
 
 def totals(lists: Iterable[Sequence[Item]], options: Options) -> Item:
     """Return the counts of an answer, over all its lists."""
-    counted = Counter("failed" if _failed(item) else item["action"] for items in lists for item in items)
+    counted = Counter(item.get("action", "failed") for items in lists for item in items)
     told: Item = {"success": not counted["failed"], "total": counted.total()}
     told |= {name: counted[name] for name in COUNTS}
     if options.dry_run:

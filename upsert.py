@@ -144,10 +144,15 @@ def upsert(
         resolved = [_attempt(_resolve, rules, data, index, refused) for data in chunk]
     shelf = index.shelf(rules)
     stored = _ask_keys(rules, [{} if isinstance(it, Problem) else it[0] for it in resolved], shelf)
-    return [
-        it if isinstance(it, Problem) else _attempt(_upsert_one, rules, *it, shelf, stored.get(place))
-        for place, it in enumerate(resolved)
-    ]
+    told: list[Outcome | Problem] = []
+    for place, it in enumerate(resolved):
+        outcome = stored.get(place)
+        if outcome and outcome.record.id not in shelf.records:  # nobody has asked for it, let alone changed it
+            outcome.warnings = it[1]
+            told.append(outcome)
+        else:
+            told.append(it if isinstance(it, Problem) else _attempt(_upsert_one, rules, *it, shelf))
+    return told
 
 
 def _attempt(step: Callable[..., Any], *args: Any) -> Any:
@@ -165,20 +170,22 @@ def _ask_references(rules: Rules, chunk: Iterable[Values], index: Index) -> None
         shelf.ask(shelf.keys.unique[0], {code for codes in sent for code in codes} if reference.many else sent)
 
 
-def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> dict[int, tuple[Stored, str]]:
+def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> dict[int, Outcome]:
     """Load what the keys lead to: the unique ones, then those that stored and sent parts make together.
 
-    Nothing more is asked of what is stored as it was sent, for no other key can object. Returns, by the place of its
-    data, each record where that is so, and the key that led to it.
+    Nothing more is asked of what is stored as it was sent, for no other key can object. Returns these outcomes, by the
+    places of their data.
     """
     by_key: dict[str, list[int]] = {key: [] for key in rules.unique}
     for place, data in enumerate(chunk):
         if key := next(filter(data.get, rules.unique), None):
             by_key[key].append(place)
-    stored: dict[int, tuple[Stored, str]] = {}
+    stored: dict[int, Outcome] = {}
     for key, places in by_key.items():
         found = shelf.ask_unless_stored(key, [chunk[place] for place in places])
-        stored |= {place: (record, key) for place, record in zip(places, found, strict=True) if record}
+        stored |= {
+            place: Outcome("unchanged", record, key) for place, record in zip(places, found, strict=True) if record
+        }
     others = [data for place, data in enumerate(chunk) if place not in stored]
     for key in rules.unique:
         shelf.ask(key, [data[key] for data in others if key in data])
@@ -194,7 +201,7 @@ def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
     if not ranked or not found:
         return ranked.of(data) if ranked else None
     stored = found[0]
-    return None if all(data.get(it, stored[it]) == stored[it] for it in ranked.sources) else ranked.of(stored | data)
+    return None if ranked.parts(stored | data) == ranked.parts(stored) else ranked.of(stored | data)
 
 
 # --- References --------------------------------------------------------------------------------
@@ -254,7 +261,7 @@ def match(rules: Rules, data: Values, shelf: Shelf) -> tuple[Stored | None, str 
     """
     found = [(record, key) for key in rules.unique if data.get(key) for record in shelf.find(key, data[key])]
     if found:
-        if len({record.id for record, _ in found}) > 1:
+        if any(record is not found[0][0] for record, _ in found):
             raise IdentityConflict("Its keys belong to different stored records.", candidates=found)
         _refuse_somebody_else(rules, data, found, shelf)
         return found[0]
@@ -271,12 +278,13 @@ def match(rules: Rules, data: Values, shelf: Shelf) -> tuple[Stored | None, str 
 def _refuse_somebody_else(rules: Rules, data: Values, found: list[tuple[Stored, str]], shelf: Shelf) -> None:
     """Raise IdentityConflict if the record that unique keys found is not the one that the data describes."""
     record = found[0][0]
-    renumbered = any(
-        _same(data, record, key) is False and not shelf.has_given_up(record, key, data[key]) for key in rules.unique
+    differing = (
+        [key for key in rules.unique if _same(data, record, key) is False] if len(found) < len(rules.unique) else ()
     )
+    renumbered = any(not shelf.has_given_up(record, key, data[key]) for key in differing)
     if renumbered and not _agree(rules, data, record):
         raise IdentityConflict("Another key differs, and name and birth date do not agree.", candidates=found)
-    by_number_alone = [key for _, key in found] == [rules.unique[0]]
+    by_number_alone = len(found) == 1 and found[0][1] == rules.unique[0]
     if by_number_alone and _same_name(rules, data, record) is False and _same(data, record, BIRTH) is False:
         raise IdentityConflict("The number belongs to somebody with another name and birth date.", candidates=found)
     if not rules.belongs(data, record):
@@ -328,11 +336,7 @@ def _same_name(
 # --- What follows ------------------------------------------------------------------------------
 
 
-def _upsert_one(
-    rules: Rules, data: Values, warnings: Sequence[str], shelf: Shelf, stored: tuple[Stored, str] | None
-) -> Outcome:
-    if stored and stored[0].id not in shelf.records:  # nobody has asked for it, let alone changed it
-        return Outcome("unchanged", *stored, warnings)
+def _upsert_one(rules: Rules, data: Values, warnings: Sequence[str], shelf: Shelf) -> Outcome:
     record, matched_by = match(rules, data, shelf)
     if record is None:
         return Outcome("created", _create(rules, data, shelf), None, warnings)
