@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -196,6 +196,7 @@ class Shelf:
         self._former = f"{FORMER}{keys.number}"
         self._formers_changed: set[str] = set()
         self._touched: dict[Stored, None] = {}
+        self._moved: set[Stored] = set()  # those whose keys may have changed
         self._rekeyed: list[Stored] = []  # of those, the stored ones whose keys change; the other stored ones
         self._rewritten: list[Stored] = []
         self._changing: set[str] = {"updated_at", "version"}  # columns that change in any of them
@@ -271,22 +272,22 @@ class Shelf:
 
     def _take_in(self, key: str, asked: Set[Any], rows: Sequence[sa.Row]) -> None:
         """Shelve all that these values of a key lead to; of numbers that nobody holds ask who gave them up."""
-        # The id is the last of a row, and left out by zip.
-        fresh = {row[-1]: dict(zip(self.keys.columns, row, strict=False)) for row in rows}
-        if self.keys.links and fresh:
-            self._load_links(self.keys.links.column, fresh)
-        for record_id, values in fresh.items():
-            self._shelve(Stored(record_id, values, values))
+        columns, links = self.keys.columns, self.keys.links
+        linked = self._linked([row[-1] for row in rows]) if links and rows else {}
+        for row in rows:
+            values = dict(zip(columns, row))  # noqa: B905 the id at its end is left out
+            if links:
+                values[links.column] = tuple(sorted(linked[row[-1]]))
+            self._shelve(Stored(row[-1], values, values))
         if key == self.keys.number:
             self.ask(self._former, [number for number in asked if not self._by[key].get(number)])
 
-    def _load_links(self, column: str, fresh: dict[int, Values]) -> None:
-        """Put into each row the ids of the records that it is linked to."""
+    def _linked(self, owners: Collection[int]) -> Mapping[int, list[int]]:
+        """Return the ids of the records to which each of these is linked."""
         c, links = DoctorClinic.__table__.c, defaultdict(list)
-        for owner, linked in rows_among(self._connection, (c.doctor_id, c.clinic_id), c.doctor_id, [*fresh]):
+        for owner, linked in rows_among(self._connection, (c.doctor_id, c.clinic_id), c.doctor_id, owners):
             links[owner].append(linked)
-        for record_id, values in fresh.items():
-            values[column] = tuple(sorted(links[record_id]))
+        return links
 
     def _ask_formers(self, numbers: Set[str]) -> None:
         c = FormerKey.__table__.c
@@ -296,17 +297,23 @@ class Shelf:
         for number, record_id in rows:
             self._by[self._former].setdefault(number, [self.the(record_id)])
 
-    def _shelve(self, record: Stored, old: Values | None = None) -> None:
-        """Put a record under its keys; `old` are the values under which it stood."""
+    def _shelve(self, record: Stored) -> None:
+        """Put a record under its keys."""
         self.records[record.id] = record
+        values = record.values
         for key, column in self.keys.key_columns.items():
-            value, before = record.values[column], old and old[column]
-            if value == before:
-                continue
-            if before is not None:
-                self._by[key][before].remove(record)
-            if value is not None:
+            if (value := values[column]) is not None:
                 self._by[key].setdefault(value, []).append(record)
+
+    def _move(self, record: Stored, old: Values) -> None:
+        """Put a record under its new keys; `old` are the values under which it stands."""
+        for key, column in self.keys.key_columns.items():
+            value, before = record.values[column], old[column]
+            if before is not None and value != before:
+                self._by[key][before].remove(record)
+            if value is not None and value != before:
+                self._by[key].setdefault(value, []).append(record)
+        self._moved.add(record)
 
     # Changing
 
@@ -330,14 +337,14 @@ class Shelf:
                 self.set_former(old[number], record)
             self._take(changes)
         if not changes.keys().isdisjoint(self.keys.makes_keys):
-            self._shelve(record, old)
+            self._move(record, old)
         self._changing |= changes.keys()
         self._touched[record] = None
 
     def give_up_keys(self, record: Stored) -> None:
         """Take all keys from a record, former ones too: nothing leads to it any more but its id."""
         old, record.values = record.values, record.values | dict.fromkeys(self.keys.guarded)
-        self._shelve(record, old)
+        self._move(record, old)
         for number in self.formers_of(record):
             self.set_former(number, None)
         self._touched[record] = None
@@ -392,8 +399,9 @@ class Shelf:
         for record in [it for it in witnesses if it not in self._touched]:
             record.values = record.values | {"version": record.values["version"] + 1}
             self._touched[record] = None
-        for record in sorted((record for record in self._touched if record.before), key=lambda record: record.id):
-            (self._rekeyed if self._changes_keys(record) else self._rewritten).append(record)
+        for record in sorted([record for record in self._touched if record.before], key=attrgetter("id")):
+            rekeyed = record in self._moved and self._changes_keys(record)
+            (self._rekeyed if rekeyed else self._rewritten).append(record)
 
     def _give_ranks(self) -> dict[Stored, None]:
         """Give each new holder of a weak key its rank; returns the first holder of each key that has others."""

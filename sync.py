@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -331,13 +331,18 @@ def _item(entry: Entry, index: int = 0) -> Item:
             "id": result.record.public_id,
             "key": entry.key,
             "matchedBy": result.matched_by and json_name(result.matched_by),
-            "changed": sorted(map(json_name, result.changed)) if result.changed else [],
+            "changed": _changed(tuple(result.changed)) if result.changed else [],
             "warnings": [*entry.warnings, *result.warnings],
         }
     if result is None:
         raise AssertionError("an entry was left without a result")
     told = {"index": index, "success": False, "status": result.status, "code": result.code}
     return told | {"key": entry.key, "detail": result.detail} | members(result)
+
+
+@lru_cache(maxsize=256)
+def _changed(names: tuple[str, ...]) -> list[str]:
+    return sorted(map(json_name, names))
 
 
 def _with(results: Results, rules: Rules, entries: Iterable[Entry]) -> Results:

@@ -196,12 +196,12 @@ def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> dict[int, 
 
 def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
     """Return the weak key that the data and what its unique keys find make together, unless it is stored so."""
-    found = [it.values for key in rules.unique if key in data for it in shelf.find(key, data[key])]
     ranked = rules.ranked
+    found = next(filter(None, (shelf.find(key, data[key]) for key in rules.unique if key in data)), None)
     if not ranked or not found:
         return ranked.of(data) if ranked else None
-    stored = found[0]
-    return None if ranked.parts(stored | data) == ranked.parts(stored) else ranked.of(stored | data)
+    whole = found[0].values | data
+    return None if ranked.parts(whole) == ranked.parts(found[0].values) else ranked.of(whole)
 
 
 # --- References --------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def match(rules: Rules, data: Values, shelf: Shelf) -> tuple[Stored | None, str 
     """
     found = [(record, key) for key in rules.unique if data.get(key) for record in shelf.find(key, data[key])]
     if found:
-        if any(record is not found[0][0] for record, _ in found):
+        if len({record for record, _ in found}) > 1:
             raise IdentityConflict("Its keys belong to different stored records.", candidates=found)
         _refuse_somebody_else(rules, data, found, shelf)
         return found[0]
@@ -278,12 +278,11 @@ def match(rules: Rules, data: Values, shelf: Shelf) -> tuple[Stored | None, str 
 def _refuse_somebody_else(rules: Rules, data: Values, found: list[tuple[Stored, str]], shelf: Shelf) -> None:
     """Raise IdentityConflict if the record that unique keys found is not the one that the data describes."""
     record = found[0][0]
-    differing = (
-        [key for key in rules.unique if _same(data, record, key) is False] if len(found) < len(rules.unique) else ()
-    )
-    renumbered = any(not shelf.has_given_up(record, key, data[key]) for key in differing)
-    if renumbered and not _agree(rules, data, record):
-        raise IdentityConflict("Another key differs, and name and birth date do not agree.", candidates=found)
+    if len(found) < len(rules.unique):
+        differing = [key for key in rules.unique if _same(data, record, key) is False]
+        renumbered = [key for key in differing if not shelf.has_given_up(record, key, data[key])]
+        if renumbered and not _agree(rules, data, record):
+            raise IdentityConflict("Another key differs, and name and birth date do not agree.", candidates=found)
     by_number_alone = len(found) == 1 and found[0][1] == rules.unique[0]
     if by_number_alone and _same_name(rules, data, record) is False and _same(data, record, BIRTH) is False:
         raise IdentityConflict("The number belongs to somebody with another name and birth date.", candidates=found)
@@ -341,14 +340,16 @@ def _upsert_one(rules: Rules, data: Values, warnings: Sequence[str], shelf: Shel
     if record is None:
         return Outcome("created", _create(rules, data, shelf), None, warnings)
     if rules.number in data and shelf.has_given_up(record, rules.number, data[rules.number]):
-        told = f"{data[rules.number]} is a former number of this {rules.entity}, which keeps its current one"
-        data, warnings = {name: value for name, value in data.items() if name != rules.number}, [*warnings, told]
+        former = f"{data[rules.number]} is a former number of this {rules.entity}, which keeps its current one"
+        data, warnings = {name: value for name, value in data.items() if name != rules.number}, [*warnings, former]
     data = rules.moves(data, record, shelf)
-    changes = {name: value for name, value in data.items() if record.values[name] != value}
+    stored = record.values
+    changes = {name: value for name, value in data.items() if stored[name] != value}
     if not changes:
         return Outcome("unchanged", record, matched_by, warnings)
     shelf.change(record, changes)
-    return Outcome("updated", record, matched_by, warnings, [rules.codes.get(name, name) for name in changes])
+    told = [rules.codes.get(name, name) for name in changes] if rules.codes else list(changes)
+    return Outcome("updated", record, matched_by, warnings, told)
 
 
 def _create(rules: Rules, data: Values, shelf: Shelf) -> Stored:
