@@ -216,19 +216,20 @@ class Shelf:
         else:
             self._take_in(key, unknown, self._rows(key, unknown))
 
-    def ask_unless_stored(self, key: str, chunk: Sequence[Values]) -> list[Stored | None]:
+    def ask_unless_stored(self, key: str, chunk: Mapping[int, Values]) -> dict[int, Stored]:
         """Load, with one query, what the unique `key` of all data leads to, but for records that hold all of the data.
 
         Those are returned, each at its data's place, and count neither as loaded nor as asked for.
         """
-        unknown = self._unknown(key, {data[key] for data in chunk} - self._asked[key])
-        place = self.keys.columns.index(key)
-        rows = {row[place]: row for row in self._rows(key, unknown)}
-        held = [self._holding(rows.get(data[key]), data) for data in chunk]
-        others = unknown.intersection(data[key] for data, record in zip(chunk, held, strict=True) if not record)
+        unknown = self._unknown(key, {data[key] for data in chunk.values()} - self._asked[key])
+        column = self.keys.columns.index(key)
+        rows = {row[column]: row for row in self._rows(key, unknown)}
+        held = [(place, self._holding(rows[data[key]], data)) for place, data in chunk.items() if data[key] in rows]
+        holding = {place: record for place, record in held if record}
+        others = unknown.intersection([data[key] for place, data in chunk.items() if place not in holding])
         self._asked[key] |= others
         self._take_in(key, others, [row for value, row in rows.items() if value in others])
-        return held
+        return holding
 
     def _unknown(self, key: str, values: set) -> set:
         """Return those of the values of which it is not known already to whom they lead."""
@@ -236,9 +237,9 @@ class Shelf:
             return values - self.records.keys()
         return values - self._by[key].keys() if key in self.keys.unique else values
 
-    def _holding(self, row: Sequence[Any] | None, data: Values) -> Stored | None:
-        pick = row and _picker(self.keys, tuple(data))
-        return Unread(self.keys.columns, row) if row and pick and pick(row) == (row[-1], *data.values()) else None
+    def _holding(self, row: Sequence[Any], data: Values) -> Stored | None:
+        pick = _picker(self.keys, tuple(data))
+        return Unread(self.keys.columns, row) if pick and pick(row) == (row[-1], *data.values()) else None
 
     def find(self, key: str, value: Any) -> Sequence[Stored]:
         """Return the records that `value` leads to by `key`."""

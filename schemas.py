@@ -10,6 +10,7 @@ every error. Sources: the contract, sections 2 and 3.
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache, cached_property
 from itertools import repeat
@@ -18,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 import canonical
-from problems import ValidationFailed
+from problems import Problem, ValidationFailed
 
 Record = dict[str, Any]  # by Python name
 
@@ -188,16 +189,17 @@ class Text(Clean):
             return super().clean_all(values)
         if lines.count("\n") > len(values) or max(map(len, values), default=0) > self.length:
             return super().clean_all(values)
-        if not self._plain_lines.sub("", lines):
-            return values
         forms = self.spell(lines)
         odd = self._odd(forms)
+        if not odd:
+            return values if forms == lines else forms.split("\n")[:-1]
         pairs = zip(forms.split("\n"), values)  # noqa: B905 the last line is empty
         return [self._cleaned(value) if form in odd else form for form, value in pairs]
 
     def _odd(self, lines: str) -> set[str]:
-        """Return the lines that are not plain, and the empty one."""
-        return {*self._plain_lines.sub("", lines).split("\n")}
+        """Return the lines that are not plain."""
+        left = self._plain_lines.sub("", lines)
+        return {*left.split("\n")} if left else set()
 
     # Not in __init__: marshmallow copies a field for each schema.
     @cached_property
@@ -256,13 +258,14 @@ class Phone(Text):
         self.plain = canonical.plain_numbers(self.entity.phone_region) or NOTHING
 
     def spell(self, lines: str) -> str:
-        return canonical.local_lines(lines, self.entity.phone_region)
+        international = lines.count("+") == lines.count("\n")
+        return lines if international else canonical.local_lines(lines, self.entity.phone_region)
 
     def form(self, text: str) -> str:
         return canonical.phone(text, self.entity.phone_region)
 
     def warnings(self, sent: Sequence[Any], cleaned: Sequence[Any]) -> Iterable[tuple[int, str]]:
-        kept = {it for it in self._odd("\n".join([*filter(None, cleaned), ""])) if it and not canonical.is_phone(it)}
+        kept = {it for it in self._odd("\n".join([*filter(None, cleaned), ""])) if not canonical.is_phone(it)}
         told = f"{self.data_key}: not a valid phone number for {self.entity.phone_region}, kept as sent"
         return [(place, told) for place, value in enumerate(cleaned) if value in kept] if kept else ()
 
@@ -395,7 +398,23 @@ class Instant(fields.Field):
 
 # --- Entities ----------------------------------------------------------------------------------
 
-Cleaned = tuple[Record, list[str]]  # and warnings
+
+@dataclass(slots=True)
+class Entry:
+    """One sent record on its way: clean data, only what was really sent, then what became of it.
+
+    `result` is the Problem of a record that is refused.
+    """
+
+    key: str | None = None
+    data: Record = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    result: Any = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the record has a problem."""
+        return isinstance(self.result, Problem)
 
 
 class Shape(NamedTuple):
@@ -437,29 +456,29 @@ class Entity(Schema):
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         field_obj.data_key = json_name(field_name)
 
-    def clean(self, sent: dict[str, Any]) -> Cleaned:
+    def clean(self, sent: dict[str, Any]) -> tuple[Record, list[str]]:
         """Return the record by Python name, only what was really sent, and the warnings; or raise ValidationFailed."""
-        (cleaned,) = self.clean_all([sent])
-        if isinstance(cleaned, ValidationFailed):
-            raise cleaned
-        return cleaned
+        (entry,) = self.clean_all([sent])
+        if entry.refused:
+            raise entry.result
+        return entry.data, entry.warnings
 
-    def clean_all(self, records: Sequence[Any]) -> list[Cleaned | ValidationFailed]:
-        """Return what `clean` returns or raises for each record."""
+    def clean_all(self, records: Sequence[Any]) -> list[Entry]:
+        """Return an entry for each sent record, whatever it is."""
         alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        cleaned: list[Any] = [None] * len(records)
+        entries: list[Any] = [None] * len(records)
         for place, record in enumerate(records):
             if isinstance(record, dict):
                 alike[tuple(record)].append(place)
             else:
-                cleaned[place] = ValidationFailed(NO_OBJECT)
+                entries[place] = Entry(result=ValidationFailed(NO_OBJECT))
         for spellings, places in alike.items():
             rows = [tuple(records[place].values()) for place in places]
-            for place, told in zip(places, self._clean_alike(self._shape(spellings), rows), strict=True):
-                cleaned[place] = told
-        return cleaned
+            for place, entry in zip(places, self._clean_alike(self._shape(spellings), rows), strict=True):
+                entries[place] = entry
+        return entries
 
-    def _clean_alike(self, shape: Shape, rows: Sequence[tuple]) -> list[Cleaned | ValidationFailed]:
+    def _clean_alike(self, shape: Shape, rows: Sequence[tuple]) -> list[Entry]:
         """Clean records that are spelt alike, column by column."""
         sent = list(zip(*rows, strict=True))
         columns = {name: self._fields[name].clean_all(sent[place]) for name, place in shape.places.items()}
@@ -473,14 +492,17 @@ class Entity(Schema):
                     del record[name]
         if not self.faultless(columns):
             wrong |= {place for place, record in enumerate(records) if self.faults(record)}
-        cleaned: list[Any] = [(record, [*shape.warnings]) for record in records]
+        numbers = columns.get(self._identifiers[0], ())
+        keys = numbers if numbers and all(numbers) else map(self.key, records)
+        entries = [Entry(key, record, [*shape.warnings]) for key, record in zip(keys, records, strict=True)]
         for name in self._warning:
             if name in columns and columns[name] is not sent[shape.places[name]]:
                 for place, told in self._fields[name].warnings(sent[shape.places[name]], columns[name]):
-                    cleaned[place][1].append(told)
+                    entries[place].warnings.append(told)
         for place in range(len(rows)) if shape.twice else wrong:
-            cleaned[place] = self._invalid(shape, rows[place])
-        return cleaned
+            problem = self._invalid(shape, rows[place])
+            entries[place] = Entry(problem.key, result=problem)
+        return entries
 
     def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
         """Return what is wrong with the fields together; `wrong` are those that already have an error."""

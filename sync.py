@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from history import ACTIONS, Origin
 from index import Index, LostRace, Values
 from models import LOCK_WAIT_SECONDS, Fault, db, fault_of
 from problems import DatabaseUnavailable, InternalError, Problem
-from schemas import Entity, json_name
+from schemas import Entity, Entry, json_name
 from upsert import RULES, Outcome, Rules
 
 CHUNK = 1000  # records a transaction: a live booking waits for so many at most
@@ -52,24 +52,9 @@ class Options:
     origin: Origin | None = None
 
 
-@dataclass(slots=True)
-class Entry:
-    """One sent record on its way: clean data, then what became of it."""
-
-    key: str | None = None
-    data: Values = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    result: Outcome | Problem | None = None
-
-    @property
-    def refused(self) -> bool:
-        """Whether the record has a problem."""
-        return isinstance(self.result, Problem)
-
-
 def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], options: Options) -> Item:
     """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
-    rules, (entry,) = RULES[entity], _clean(schemas[entity], [sent])
+    rules, (entry,) = RULES[entity], schemas[entity].clean_all([sent])
 
     def work(index: Index) -> Values:
         if not options.dry_run:
@@ -133,7 +118,7 @@ class _Run:
         results: Results = {rules.entity: [] for rules, _, _ in chunks}
         noted = False
         for place, (rules, sent, at) in enumerate(chunks, 1):
-            entries = _clean(self.schemas[rules.entity], sent[at : at + CHUNK])
+            entries = self.schemas[rules.entity].clean_all(sent[at : at + CHUNK])
             sent[at : at + CHUNK] = [None] * len(entries)
             valid = [entry for entry in entries if entry.result is None]
             so_far = partial(_with, results, rules, entries) if place == len(chunks) else None
@@ -148,7 +133,7 @@ class _Run:
 
     def at_once(self, order: Iterable[tuple[Rules, Sequence[Any]]]) -> Results:
         """Do everything in one transaction: all or nothing, or a dry run that stores nothing."""
-        cleaned = [(rules, _clean(self.schemas[rules.entity], sent)) for rules, sent in order]
+        cleaned = [(rules, self.schemas[rules.entity].clean_all(sent)) for rules, sent in order]
         entries = [entry for _, entries in cleaned for entry in entries]
         # What cannot end well need not hold up writers.
         doomed = self.options.atomic and any(entry.refused for entry in entries)
@@ -221,14 +206,6 @@ class _Run:
             for entry in entries
             if isinstance(entry.result, Problem) and entry.result.status == CONFLICT and entry.data.get(number)
         }
-
-
-def _clean(schema: Entity, sent: Sequence[Any]) -> list[Entry]:
-    """Return what a schema makes of sent records; needs no database."""
-    return [
-        Entry(it.key, result=it) if isinstance(it, Problem) else Entry(schema.key(it[0]), *it)
-        for it in schema.clean_all(sent)
-    ]
 
 
 def _match(rules: Rules, entries: Sequence[Entry], refused: Set[tuple[str, str]], index: Index) -> None:

@@ -176,16 +176,12 @@ def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> dict[int, 
     Nothing more is asked of what is stored as it was sent, for no other key can object. Returns these outcomes, by the
     places of their data.
     """
-    by_key: dict[str, list[int]] = {key: [] for key in rules.unique}
-    for place, data in enumerate(chunk):
-        if key := next(filter(data.get, rules.unique), None):
-            by_key[key].append(place)
     stored: dict[int, Outcome] = {}
-    for key, places in by_key.items():
-        found = shelf.ask_unless_stored(key, [chunk[place] for place in places])
-        stored |= {
-            place: Outcome("unchanged", record, key) for place, record in zip(places, found, strict=True) if record
-        }
+    rest = [*enumerate(chunk)]
+    for key in rules.unique:
+        found = shelf.ask_unless_stored(key, {place: data for place, data in rest if data.get(key)})
+        stored |= {place: Outcome("unchanged", record, key) for place, record in found.items()}
+        rest = [it for it in rest if not it[1].get(key)]
     others = [data for place, data in enumerate(chunk) if place not in stored]
     for key in rules.unique:
         shelf.ask(key, [data[key] for data in others if key in data])
