@@ -5,7 +5,7 @@ transaction that somebody else begins and ends. A value that nobody asked for be
 when it is looked up, so that what `find` answers is always right, and only speed depends on `ask`.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -216,19 +216,23 @@ class Shelf:
         else:
             self._take_in(key, unknown, self._rows(key, unknown))
 
-    def ask_unless_stored(self, key: str, chunk: Mapping[int, Values]) -> dict[int, Stored]:
-        """Load, with one query, what the unique `key` of all data leads to, but for records that hold all of the data.
+    def ask_unless_stored(self, key: str, sent: Mapping[int, tuple[Any, Values]]) -> dict[int, Stored]:
+        """Load, with one query, what values of a key lead to, but for a value's only record if it holds all the data.
 
-        Those are returned, each at its data's place, and count neither as loaded nor as asked for.
+        `sent` are, by place, values and the data that goes with each. Returned are the records that are so, at the same
+        places; they count neither as loaded nor as asked for.
         """
-        unknown = self._unknown(key, {data[key] for data in chunk.values()} - self._asked[key])
-        column = self.keys.columns.index(key)
-        rows = {row[column]: row for row in self._rows(key, unknown)}
-        held = [(place, self._holding(rows[data[key]], data)) for place, data in chunk.items() if data[key] in rows]
+        unknown = self._unknown(key, {value for value, _ in sent.values()} - self._asked[key])
+        found, column = self._rows(key, unknown), self.keys.columns.index(self.keys.key_columns[key])
+        rows = {row[column]: row for row in found}
+        if key not in self.keys.unique:
+            times = Counter([row[column] for row in found])
+            rows = {value: row for value, row in rows.items() if times[value] == 1 and not self._by[key].get(value)}
+        held = [(place, self._holding(rows[value], data)) for place, (value, data) in sent.items() if value in rows]
         holding = {place: record for place, record in held if record}
-        others = unknown.intersection([data[key] for place, data in chunk.items() if place not in holding])
+        others = unknown.intersection([value for place, (value, _) in sent.items() if place not in holding])
         self._asked[key] |= others
-        self._take_in(key, others, [row for value, row in rows.items() if value in others])
+        self._take_in(key, others, [row for row in found if row[column] in others])
         return holding
 
     def _unknown(self, key: str, values: set) -> set:

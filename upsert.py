@@ -6,6 +6,8 @@ an `Index`, whatever the entity. Nothing here commits, and nothing knows of HTTP
 
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
+from functools import cache
+from operator import methodcaller
 from typing import Any
 
 import canonical
@@ -178,16 +180,24 @@ def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> dict[int, 
     """
     stored: dict[int, Outcome] = {}
     rest = [*enumerate(chunk)]
-    for key in rules.unique:
-        found = shelf.ask_unless_stored(key, {place: data for place, data in rest if data.get(key)})
+    for key in rules.key_columns:
+        value_of = _value_of(key)
+        sent = {place: (value, data) for place, data in rest if (value := value_of(data))}
+        found = shelf.ask_unless_stored(key, sent)
         stored |= {place: Outcome("unchanged", record, key) for place, record in found.items()}
-        rest = [it for it in rest if not it[1].get(key)]
+        rest = [it for it in rest if it[0] not in sent]
     others = [data for place, data in enumerate(chunk) if place not in stored]
     for key in rules.unique:
         shelf.ask(key, [data[key] for data in others if key in data])
     if rules.ranked:
         shelf.ask(rules.ranked.name, filter(None, [_new_key(rules, data, shelf) for data in others]))
     return stored
+
+
+@cache
+def _value_of(key: str) -> Callable[[Values], Any]:
+    """Return what takes a key's value from data, None if the data has none."""
+    return RANKED[key].of if key in RANKED else methodcaller("get", key.removeprefix(FORMER))
 
 
 def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
@@ -288,7 +298,7 @@ def _refuse_somebody_else(rules: Rules, data: Values, found: list[tuple[Stored, 
 
 def _led_to(rules: Rules, key: str, data: Values, shelf: Shelf) -> list[Stored]:
     """Return the records that a weak key leads to and that do not contradict the data."""
-    value = RANKED[key].of(data) if key in RANKED else data.get(key.removeprefix(FORMER))
+    value = _value_of(key)(data)
     led_to = shelf.find(key, value) if value else ()
     return [record for record in led_to if not _contradicts(rules, key, data, record)]
 
