@@ -230,9 +230,12 @@ def _plain_numbers(start: str) -> re.Pattern | None:
 
 
 def local_lines(lines: str, region: str) -> str:
-    """Return lines in which numbers as people of a region write them begin with its calling code, without blanks."""
-    code, _, line = _local_numbers(region)
-    return line.sub(lambda found: code + _PUNCTUATION.sub("", found[1]), lines)
+    """Return lines in which numbers as people of a region write them begin with its calling code, without blanks.
+
+    Only what is a plain number then was surely meant so: it spares most local numbers the parser.
+    """
+    code, local = _local_line(region)
+    return local.sub(lambda found: code + _PUNCTUATION.sub("", found[1]), _readable(lines))
 
 
 def plain_numbers(region: str) -> re.Pattern | None:
@@ -243,30 +246,17 @@ def plain_numbers(region: str) -> re.Pattern | None:
 @lru_cache(maxsize=1 << 16)
 def _e164(value: str, region: str) -> str | None:
     # More than a number (letters, an extension, a second number) would be cut: it is not one.
-    return (_plainly_local(value, region) or _parsed(value, region)) if _PHONE.fullmatch(value) else None
-
-
-def _plainly_local(value: str, region: str) -> str | None:
-    """Return E.164 of a number as people of a region write it, where that is sure: it spares most the parser."""
-    code, local, _ = _local_numbers(region)
-    found = local.fullmatch(_PUNCTUATION.sub("", value.translate(_DIGITS)))
-    number = found and f"{code}{found[1]}"
-    plain = number and _plain_numbers(number[1:4])
-    return number if plain and plain.fullmatch(number) else None
+    return _parsed(value, region) if _PHONE.fullmatch(value) else None
 
 
 @lru_cache
-def _local_numbers(region: str) -> tuple[str, re.Pattern, re.Pattern]:
-    """Return the calling code, a pattern of local numbers, and one of lines with them and with punctuation.
-
-    They match nothing where the plan has exceptions.
-    """
+def _local_line(region: str) -> tuple[str, re.Pattern]:
+    """Return the calling code and a pattern of lines with local numbers; of none where the plan has exceptions."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     prefix = metadata and (metadata.national_prefix_for_parsing or "")
     if metadata is None or prefix not in ("", "0") or metadata.international_prefix != "00":
-        return "", re.compile("(?!)"), re.compile("(?!)")
-    line = re.compile(rf"^[ ().-]*{prefix}([0-9 ().-]*)$", re.MULTILINE)
-    return f"+{metadata.country_code}", re.compile(f"{prefix}([1-9][0-9]*)"), line
+        return "", re.compile("(?!)")
+    return f"+{metadata.country_code}", re.compile(rf"^[ ().-]*{prefix}[ ().-]*([1-9][0-9 ().-]*)$", re.MULTILINE)
 
 
 def _parsed(value: str, region: str) -> str | None:
