@@ -50,7 +50,11 @@ class _IsoText(TypeDecorator):
         return value if value is None or dialect.name == "sqlite" else python.fromisoformat(value)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
-        return value if value is None or dialect.name == "sqlite" else str(value)
+        return value if value is None else str(value)
+
+    def result_processor(self, dialect: sa.Dialect, coltype: Any) -> Any:
+        """Spare SQLite's rows the call for each value."""
+        return None if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
 
 
 class IsoDate(_IsoText):
