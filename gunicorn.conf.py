@@ -42,7 +42,7 @@ def post_fork(server, worker):
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
     with suppress(AttributeError):  # another libc
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 4 << 20)
 
 
 def post_worker_init(worker):
