@@ -246,15 +246,7 @@ def transact(
     while True:
         attempt += 1
         try:
-            with db.engine.connect() as connection:
-                index, queue = Index(connection), None if dry_run else _queue()
-                if first and queue and attempt == 1:
-                    first(index)
-                    connection.rollback()
-                with queue.turn(PATIENCE) if queue else nullcontext(), _begin(connection, writes=not dry_run):
-                    if first and not (queue and attempt == 1):
-                        first(index)
-                    return work(index)
+            return _in_transaction(work, first, dry_run=dry_run, ahead=attempt == 1)
         except turns.NoTurn:
             raise DatabaseUnavailable(BUSY, headers=RETRY_AFTER) from None
         except LostRace:
@@ -268,14 +260,27 @@ def transact(
         time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))  # noqa: S311 jitter is no secret
 
 
+def _in_transaction(
+    work: Callable[[Index], T], first: Callable[[Index], None] | None, *, dry_run: bool, ahead: bool
+) -> T:
+    """Run `first` and `work`; `ahead`: the one ahead of the turn, if turns are taken."""
+    with db.engine.connect() as connection:
+        index, queue = Index(connection), None if dry_run else _queue()
+        if first and queue and ahead:
+            first(index)
+            connection.rollback()
+            first = None
+        connection.execution_options(writes=not dry_run)
+        with queue.turn(PATIENCE) if queue else nullcontext(), connection.begin():
+            if first:
+                first(index)
+            return work(index)
+
+
 def _queue() -> turns.Turns | None:
     """Return where writers queue, if those on one box must take turns."""
     path = db.engine.url.database if db.engine.dialect.name == "sqlite" else None
     return turns.of(path) if path else None
-
-
-def _begin(connection: sa.Connection, *, writes: bool) -> sa.Transaction:
-    return connection.execution_options(writes=writes).begin()
 
 
 def _raise_unless_race(error: sa.exc.SQLAlchemyError) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.glob("*.py") if "." not in path.stem}
-LIMIT = 3442  # lines of code
+LIMIT = 3469  # lines of code
 SILENT = {getattr(tokenize, name) for name in ("COMMENT", "DEDENT", "ENDMARKER", "INDENT", "NEWLINE", "NL")}
 MAY_IMPORT = {
     "problems": set(),
@@ -101,6 +101,5 @@ def test_every_public_function_and_module_says_what_it_does() -> None:
 
 
 # What they do is told by the class that they override.
-OVERRIDES = {"clean", "form", "faults", "key", "on_bind_field", "load_dialect_impl"} | {
-    f"process_{way}" for way in ("bind_param", "result_value")
-}
+OVERRIDES = {"clean", "clean_all", "form", "spell", "warnings", "faults", "faultless", "key", "on_bind_field"}
+OVERRIDES |= {"load_dialect_impl", "process_bind_param", "process_result_value"}
