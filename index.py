@@ -235,6 +235,13 @@ class Shelf:
         self._take_in(key, others, [row for row in found if row[column] in others])
         return holding
 
+    def is_still_alone(self, unread: Stored, key: str | None, data: Values) -> bool:
+        """Tell whether since then nobody has asked for a record, or come to share the weak key that led to it."""
+        if unread.id in self.records:
+            return False
+        ranked = self.keys.ranked
+        return not ranked or key != ranked.name or not self._by[key].get(ranked.of(data))
+
     def _unknown(self, key: str, values: set) -> set:
         """Return those of the values of which it is not known already to whom they lead."""
         if key == "id":

@@ -286,6 +286,8 @@ class Email(Text):
 class Choice(Text):
     """One of a few values; `spellings` maps what may be sent, in lower case, to them. `spaced`: blanks are ignored."""
 
+    plain = NOTHING
+
     def __init__(self, meaning: str, spellings: Mapping[str, str], *, spaced: bool = False):
         super().__init__(meaning)
         self.spellings, self.spaced = spellings, spaced
@@ -333,6 +335,7 @@ class Clock(Text):
     """A time of day, HH:MM:SS; `zero` tells whether midnight is a value or .NET's unset TimeSpan."""
 
     told = "time as 10:30 or 10:30:00, or a date-time"
+    plain = NOTHING
     no_text = canonical.NO_TIME
 
     def __init__(self, meaning: str, *, zero: bool = True, **kwargs: Any):

@@ -5,7 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -57,13 +57,13 @@ def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], opt
     rules, (entry,) = RULES[entity], schemas[entity].clean_all([sent])
 
     def work(index: Index) -> Values:
+        _store(index, rules, [entry], set(), options.dry_run)
         if not options.dry_run:
-            index.write(_now())
             _note(index, options, {entity: _items([entry])})
         return upsert.describe(rules, entry.result.record, index) if isinstance(entry.result, Outcome) else {}
 
-    unread, match = entry.refused, partial(_match, rules, [entry], set())
-    described = {} if unread else transact(work, first=match, dry_run=options.dry_run)
+    unread = entry.refused
+    described = {} if unread else transact(work, dry_run=options.dry_run)
     if unread or options.dry_run:
         _note_alone(options, {entity: _items([entry])})
     if isinstance(entry.result, Problem):
@@ -163,9 +163,7 @@ class _Run:
                 chunk = valid[start : start + CHUNK]
                 # A dry run's changes are nowhere but in the index; else the database has them.
                 index = index if dry_run else Index(index.connection)
-                _match(rules, chunk, self._refused, index)
-                if not dry_run:
-                    index.write(_now())
+                _store(index, rules, chunk, self._refused, dry_run)
                 self._note_refused(rules, chunk)
 
     def _store_or_split(self, rules: Rules, entries: list[Entry], so_far: Callable[[], Results] | None = None) -> bool:
@@ -176,7 +174,7 @@ class _Run:
         alone = len(entries) == 1
 
         def work(index: Index) -> None:
-            index.write(_now())
+            _store(index, rules, entries, self._refused)
             if so_far:
                 _note(index, self.options, so_far())
 
@@ -184,8 +182,7 @@ class _Run:
             if len(self._outages) >= OUTAGES:
                 raise self._outages[0]
             if entries:
-                match = partial(_match, rules, entries, self._refused)
-                transact(work, first=match, losses=None if alone else LOSSES)
+                transact(work, losses=None if alone else LOSSES)
                 self._outages.clear()
                 return so_far is not None
         except DatabaseUnavailable as outage:
@@ -208,9 +205,13 @@ class _Run:
         }
 
 
-def _match(rules: Rules, entries: Sequence[Entry], refused: Set[tuple[str, str]], index: Index) -> None:
-    """Match entries, and note on each what becomes of it once the index is written."""
+def _store(
+    index: Index, rules: Rules, entries: Sequence[Entry], refused: Set[tuple[str, str]], dry_run: bool = False
+) -> None:
+    """Match entries and write what follows, within a transaction; note on each what became of it."""
     results = upsert.upsert(rules, [entry.data for entry in entries], index, refused)
+    if not dry_run:
+        index.write(_now())
     for entry, result in zip(entries, results, strict=True):
         entry.result = result
 
@@ -229,24 +230,22 @@ def _note_alone(options: Options, results: Mapping[str, Sequence[Item]]) -> None
         log.error("no history of a request: %s", problem.code)
 
 
-def transact(
-    work: Callable[[Index], T],
-    *,
-    first: Callable[[Index], None] | None = None,
-    dry_run: bool = False,
-    losses: int | None = None,
-) -> T:
+def transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int | None = None) -> T:
     """Run `work` in a transaction and commit; a lost race re-runs it in a new one.
 
-    What comes `first` only reads, so where writers take turns it does not wait for one, unless a race was lost: keys
-    and versions tell `work` what others have changed since. Raises DatabaseUnavailable when the database fails or
-    PATIENCE ends, InternalError when it refuses what no re-run mends, or after so many `losses`.
+    Raises DatabaseUnavailable when the database fails or PATIENCE ends, InternalError when it refuses what no
+    re-run mends, or after so many `losses`.
     """
     started, attempt = time.monotonic(), 0
     while True:
         attempt += 1
         try:
-            return _in_transaction(work, first, dry_run=dry_run, ahead=attempt == 1)
+            with (
+                db.engine.connect().execution_options(writes=not dry_run) as connection,
+                _turn(dry_run),
+                connection.begin(),
+            ):
+                return work(Index(connection))
         except turns.NoTurn:
             raise DatabaseUnavailable(BUSY, headers=RETRY_AFTER) from None
         except LostRace:
@@ -260,27 +259,10 @@ def transact(
         time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))  # noqa: S311 jitter is no secret
 
 
-def _in_transaction(
-    work: Callable[[Index], T], first: Callable[[Index], None] | None, *, dry_run: bool, ahead: bool
-) -> T:
-    """Run `first` and `work`; `ahead`: the one ahead of the turn, if turns are taken."""
-    with db.engine.connect() as connection:
-        index, queue = Index(connection), None if dry_run else _queue()
-        if first and queue and ahead:
-            first(index)
-            connection.rollback()
-            first = None
-        connection.execution_options(writes=not dry_run)
-        with queue.turn(PATIENCE) if queue else nullcontext(), connection.begin():
-            if first:
-                first(index)
-            return work(index)
-
-
-def _queue() -> turns.Turns | None:
-    """Return where writers queue, if those on one box must take turns."""
+def _turn(dry_run: bool) -> AbstractContextManager[None]:
+    """Return the turn to write, where writers on one box must take turns."""
     path = db.engine.url.database if db.engine.dialect.name == "sqlite" else None
-    return turns.of(path) if path else None
+    return nullcontext() if dry_run or not path else turns.of(path).turn(PATIENCE)
 
 
 def _raise_unless_race(error: sa.exc.SQLAlchemyError) -> None:

@@ -149,7 +149,7 @@ def upsert(
     told: list[Outcome | Problem] = []
     for place, it in enumerate(resolved):
         outcome = stored.get(place)
-        if outcome and outcome.record.id not in shelf.records:  # nobody has asked for it, let alone changed it
+        if outcome and shelf.is_still_alone(outcome.record, outcome.matched_by, it[0]):
             outcome.warnings = it[1]
             told.append(outcome)
         else:

@@ -8,7 +8,6 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -221,30 +220,3 @@ def children(pid: int) -> list[int]:
     """Return the process ids of a process's children."""
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
     return [int(line) for line in listed.stdout.split()]
-
-
-@pytest.mark.parametrize("many", [False, True])
-def test_whoever_matches_lets_others_write_and_matches_again_what_they_wrote(
-    portal: Portal, monkeypatch: pytest.MonkeyPatch, many: bool
-) -> None:
-    """While one desktop is matched, another one writes the same patient: once in time, then not any more."""
-    portal.send("patient", patientNo="P-1", name="Sara Ali", email="old@mail.example", bloodType="A+")
-    upsert_chunk, seen = upsert.upsert, []
-
-    def meanwhile(*args: Any) -> Any:
-        told = upsert_chunk(*args)
-        seen.append(portal.stored("patient")[0]["version"])
-        if len(seen) == 1:
-            monkeypatch.setattr(upsert, "upsert", upsert_chunk)
-            with ThreadPoolExecutor(1) as other:
-                change = {"patientNo": "P-1", "bloodType": "B+"}
-                assert other.submit(portal.send, "patient", change).result(30)["action"] == "updated"
-            monkeypatch.setattr(upsert, "upsert", meanwhile)
-        return told
-
-    monkeypatch.setattr(upsert, "upsert", meanwhile)
-    late = {"patientNo": "P-1", "email": "new@mail.example"}
-    told = portal.send_many({"patient": [late]})["patient"]["results"][0] if many else portal.send("patient", late)
-    assert (told["action"], told["changed"], seen) == ("updated", ["email"], [1, 2])
-    (stored,) = portal.stored("patient")
-    assert (stored["email"], stored["blood_type"], stored["version"]) == ("new@mail.example", "B+", 3)

@@ -218,3 +218,22 @@ def agrees(record: dict, old: dict) -> bool:
         return "" in births or births[0] == births[1]
     firsts = [[word for word in name.replace(".", " ").split() if word != "dr"][:1] for name in names]
     return births[0] == births[1] != "" and firsts[0] == firsts[1]
+
+
+CONTACT = {"mobile": "+966551234567", "name": "Sara Ali"}
+
+
+@pytest.mark.parametrize("newcomer", [[], [{"patientNo": "P-5", "name": "Huda"}]], ids=["new", "stored"])
+@pytest.mark.parametrize("options", [{}, {"atomic": True}, {"dry_run": True}], ids=["many", "atomic", "dry run"])
+def test_who_comes_to_share_a_contact_in_two_steps_makes_it_ambiguous(
+    fast: Portal, newcomer: list[dict[str, Any]], options: dict[str, bool]
+) -> None:
+    """The third record was stored as sent when the list came, but no longer leads to one patient at its turn."""
+    emptied(fast.app)
+    for record in [{"patientNo": "P-1"} | CONTACT, *newcomer]:
+        fast.send("patient", record)
+    steps = [{"patientNo": "P-5", name: value} for name, value in sorted(CONTACT.items(), reverse=True)]
+    told = fast.send_many({"patient": [*steps, CONTACT, {"patientNo": "P-1"} | CONTACT]}, **options)["patient"][
+        "results"
+    ]
+    assert (told[2]["code"], len(told[2]["candidates"])) == ("ambiguous_match", 2)

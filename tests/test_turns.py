@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Portal
 
 import turns
+import upsert
 
 FORK = multiprocessing.get_context("fork")
 
@@ -77,6 +79,23 @@ def test_whoever_waits_too_long_is_told_and_blocks_nobody(path: str) -> None:
         pass
 
 
+def test_nobody_writes_between_matching_and_writing(sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number that nobody held when it was matched might be somebody's former one when it is written."""
+    match, queue = upsert.upsert, turns.of(str(sqlite_portal.app.config["SQLALCHEMY_DATABASE_URI"].database))
+
+    def matched(*args: Any) -> Any:
+        told = match(*args)
+        with ThreadPoolExecutor(1) as other:
+            waiting = other.submit(take, queue)
+            assert type(waiting.exception()) is turns.NoTurn
+        return told
+
+    monkeypatch.setattr(upsert, "upsert", matched)
+    patient = {"patientNo": "P-1", "name": "Sara Ali"}
+    assert sqlite_portal.send("patient", patient)["action"] == "created"
+    assert sqlite_portal.send_many({"patient": [patient]})["patient"]["unchanged"] == 1
+
+
 def test_a_killed_process_holds_nothing(path: str) -> None:
     held = FORK.Event()
     holder = FORK.Process(target=hold, args=(path, 1, held))
@@ -102,3 +121,8 @@ def hold(path: str, seconds: float, held: Any = None) -> None:
         if held:
             held.set()
             time.sleep(60)
+
+
+def take(queue: turns.Turns) -> None:
+    with queue.turn(0.05):
+        pass
