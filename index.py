@@ -196,10 +196,10 @@ class Shelf:
         self._former = f"{FORMER}{keys.number}"
         self._formers_changed: set[str] = set()
         self._touched: dict[Stored, None] = {}
-        self._moved: set[Stored] = set()  # those whose keys may have changed
-        self._rekeyed: list[Stored] = []  # of those, the stored ones whose keys change; the other stored ones
+        self._moved: set[Stored] = set()  # whose keys may have changed
+        self._rekeyed: list[Stored] = []  # of the touched, the stored ones whose keys change; the other stored ones
         self._rewritten: list[Stored] = []
-        self._changing: set[str] = {"updated_at", "version"}  # columns that change in any of them
+        self._changing: set[str] = {"updated_at", "version"}  # the columns that change in any stored one: all get them
 
     # Reading
 
