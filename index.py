@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 import canonical
-from models import DoctorClinic, FormerKey, among, insert_all, insert_rows, rows_among, update_rows
+from models import DoctorClinic, FormerKey, among, insert_all, insert_rows, others_write, rows_among, update_rows
 
 Values = dict[str, Any]
 FORMER = "former_"  # prefix of the weak key that looks up numbers given up
@@ -467,6 +467,19 @@ class Shelf:
         """Tell whether a stored record's keys shall be others than they are in the database."""
         return self.keys.key_values(record.values) != self.keys.key_values(record.before or {})
 
+    def look_again_for_formers(self) -> None:
+        """Raise LostRace if a number that a record takes became somebody's former one since it was looked up.
+
+        Keys guard what is there, not what was absent. Once the number is written nobody else can give it up.
+        """
+        number, c = self.keys.number, FormerKey.__table__.c
+        if not number or not others_write(self._connection):
+            return
+        taking = [r for r in self._touched if not r.removed and r.values[number] != (r.before or {}).get(number)]
+        taken = {record.values[number] for record in taking} - self._formers_changed - {None}
+        if taken and rows_among(self._connection, (c.value,), c.value, taken, self.keys.formers).first():
+            raise LostRace
+
     def write_links(self) -> None:
         """Write the links of the records whose links changed: all anew."""
         if not (links := self.keys.links):
@@ -516,7 +529,10 @@ class Index:
         for shelf in shelves:
             shelf.prepare_writing(now)
             shelf.release_keys()
-        for step in (Shelf.insert, Shelf.update, Shelf.write_links, Shelf.write_formers):
+        for step in (
+            *(Shelf.insert, Shelf.update, Shelf.look_again_for_formers),
+            *(Shelf.write_links, Shelf.write_formers),
+        ):
             for shelf in shelves:
                 step(shelf)
         for shelf in reversed(shelves):  # what refers to others goes first

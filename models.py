@@ -267,6 +267,11 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def others_write(connection: sa.Connection) -> bool:
+    """Tell whether others may write while a transaction of ours does: SQLite lets one in at a time."""
+    return connection.dialect.name != "sqlite"
+
+
 def among(connection: sa.Connection, column: sa.ColumnElement, values: Collection) -> sa.ColumnElement[bool]:
     """Return the condition that `column` is one of any number of `values`, as one parameter where it can be."""
     return _among(connection.dialect.name, column, value=list(values))

@@ -220,3 +220,30 @@ def children(pid: int) -> list[int]:
     """Return the process ids of a process's children."""
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
     return [int(line) for line in listed.stdout.split()]
+
+
+def test_a_number_that_becomes_a_former_one_meanwhile_makes_no_second_patient(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between matching and writing others create the patient and renumber it; where writers take turns, they wait."""
+    match, others = upsert.upsert, []
+    sara = {"nationalID": "1000000001", "name": "Sara Ali"}
+
+    def create_and_renumber() -> None:
+        for number in ("P-5", "P-6"):
+            portal.send("patient", sara | {"patientNo": number})
+
+    def matched(*args: Any) -> Any:
+        told = match(*args)
+        monkeypatch.setattr(upsert, "upsert", match)
+        others.append(threading.Thread(target=create_and_renumber))
+        others[0].start()
+        others[0].join(1)
+        return told
+
+    monkeypatch.setattr(upsert, "upsert", matched)
+    told = portal.send("patient", patientNo="P-5", name="Sara Ali")
+    others[0].join()
+    assert told["action"] in ("created", "unchanged")
+    assert [patient["patient_no"] for patient in portal.stored("patient")] == ["P-6"]
+    assert [(it["value"], it["record_id"]) for it in portal.stored("former_key")] == [("P-5", told["id"])]
