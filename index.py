@@ -192,6 +192,7 @@ class Shelf:
         self.records: dict[int, Stored] = {}
         self._connection = connection
         self._by: dict[str, dict[Any, list[Stored]]] = defaultdict(dict)
+        self._held = [(self._by[key], column) for key, column in keys.key_columns.items()]
         self._asked: dict[str, set] = defaultdict(set)
         self._former = f"{FORMER}{keys.number}"
         self._formers_changed: set[str] = set()
@@ -240,7 +241,21 @@ class Shelf:
         if unread.id in self.records:
             return False
         ranked = self.keys.ranked
-        return not ranked or key != ranked.name or not self._by[key].get(ranked.of(data))
+        return not (ranked and key == ranked.name and self.shares(ranked.of(data)))
+
+    def taken(self, key: str, values: Collection[Any]) -> set[Any]:
+        """Return those of the values of a key that lead to a record, or led to one, or are there twice."""
+        times = Counter(values)
+        taken = {value for value, count in times.items() if count > 1} if len(times) < len(values) else set()
+        taken |= times.keys() & self._by[key].keys()
+        if key == self.keys.number:
+            taken |= times.keys() & self._by[self._former].keys()
+        return taken - {None}
+
+    def shares(self, weak_key: str | None) -> bool:
+        """Tell whether somebody has this weak key by now."""
+        ranked = self.keys.ranked
+        return bool(weak_key and ranked and self._by[ranked.name].get(weak_key))
 
     def _unknown(self, key: str, values: set) -> set:
         """Return those of the values of which it is not known already to whom they lead."""
@@ -313,9 +328,12 @@ class Shelf:
         """Put a record under its keys."""
         self.records[record.id] = record
         values = record.values
-        for key, column in self.keys.key_columns.items():
-            if (value := values[column]) is not None:
-                self._by[key].setdefault(value, []).append(record)
+        for held, column in self._held:
+            value = values[column]
+            if value in held:
+                held[value].append(record)
+            elif value is not None:
+                held[value] = [record]
 
     def _move(self, record: Stored, old: Values) -> None:
         """Put a record under its new keys; `old` are the values under which it stands."""
@@ -334,6 +352,16 @@ class Shelf:
         record = Stored(-1 - len(self.records), self.keys.blank | values, None)
         self._set_weak_key(record.values)
         self._take(values)
+        return self._touch_new(record)
+
+    def add_stranger(self, values: Values, weak_key: str | None) -> Stored:
+        """Take in a new record whose keys lead to nobody; with it comes the weak key that the values make."""
+        record = Stored(-1 - len(self.records), self.keys.blank | values, None)
+        if weak_key and (ranked := self.keys.ranked):
+            record.values[ranked.column], record.values[ranked.rank] = weak_key, 0
+        return self._touch_new(record)
+
+    def _touch_new(self, record: Stored) -> Stored:
         self._shelve(record)
         self._touched[record] = None
         return record
@@ -391,7 +419,7 @@ class Shelf:
         """Put in the weak key that the values make; a new key's rank is given when it is written."""
         ranked = self.keys.ranked
         if ranked and (key := ranked.of(values)) != values[ranked.column]:
-            values |= {ranked.column: key, ranked.rank: None}
+            values[ranked.column], values[ranked.rank] = key, None
 
     # Writing
 

@@ -4,7 +4,7 @@ The rules are the table of the contract's section 4, and stand here as data. Eve
 an `Index`, whatever the entity. Nothing here commits, and nothing knows of HTTP or JSON.
 """
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from operator import methodcaller
@@ -145,13 +145,17 @@ def upsert(
         _ask_references(rules, chunk, index)
         resolved = [_attempt(_resolve, rules, data, index, refused) for data in chunk]
     shelf = index.shelf(rules)
-    stored = _ask_keys(rules, [{} if isinstance(it, Problem) else it[0] for it in resolved], shelf)
+    asked = {place: it[0] for place, it in enumerate(resolved) if not isinstance(it, Problem)}
+    stored = _stored(rules, asked, shelf)
+    strangers = _strangers(rules, {place: data for place, data in asked.items() if place not in stored}, shelf)
     told: list[Outcome | Problem] = []
     for place, it in enumerate(resolved):
         outcome = stored.get(place)
         if outcome and shelf.is_still_alone(outcome.record, outcome.matched_by, it[0]):
             outcome.warnings = it[1]
             told.append(outcome)
+        elif place in strangers and not shelf.shares(strangers[place]):
+            told.append(Outcome("created", shelf.add_stranger(it[0], strangers[place]), None, it[1]))
         else:
             told.append(it if isinstance(it, Problem) else _attempt(_upsert_one, rules, *it, shelf))
     return told
@@ -172,26 +176,40 @@ def _ask_references(rules: Rules, chunk: Iterable[Values], index: Index) -> None
         shelf.ask(shelf.keys.unique[0], {code for codes in sent for code in codes} if reference.many else sent)
 
 
-def _ask_keys(rules: Rules, chunk: Sequence[Values], shelf: Shelf) -> dict[int, Outcome]:
-    """Load what the keys lead to: the unique ones, then those that stored and sent parts make together.
+def _stored(rules: Rules, asked: Mapping[int, Values], shelf: Shelf) -> dict[int, Outcome]:
+    """Return the outcomes of what is stored as it was sent, by place, and load what else the keys that tell lead to.
 
-    Nothing more is asked of what is stored as it was sent, for no other key can object. Returns these outcomes, by the
-    places of their data.
+    Nothing more is asked of these, for no other key can object.
     """
     stored: dict[int, Outcome] = {}
-    rest = [*enumerate(chunk)]
+    rest = asked
     for key in rules.key_columns:
         value_of = _value_of(key)
-        sent = {place: (value, data) for place, data in rest if (value := value_of(data))}
+        sent = {place: (value, data) for place, data in rest.items() if (value := value_of(data))}
         found = shelf.ask_unless_stored(key, sent)
         stored |= {place: Outcome("unchanged", record, key) for place, record in found.items()}
-        rest = [it for it in rest if it[0] not in sent]
-    others = [data for place, data in enumerate(chunk) if place not in stored]
-    for key in rules.unique:
-        shelf.ask(key, [data[key] for data in others if key in data])
-    if rules.ranked:
-        shelf.ask(rules.ranked.name, filter(None, [_new_key(rules, data, shelf) for data in others]))
+        rest = {place: data for place, data in rest.items() if place not in sent}
     return stored
+
+
+def _strangers(rules: Rules, asked: Mapping[int, Values], shelf: Shelf) -> dict[int, str | None]:
+    """Return the places of new records, each with the weak key that it makes: their keys lead to nobody, and come once.
+
+    All is loaded that keys lead to: those that were sent, then those that stored and sent parts make together.
+    """
+    strangers, weak_keys = [*asked], {}
+    for key in rules.key_columns:
+        value_of = _value_of(key)
+        sent = {place: value_of(asked[place]) for place in (asked if key in rules.unique else strangers)}
+        shelf.ask(key, filter(None, sent.values()))
+        taken = shelf.taken(key, sent.values())
+        strangers = [place for place in strangers if sent[place] not in taken]
+        weak_keys = {} if key in rules.unique else sent
+    created = {place: weak_keys.get(place) for place in strangers if all(map(asked[place].get, rules.needs))}
+    if rules.ranked:
+        others = [data for place, data in asked.items() if place not in created]
+        shelf.ask(rules.ranked.name, filter(None, [_new_key(rules, data, shelf) for data in others]))
+    return created
 
 
 @cache

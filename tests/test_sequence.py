@@ -221,6 +221,7 @@ def agrees(record: dict, old: dict) -> bool:
 
 
 CONTACT = {"mobile": "+966551234567", "name": "Sara Ali"}
+STEPS = [{"patientNo": "P-5", name: value} for name, value in sorted(CONTACT.items(), reverse=True)]
 
 
 @pytest.mark.parametrize("newcomer", [[], [{"patientNo": "P-5", "name": "Huda"}]], ids=["new", "stored"])
@@ -232,8 +233,20 @@ def test_who_comes_to_share_a_contact_in_two_steps_makes_it_ambiguous(
     emptied(fast.app)
     for record in [{"patientNo": "P-1"} | CONTACT, *newcomer]:
         fast.send("patient", record)
-    steps = [{"patientNo": "P-5", name: value} for name, value in sorted(CONTACT.items(), reverse=True)]
-    told = fast.send_many({"patient": [*steps, CONTACT, {"patientNo": "P-1"} | CONTACT]}, **options)["patient"][
-        "results"
-    ]
+    sent = [*STEPS, CONTACT, {"patientNo": "P-1"} | CONTACT]
+    told = fast.send_many({"patient": sent}, **options)["patient"]["results"]
     assert (told[2]["code"], len(told[2]["candidates"])) == ("ambiguous_match", 2)
+
+
+@pytest.mark.parametrize("newcomer", [[], [{"patientNo": "P-5", "name": "Huda"}]], ids=["new", "stored"])
+@pytest.mark.parametrize("options", [{}, {"dry_run": True}], ids=["many", "dry run"])
+def test_who_comes_to_have_a_contact_in_two_steps_is_found_by_it(
+    fast: Portal, newcomer: list[dict[str, Any]], options: dict[str, bool]
+) -> None:
+    """Nobody had the contact when the list came, but the third record is no stranger any more at its turn."""
+    emptied(fast.app)
+    for record in newcomer:
+        fast.send("patient", record)
+    told = fast.send_many({"patient": [*STEPS, CONTACT | {"nationalID": "1000000001"}]}, **options)["patient"]
+    found = {name: told["results"][2].get(name) for name in ("action", "matchedBy", "changed")}
+    assert found == {"action": "updated", "matchedBy": "mobile+name", "changed": ["nationalID"]}
