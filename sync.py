@@ -3,12 +3,12 @@
 import logging
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -23,7 +23,8 @@ from problems import DatabaseUnavailable, InternalError, Problem
 from schemas import Entity, Entry, json_name
 from upsert import RULES, Outcome, Rules
 
-CHUNK = 1000  # records a transaction: a live booking waits for so many at most
+CHUNK = 1000  # records matched and written at once: a live booking waits for so many at most
+ALONG = 9  # further chunks in the same transaction, as long as nobody waits to write
 OUTAGES = 2  # chunks in a row that the database fails before the rest is not tried any more
 LOSSES = 3  # lost races after which a chunk goes record by record
 PATIENCE = LOCK_WAIT_SECONDS  # seconds of lost races after which a request gives up
@@ -104,27 +105,58 @@ def look(work: Callable[[Index], T]) -> T:
     return transact(work, dry_run=True)
 
 
+@dataclass
+class _Chunk:
+    """Records of one list in a row, from the place `first` on. They are cleaned when it is their turn."""
+
+    rules: Rules
+    first: int
+    sent: list[Any] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+
+    @property
+    def valid(self) -> list[Entry]:
+        """The entries that are fit to be stored."""
+        return [entry for entry in self.entries if entry.data]
+
+    def clean(self, schemas: Mapping[str, Entity]) -> None:
+        """Make entries of what was sent, unless that is done."""
+        if self.sent:
+            self.entries, self.sent = schemas[self.rules.entity].clean_all(self.sent), []
+
+    def tell(self) -> None:
+        """Make the answer's part of what became of the entries, which is all that is kept of it."""
+        self.items = _items(self.entries, self.first)
+        for entry in self.valid:
+            entry.result = None
+
+    def records(self) -> list["_Chunk"]:
+        """Return each record as a chunk of its own, or nothing of a single one."""
+        places = range(len(self.entries)) if len(self.entries) > 1 else ()
+        return [_Chunk(self.rules, self.first + place, entries=[self.entries[place]]) for place in places]
+
+
 class _Run:
     """One request for many records; it remembers which identifiers belong to refused persons."""
 
     def __init__(self, schemas: Mapping[str, Entity], options: Options):
         self.schemas, self.options = schemas, options
         self._refused: set[tuple[str, str]] = set()
+        self._along = ALONG
         self._outages: list[DatabaseUnavailable] = []  # of the last chunks, without a success between
 
     def in_chunks(self, order: Iterable[tuple[Rules, list[Any]]]) -> Results:
-        """Store chunk by chunk, each in a transaction of its own; the last one takes the history along."""
-        chunks = [(rules, sent, at) for rules, sent in order for at in range(0, len(sent) or 1, CHUNK)]
-        results: Results = {rules.entity: [] for rules, _, _ in chunks}
+        """Store chunk by chunk; the transaction of the last one takes the history along."""
+        results: Results = {}
+        waiting: deque[_Chunk] = deque()
+        for rules, sent in order:
+            results[rules.entity] = []
+            waiting.extend(_Chunk(rules, at, sent[at : at + CHUNK]) for at in range(0, len(sent) or 1, CHUNK))
+            sent.clear()
         noted = False
-        for place, (rules, sent, at) in enumerate(chunks, 1):
-            entries = self.schemas[rules.entity].clean_all(sent[at : at + CHUNK])
-            sent[at : at + CHUNK] = [None] * len(entries)
-            valid = [entry for entry in entries if entry.result is None]
-            so_far = partial(_with, results, rules, entries) if place == len(chunks) else None
-            noted = self._store_or_split(rules, valid, so_far)
-            self._note_refused(rules, entries)
-            results[rules.entity] += _items(entries, at)
+        while waiting:
+            noted = self._store_next(waiting, results)
         if results and not noted:
             _note_alone(self.options, results)
         if self._outages and not any(item["success"] for items in results.values() for item in items):
@@ -164,45 +196,69 @@ class _Run:
                 # A dry run's changes are nowhere but in the index; else the database has them.
                 index = index if dry_run else Index(index.connection)
                 _store(index, rules, chunk, self._refused, dry_run)
-                self._note_refused(rules, chunk)
+                self._refused |= _numbers_refused(rules, chunk)
 
-    def _store_or_split(self, rules: Rules, entries: list[Entry], so_far: Callable[[], Results] | None = None) -> bool:
-        """Store a chunk in a transaction; if that cannot be, record by record, so that one fails alone.
+    def _store_next(self, waiting: deque[_Chunk], results: Results) -> bool:
+        """Store the next chunks in a transaction, and append what became of them to the results.
 
-        Given the results so far, the history is written along; returns whether it was.
+        What cannot be stored together is put back in parts, so that one record fails alone. Returns whether the history
+        was written along.
         """
-        alone = len(entries) == 1
-
-        def work(index: Index) -> None:
-            _store(index, rules, entries, self._refused)
-            if so_far:
-                _note(index, self.options, so_far())
-
+        chunks = [waiting.popleft()]
         try:
-            if len(self._outages) >= OUTAGES:
-                raise self._outages[0]
-            if entries:
-                transact(work, losses=None if alone else LOSSES)
-                self._outages.clear()
-                return so_far is not None
-        except DatabaseUnavailable as outage:
-            self._outages.append(outage)
-            for entry in entries:
-                entry.result = outage
-        except InternalError as fault:
-            entries[0].result = fault
-            for entry in [] if alone else entries:
-                self._store_or_split(rules, [entry])
-        return False
+            noted = self._transact(chunks, waiting, results)
+        except (DatabaseUnavailable, InternalError) as problem:
+            if parts := _parts(chunks, problem):
+                waiting.extendleft(reversed(parts))
+                self._along = 0
+                return False
+            if isinstance(problem, DatabaseUnavailable):
+                self._outages.append(problem)
+            for entry in chunks[0].valid:
+                entry.result = problem
+            chunks[0].tell()
+            noted = False
+        for chunk in chunks:
+            results[chunk.rules.entity] += chunk.items
+        return noted
 
-    def _note_refused(self, rules: Rules, entries: Iterable[Entry]) -> None:
-        """Remember the numbers of persons refused with 409: no booking of this request may use them."""
-        number = rules.unique[0]
-        self._refused |= {
-            (rules.entity, entry.data[number])
-            for entry in entries
-            if isinstance(entry.result, Problem) and entry.result.status == CONFLICT and entry.data.get(number)
-        }
+    def _transact(self, chunks: list[_Chunk], waiting: deque[_Chunk], results: Results) -> bool:
+        """Store a chunk in a transaction, and move waiting ones to it as long as nobody else waits to write."""
+
+        def work(index: Index) -> set[tuple[str, str]]:
+            waiting.extendleft(reversed(chunks[1:]))
+            del chunks[1:]
+            refused = set(self._refused)
+            self._store(index, chunks[0], refused)
+            while waiting and len(chunks) <= self._along and _nobody_waits():
+                chunks.append(waiting.popleft())
+                self._store(Index(index.connection), chunks[-1], refused)
+            if not waiting:
+                _note(index, self.options, _with(results, chunks))
+            return refused
+
+        chunks[0].clean(self.schemas)
+        if not chunks[0].valid:
+            chunks[0].tell()
+            return False
+        if len(self._outages) >= OUTAGES:
+            raise self._outages[0]
+        self._refused = transact(work, losses=LOSSES if len(chunks[0].entries) > 1 else None)
+        self._outages.clear()
+        return not waiting
+
+    def _store(self, index: Index, chunk: _Chunk, refused: set[tuple[str, str]]) -> None:
+        chunk.clean(self.schemas)
+        _store(index, chunk.rules, chunk.valid, refused)
+        refused |= _numbers_refused(chunk.rules, chunk.valid)
+        chunk.tell()
+
+
+def _parts(chunks: list[_Chunk], problem: Problem) -> list[_Chunk]:
+    """Return what is left to try one by one: an outage is no single record's fault."""
+    if len(chunks) > 1:
+        return chunks
+    return [] if isinstance(problem, DatabaseUnavailable) else chunks[0].records()
 
 
 def _store(
@@ -214,6 +270,16 @@ def _store(
         index.write(_now())
     for entry, result in zip(entries, results, strict=True):
         entry.result = result
+
+
+def _numbers_refused(rules: Rules, entries: Iterable[Entry]) -> set[tuple[str, str]]:
+    """Return the numbers of persons refused with 409: no booking of this request may use them."""
+    number = rules.unique[0]
+    return {
+        (rules.entity, entry.data[number])
+        for entry in entries
+        if isinstance(entry.result, Problem) and entry.result.status == CONFLICT and entry.data.get(number)
+    }
 
 
 def _note(index: Index, options: Options, results: Mapping[str, Sequence[Item]]) -> None:
@@ -259,10 +325,21 @@ def transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int |
         time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))  # noqa: S311 jitter is no secret
 
 
-def _turn(dry_run: bool) -> AbstractContextManager[None]:
-    """Return the turn to write, where writers on one box must take turns."""
+def _queue() -> turns.Turns | None:
+    """Return the queue of writers, where those on one box must take turns."""
     path = db.engine.url.database if db.engine.dialect.name == "sqlite" else None
-    return nullcontext() if dry_run or not path else turns.of(path).turn(PATIENCE)
+    return turns.of(path) if path else None
+
+
+def _turn(dry_run: bool) -> AbstractContextManager[None]:
+    queue = _queue()
+    return nullcontext() if dry_run or not queue else queue.turn(PATIENCE)
+
+
+def _nobody_waits() -> bool:
+    """Tell whoever has the turn to write that he may go on; where there are no turns, nobody knows."""
+    queue = _queue()
+    return queue is not None and not queue.wanted()
 
 
 def _raise_unless_race(error: sa.exc.SQLAlchemyError) -> None:
@@ -309,10 +386,12 @@ def _changed(names: tuple[str, ...]) -> list[str]:
     return sorted(map(json_name, names))
 
 
-def _with(results: Results, rules: Rules, entries: Iterable[Entry]) -> Results:
-    """Return the results with those of one more chunk."""
-    so_far = results[rules.entity]
-    return results | {rules.entity: so_far + _items(entries, len(so_far))}
+def _with(results: Results, chunks: Iterable[_Chunk]) -> Results:
+    """Return the results with those of further chunks."""
+    so_far = {entity: [*items] for entity, items in results.items()}
+    for chunk in chunks:
+        so_far[chunk.rules.entity] += chunk.items
+    return so_far
 
 
 def _items(entries: Iterable[Entry], first: int = 0) -> list[Item]:

@@ -92,6 +92,17 @@ class Turns:
                 held.callback(room.release)
             yield
 
+    def wanted(self) -> bool:
+        """Tell whoever has the turn whether somebody waits for it."""
+        return not all(_is_free(door) for door, _ in self._gates)
+
+
+def _is_free(door: Lock) -> bool:
+    free = door.acquire(timeout=0)
+    if free:
+        door.release()
+    return free
+
 
 def _enter(lock: Lock, ends: float) -> None:
     if not lock.acquire(timeout=max(0.0, ends - time.monotonic())):

@@ -337,8 +337,8 @@ def fail_from_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 def test_a_database_that_fails_in_mid_bulk_leaves_a_report_of_what_was_stored(
     http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_from_write(monkeypatch, 2)
-    monkeypatch.setattr(sync, "CHUNK", 1000)
+    fail_from_write(monkeypatch, sync.ALONG + 2)
+    monkeypatch.setattr(sync, "CHUNK", 100)
     records = [{"patientNo": f"P-{number}", "name": f"Patient {number}"} for number in range(1200)]
     answer = told(http.post("/patients", [*records, {}]), 207)
     stored = sqlite_portal.stored("patient")
@@ -909,18 +909,54 @@ def test_one_locked_chunk_does_not_take_the_rest_with_it(
     http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync, "CHUNK", 2)
-    write, calls = index.Index.write, []
+    insert = index.insert_all
 
-    def locked_once(self: index.Index, now: str) -> None:
-        calls.append(now)
-        if len(calls) == 2:
+    def locked(connection: Any, table: Any, columns: Any, rows: list[dict]) -> None:
+        if rows[0]["patient_no"] == "P-2":
             raise sa.exc.OperationalError("", None, sqlite3.OperationalError("database is locked"))
-        write(self, now)
+        insert(connection, table, columns, rows)
 
-    monkeypatch.setattr(index.Index, "write", locked_once)
+    monkeypatch.setattr(index, "insert_all", locked)
     answer = told(http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(6)]), 207)
     assert [item.get("status") for item in answer["results"]] == [None, None, 503, 503, None, None]
     assert [row["patient_no"] for row in sqlite_portal.stored("patient")] == ["P-0", "P-1", "P-4", "P-5"]
+
+
+def wrapped(error: sqlite3.Error) -> BaseException:
+    return sa.exc.DBAPIError.instance("", None, error, sqlite3.Error)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [wrapped(sqlite3.OperationalError("locked")), wrapped(sqlite3.IntegrityError("a check")), index.LostRace()],
+    ids=["outage", "fault", "race"],
+)
+def test_chunks_that_fail_together_are_stored_each_alone(
+    http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    monkeypatch.setattr(sync, "CHUNK", 2)
+    write, calls = index.Index.write, []
+
+    def fails_once(self: index.Index, now: str) -> None:
+        calls.append(now)
+        if len(calls) == 3:
+            raise fault
+        write(self, now)
+
+    monkeypatch.setattr(index.Index, "write", fails_once)
+    people = [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(8)]
+    conflict = [{"patientNo": "P-1", "nationalID": "1"}, {"patientNo": "P-0", "nationalID": "1"}]
+    booking = {"patientNo": "P-0", "date": "2026-06-15", "timeFrom": "10:30"}
+    answer = told(http.post("/sync", {"patients": [*people, *conflict], "appointments": [booking]}), 207)
+    told_of_people = answer["patients"]["results"]
+    assert [item.get("code") for item in told_of_people] == [None] * 9 + ["identity_conflict"]
+    assert [item["index"] for item in told_of_people] == [*range(10)]
+    assert answer["appointments"]["results"][0]["code"] == "unknown_reference"
+    stored = {row["id"]: row["patient_no"] for row in sqlite_portal.stored("patient")}
+    assert {item["id"]: item["key"] for item in told_of_people[:8]} == stored
+    runs = {run["entity"]: run for run in sqlite_portal.stored("sync_run")}
+    assert faces(runs["patients"], {"created": 8, "updated": 1, "failed": 1})
+    assert faces(runs["appointments"], {"created": 0, "failed": 1})
 
 
 def test_a_rolled_back_request_names_no_ids_that_it_gave_on_the_way(http: Http) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from conftest import Portal
 
+import sync
 import turns
 import upsert
+from models import db
 
 FORK = multiprocessing.get_context("fork")
 
@@ -71,6 +74,51 @@ def test_one_at_a_time_has_the_turn(path: str, kind: Callable[..., Any], tmp_pat
     assert counter.read_text() == "150"
 
 
+@pytest.mark.parametrize("kind", [threading.Thread, FORK.Process])
+def test_whoever_has_the_turn_learns_that_somebody_waits(path: str, kind: Callable[..., Any]) -> None:
+    queue, go = turns.of(path), FORK.Event()
+    other = kind(target=pass_by, args=(path, go))
+    other.start()
+    with queue.turn(1):
+        assert not queue.wanted()
+        go.set()
+        ends = time.monotonic() + 10
+        while not queue.wanted() and time.monotonic() < ends:
+            time.sleep(0.001)
+        assert queue.wanted()
+    other.join()
+    with queue.turn(1):
+        assert not queue.wanted()
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["alone", "somebody waits"])
+def test_chunks_share_a_transaction_until_somebody_waits(
+    sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch, *, waits: bool
+) -> None:
+    monkeypatch.setattr(sync, "CHUNK", 2)
+    monkeypatch.setattr(sync, "ALONG", 3)
+    path = str(sqlite_portal.app.config["SQLALCHEMY_DATABASE_URI"].database)
+    commits: list[Any] = []
+    with sqlite_portal.app.app_context():
+        sa.event.listen(db.engine, "commit", commits.append)
+    match, others = upsert.upsert, []
+
+    def matched(*args: Any) -> Any:
+        if waits:
+            others.append(threading.Thread(target=pass_by, args=(path,)))
+            others[-1].start()
+            while not turns.of(path).wanted():
+                time.sleep(0.001)
+        return match(*args)
+
+    monkeypatch.setattr(upsert, "upsert", matched)
+    patients = [{"patientNo": f"P-{i}", "name": "Sara Ali"} for i in range(12)]
+    assert sqlite_portal.send_many({"patient": patients})["patient"]["created"] == 12
+    for other in others:
+        other.join()
+    assert len(commits) == (6 if waits else 2)
+
+
 def test_whoever_waits_too_long_is_told_and_blocks_nobody(path: str) -> None:
     with turns.of(path).turn(1), ThreadPoolExecutor(3) as others:
         waiting = [others.submit(hold, path, 0.05) for _ in range(3)]
@@ -121,6 +169,13 @@ def hold(path: str, seconds: float, held: Any = None) -> None:
         if held:
             held.set()
             time.sleep(60)
+
+
+def pass_by(path: str, go: Any = None) -> None:
+    if go:
+        go.wait()
+    with turns.of(path).turn(10):
+        pass
 
 
 def take(queue: turns.Turns) -> None:
