@@ -53,8 +53,8 @@ class _IsoText(TypeDecorator):
         return value if value is None else str(value)
 
     def result_processor(self, dialect: sa.Dialect, coltype: Any) -> Any:
-        """Spare SQLite's rows the call for each value."""
-        return None if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+        """Spare rows the call for each value where it is text already."""
+        return None if dialect.name in ("sqlite", "postgresql") else super().result_processor(dialect, coltype)
 
 
 class IsoDate(_IsoText):
@@ -236,7 +236,7 @@ def engine_options(url: sa.URL) -> dict[str, Any]:
     options["isolation_level"] = "READ COMMITTED"  # keys and versions guard the rest; a retry must see the winner
     if backend == "postgresql":
         # A plan kept from when a table was empty reads the whole table for each chunk, until somebody analyses it.
-        settings = f"-c lock_timeout={LOCK_WAIT_SECONDS}s -c plan_cache_mode=force_custom_plan"
+        settings = f"-c lock_timeout={LOCK_WAIT_SECONDS}s -c plan_cache_mode=force_custom_plan -c datestyle=ISO"
         options["connect_args"] = {"connect_timeout": 10, "options": settings}
     if backend in ("mysql", "mariadb"):
         wait = f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}"
@@ -245,10 +245,20 @@ def engine_options(url: sa.URL) -> dict[str, Any]:
 
 
 def prepare(engine: sa.Engine) -> None:
-    """Make an SQLite engine durable, checked and safe for several writers; others need nothing."""
+    """Make an SQLite engine durable, checked and safe for several writers; let PostgreSQL's dates come as text."""
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _open_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
+    if engine.dialect.name == "postgresql":
+        sa.event.listen(engine, "connect", _open_postgresql)
+
+
+def _open_postgresql(connection: Any, _record: Any) -> None:
+    """Have psycopg load dates and times as it loads text (format 0: as the server writes it)."""
+    adapters = connection.adapters
+    as_text = adapters.get_loader(adapters.types["text"].oid, 0)
+    for kind in ("date", "time", "timestamp"):
+        adapters.register_loader(kind, as_text)
 
 
 def _open_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
@@ -310,6 +320,7 @@ def _among(dialect: str, column: sa.ColumnElement, **parameter: Any) -> sa.Colum
 
 
 Row = dict[str, Any]
+AS_READ = ("old_id", "old_version")  # what a row must still have to be updated
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
@@ -318,7 +329,7 @@ def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row],
 
 
 def update_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Sequence[str]) -> int:
-    """Set `columns` of the rows whose id and version are `old_id` and `old_version`; return how many there were."""
+    """Set `columns` of the rows whose id and version are still AS_READ; return how many there were."""
     return _write(connection, table, rows, tuple(columns), row_by_row=_update, from_json=_update_json)
 
 
@@ -338,7 +349,9 @@ def _write(
     """
     dialect = connection.dialect
     if dialect.name == "postgresql":
-        text = json.dumps(rows, ensure_ascii=False)
+        names = [name for name in rows[0] if name in columns or name in AS_READ]
+        in_order = itemgetter(*names)
+        text = json.dumps([dict(zip(names, in_order(row), strict=True)) for row in rows], ensure_ascii=False)
         return connection.execute(from_json(table, columns), {"rows": text}).rowcount
     compiled = _compiled(dialect, row_by_row(table), columns)
     if dialect.name == "sqlite":
@@ -365,12 +378,12 @@ def _insert_json(table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
 @cache
 def _update(table: sa.Table) -> sa.Update:
     """Return the update of what nobody else has written since it was read."""
-    return _as_read(table, sa.bindparam("old_id"), sa.bindparam("old_version"))
+    return _as_read(table, *map(sa.bindparam, AS_READ))
 
 
 @lru_cache(maxsize=256)
 def _update_json(table: sa.Table, columns: tuple[str, ...]) -> sa.Update:
-    *sent, old_id, old_version = _recordset(table, (*columns, "old_id", "old_version"))
+    *sent, old_id, old_version = _recordset(table, (*columns, *AS_READ))
     return _as_read(table, old_id, old_version).values(dict(zip(columns, sent, strict=True)))
 
 

@@ -69,6 +69,30 @@ def test_no_plan_is_kept_from_when_the_tables_were_empty(any_app: Flask) -> None
         assert connection.scalar(sa.text(kept)) == 0
 
 
+DATES = {"postgresql": "ALTER DATABASE {} SET datestyle TO {}"}
+
+
+def test_a_server_that_writes_dates_its_own_way_changes_nothing(any_app: Flask) -> None:
+    portal = Portal(emptied(any_app))
+    booking = {"patientNo": "P-1", "date": "2026-06-15", "timeFrom": "10:30:00"}
+    sent = {"patient": [PEOPLE[1] | {"dateOfBirth": "1980-02-01"}], "appointment": [booking]}
+    portal.send_many(sent)
+    with any_app.app_context():
+        engine = db.engine
+    write_dates = DATES.get(engine.dialect.name, "SELECT 0")
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(write_dates.format(engine.url.database, "'German, DMY'"))
+        engine.dispose()
+        assert [told["unchanged"] for told in portal.send_many(sent).values()] == [1, 1]
+        assert [row["date_of_birth"] for row in portal.stored("patient")] == ["1980-02-01"]
+        assert [(row["date"], row["time_from"]) for row in portal.stored("appointment")] == [("2026-06-15", "10:30:00")]
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(write_dates.format(engine.url.database, "DEFAULT"))
+        engine.dispose()
+
+
 def test_a_chunk_of_the_longest_records_fits_into_a_statement(any_app: Flask) -> None:
     longest = dict.fromkeys(
         ("name", "aName", "branch", "accountNo", "costCenter", "specialization"), "\U0001f600" * 200
