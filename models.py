@@ -1,7 +1,6 @@
 """Storage: the tables, the constraints that guard every key, and what each database needs at connect."""
 
 import enum
-import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from functools import cache, lru_cache
@@ -72,13 +71,16 @@ class Instant(_IsoText):
 
 
 class Joined(TypeDecorator):
-    """A list of keys as one text: psycopg takes many times as long to write an array."""
+    """A list of values as one text: psycopg takes many times as long to write an array."""
 
     impl, cache_ok = sa.Text, True
-    BETWEEN = "\x1f"  # the unit separator, which no key holds: control characters are refused
+    BETWEEN, NULL = "\x1f", "\x1e"  # control characters are refused, so no value holds them
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:
-        return self.BETWEEN.join(map(str, value))
+        joined = self.BETWEEN.join([self.NULL if it is None else str(it) for it in value])
+        if joined.count(self.BETWEEN) > max(len(value) - 1, 0):
+            raise ValueError("a value holds a separator")  # each after it would be another row's
+        return joined
 
 
 Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -314,9 +316,13 @@ def _among(dialect: str, column: sa.ColumnElement, **parameter: Any) -> sa.Colum
         array = sa.bindparam(**parameter, type_=sa.JSON)
         return column.in_(sa.select(sa.func.json_each(array).table_valued("value").c.value))
     if dialect == "postgresql":
-        joined = sa.func.string_to_array(sa.bindparam(**parameter, type_=Joined()), Joined.BETWEEN)
-        return column == sa.any_(sa.cast(joined, sa.ARRAY(column.type)))
+        return column == sa.any_(_array(sa.bindparam(**parameter, type_=Joined()), column.type))
     return column.in_(sa.bindparam(**parameter, expanding=True))
+
+
+def _array(joined: sa.BindParameter, kind: Any) -> sa.ColumnElement:
+    """Return the array that PostgreSQL makes of joined values."""
+    return sa.cast(sa.func.string_to_array(joined, Joined.BETWEEN, Joined.NULL), sa.ARRAY(kind))
 
 
 Row = dict[str, Any]
@@ -325,12 +331,12 @@ AS_READ = ("old_id", "old_version")  # what a row must still have to be updated
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
     """Insert `columns` of rows, all of the first row's unless told; a row may hold more."""
-    _write(connection, table, rows, tuple(columns or rows[0]), row_by_row=_insert, from_json=_insert_json)
+    _write(connection, table, rows, tuple(columns or rows[0]), row_by_row=_insert, from_arrays=_insert_arrays)
 
 
 def update_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Sequence[str]) -> int:
     """Set `columns` of the rows whose id and version are still AS_READ; return how many there were."""
-    return _write(connection, table, rows, tuple(columns), row_by_row=_update, from_json=_update_json)
+    return _write(connection, table, rows, tuple(columns), row_by_row=_update, from_arrays=_update_arrays)
 
 
 def _write(
@@ -340,19 +346,18 @@ def _write(
     columns: tuple[str, ...],
     *,
     row_by_row: Callable[[sa.Table], sa.Insert | sa.Update],
-    from_json: Callable[[sa.Table, tuple[str, ...]], sa.Insert | sa.Update],
+    from_arrays: Callable[[sa.Table, tuple[str, ...]], sa.Insert | sa.Update],
 ) -> int:
     """Write many rows, as each database does it fastest, and return how many it touched.
 
-    SQLite needs no conversion of any of our types: its driver gets tuples. PostgreSQL gets all rows as one text and
-    converts them itself.
+    SQLite needs no conversion of any of our types: its driver gets tuples. PostgreSQL gets each column as one text and
+    converts it itself.
     """
     dialect = connection.dialect
     if dialect.name == "postgresql":
         names = [name for name in rows[0] if name in columns or name in AS_READ]
-        in_order = itemgetter(*names)
-        text = json.dumps([dict(zip(names, in_order(row), strict=True)) for row in rows], ensure_ascii=False)
-        return connection.execute(from_json(table, columns), {"rows": text}).rowcount
+        arrays = {f"all_{name}": [row[name] for row in rows] for name in names}
+        return connection.execute(from_arrays(table, columns), arrays).rowcount
     compiled = _compiled(dialect, row_by_row(table), columns)
     if dialect.name == "sqlite":
         in_order = itemgetter(*compiled.positiontup)
@@ -371,8 +376,8 @@ def _insert(table: sa.Table) -> sa.Insert:
 
 
 @lru_cache(maxsize=256)
-def _insert_json(table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
-    return sa.insert(table).from_select(columns, sa.select(*_recordset(table, columns)))
+def _insert_arrays(table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
+    return sa.insert(table).from_select(columns, sa.select(*_unnested(table, columns)))
 
 
 @cache
@@ -382,8 +387,8 @@ def _update(table: sa.Table) -> sa.Update:
 
 
 @lru_cache(maxsize=256)
-def _update_json(table: sa.Table, columns: tuple[str, ...]) -> sa.Update:
-    *sent, old_id, old_version = _recordset(table, (*columns, *AS_READ))
+def _update_arrays(table: sa.Table, columns: tuple[str, ...]) -> sa.Update:
+    *sent, old_id, old_version = _unnested(table, (*columns, *AS_READ))
     return _as_read(table, old_id, old_version).values(dict(zip(columns, sent, strict=True)))
 
 
@@ -391,11 +396,12 @@ def _as_read(table: sa.Table, record_id: Any, version: Any) -> sa.Update:
     return sa.update(table).where(table.c.id == record_id, table.c.version == version)
 
 
-def _recordset(table: sa.Table, names: tuple[str, ...]) -> sa.ColumnCollection:
-    """Return the columns of the objects in a JSON text, as PostgreSQL reads it."""
-    columns = [sa.column(name, table.c[name.removeprefix("old_")].type) for name in names]
-    text = sa.cast(sa.bindparam("rows", type_=sa.Text), sa.JSON)
-    return sa.func.json_to_recordset(text).table_valued(*columns, name="sent").render_derived(with_types=True).c
+def _unnested(table: sa.Table, names: tuple[str, ...]) -> sa.ColumnCollection:
+    """Return the columns of the rows that PostgreSQL makes of an array for each."""
+    kinds = {name: table.c[name.removeprefix("old_")].type for name in names}
+    arrays = [_array(sa.bindparam(f"all_{name}", type_=Joined()), kind) for name, kind in kinds.items()]
+    columns = [sa.column(name, kind) for name, kind in kinds.items()]
+    return sa.func.unnest(*arrays).table_valued(*columns, name="sent").render_derived().c
 
 
 FEW_AT_ONCE = {"insertmanyvalues_page_size": 200}  # rows: MariaDB takes 16 MB at most (max_allowed_packet)

@@ -6,8 +6,9 @@ import pytest
 import sqlalchemy as sa
 from conftest import Portal, emptied
 from flask import Flask
+from sqlalchemy.dialects import postgresql
 
-from models import db
+from models import Joined, db
 
 PEOPLE = [
     {
@@ -91,6 +92,42 @@ def test_a_server_that_writes_dates_its_own_way_changes_nothing(any_app: Flask) 
         with engine.begin() as connection:
             connection.exec_driver_sql(write_dates.format(engine.url.database, "DEFAULT"))
         engine.dispose()
+
+
+ODD = [
+    "NULL",
+    "None",
+    "{a,b}",
+    '"q"',
+    "it's",
+    "\\N",
+    "\\",
+    "a\\,b",
+    "%s :name",
+    "\u0633\u0627\u0631\u0629",
+    "\U0001f600",
+    "null",
+]
+
+
+def test_values_of_a_list_stay_apart_whatever_they_hold(any_app: Flask) -> None:
+    portal = Portal(emptied(any_app))
+    people = [
+        {"patientNo": f"P-{place}", "name": odd, "firstName": odd} | ({"lastName": odd} if place % 2 else {})
+        for place, odd in enumerate(ODD)
+    ]
+    changed = [person | {"lastName": odd} for person, odd in zip(people, reversed(ODD), strict=True)]
+    for sent, action in ((people, "created"), (people, "unchanged"), (changed, "updated"), (changed, "unchanged")):
+        counts = portal.send_many({"patient": sent})["patient"]
+        assert counts[action] >= len(ODD) - 1, counts
+        rows = [(row["name"], row["first_name"], row["last_name"]) for row in portal.stored("patient")]
+        assert rows == [(it["name"], it["firstName"], it.get("lastName")) for it in sent]
+
+
+@pytest.mark.parametrize("value", ["a\x1fb", "\x1f"])
+def test_a_value_that_would_be_taken_for_two_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="separator"):
+        Joined().process_bind_param(["a", value, None], postgresql.dialect())
 
 
 def test_a_chunk_of_the_longest_records_fits_into_a_statement(any_app: Flask) -> None:
