@@ -78,7 +78,8 @@ class Joined(TypeDecorator):
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:
         joined = self.BETWEEN.join([self.NULL if it is None else str(it) for it in value])
-        if joined.count(self.BETWEEN) > max(len(value) - 1, 0):
+        marks = joined.count(self.BETWEEN), joined.count(self.NULL)
+        if marks != (max(len(value) - 1, 0), value.count(None)) or value == [""]:  # no list is joined to that, too
             raise ValueError("a value holds a separator")  # each after it would be another row's
         return joined
 
@@ -321,7 +322,8 @@ def _among(dialect: str, column: sa.ColumnElement, **parameter: Any) -> sa.Colum
 
 
 def _array(joined: sa.BindParameter, kind: Any) -> sa.ColumnElement:
-    """Return the array that PostgreSQL makes of joined values."""
+    """Return the array that PostgreSQL makes of joined values. A cast to VARCHAR(64) would cut them in silence."""
+    kind = sa.Text() if isinstance(kind, sa.String) else kind
     return sa.cast(sa.func.string_to_array(joined, Joined.BETWEEN, Joined.NULL), sa.ARRAY(kind))
 
 

@@ -226,8 +226,10 @@ class _Run:
         """Store a chunk in a transaction, and move waiting ones to it as long as nobody else waits to write."""
 
         def work(index: Index) -> set[tuple[str, str]]:
-            waiting.extendleft(reversed(chunks[1:]))
-            del chunks[1:]
+            if len(chunks) > 1:  # this is run again, for one of them lost a race
+                waiting.extendleft(reversed(chunks[1:]))
+                del chunks[1:]
+                self._along = 0
             refused = set(self._refused)
             self._store(index, chunks[0], refused)
             while waiting and len(chunks) <= self._along and _nobody_waits():

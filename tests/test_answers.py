@@ -11,6 +11,7 @@ from conftest import Http, Portal
 
 import index
 import sync
+from models import db
 
 TABLES = ["clinic", "doctor", "doctor_clinic", "patient", "appointment", "former_key"]
 PATHS = {"clinics": "/clinic", "doctors": "/doctor", "patients": "/patient", "appointments": "/appointment"}
@@ -944,10 +945,14 @@ def test_chunks_that_fail_together_are_stored_each_alone(
         write(self, now)
 
     monkeypatch.setattr(index.Index, "write", fails_once)
+    commits: list[Any] = []
+    with sqlite_portal.app.app_context():
+        sa.event.listen(db.engine, "commit", commits.append)
     people = [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(8)]
     conflict = [{"patientNo": "P-1", "nationalID": "1"}, {"patientNo": "P-0", "nationalID": "1"}]
     booking = {"patientNo": "P-0", "date": "2026-06-15", "timeFrom": "10:30"}
     answer = told(http.post("/sync", {"patients": [*people, *conflict], "appointments": [booking]}), 207)
+    assert len(commits) == 6
     told_of_people = answer["patients"]["results"]
     assert [item.get("code") for item in told_of_people] == [None] * 9 + ["identity_conflict"]
     assert [item["index"] for item in told_of_people] == [*range(10)]

@@ -1,6 +1,7 @@
 """How many SQL statements a request costs: a handful, whatever its size."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ from conftest import Portal, emptied
 from flask import Flask
 from sqlalchemy.dialects import postgresql
 
-from models import Joined, db
+from models import Joined, db, insert_all
 
 PEOPLE = [
     {
@@ -124,10 +125,22 @@ def test_values_of_a_list_stay_apart_whatever_they_hold(any_app: Flask) -> None:
         assert rows == [(it["name"], it["firstName"], it.get("lastName")) for it in sent]
 
 
-@pytest.mark.parametrize("value", ["a\x1fb", "\x1f"])
-def test_a_value_that_would_be_taken_for_two_is_refused(value: str) -> None:
+@pytest.mark.parametrize("values", [["a", "a\x1fb", None], ["\x1f"], ["a", "\x1e", None], [""]])
+def test_values_that_would_be_taken_for_others_are_refused(values: list[str | None]) -> None:
     with pytest.raises(ValueError, match="separator"):
-        Joined().process_bind_param(["a", value, None], postgresql.dialect())
+        Joined().process_bind_param(values, postgresql.dialect())
+
+
+@pytest.mark.parametrize(("name", "length"), [("code", 65), ("name", 201)])
+def test_what_is_too_long_for_its_column_is_not_cut(any_app: Flask, name: str, length: int) -> None:
+    """The schemas refuse it before; SQLite knows no lengths."""
+    emptied(any_app)
+    row = {"code": "C-1", "name": "Teeth", "is_active": True, "version": 1} | {name: "y" * length}
+    row |= dict.fromkeys(("created_at", "updated_at"), "2026-06-15 09:00:00")
+    with any_app.app_context(), db.engine.connect() as connection:
+        limits = connection.dialect.name != "sqlite"
+        with pytest.raises(sa.exc.DataError) if limits else nullcontext():
+            insert_all(connection, db.metadata.tables["clinic"], list(row), [row])
 
 
 def test_a_chunk_of_the_longest_records_fits_into_a_statement(any_app: Flask) -> None:
