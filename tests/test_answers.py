@@ -964,6 +964,30 @@ def test_chunks_that_fail_together_are_stored_each_alone(
     assert faces(runs["appointments"], {"created": 0, "failed": 1})
 
 
+def test_who_is_not_refused_after_a_lost_race_may_be_booked(
+    http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"patientNo": "P-9", "nationalID": "1", "name": "Sara"}
+    other_id = sqlite_portal.send_many({"patient": [PATIENT, other]})["patient"]["results"][1]["id"]
+    write, calls = index.Index.write, []
+
+    def loses_once(self: index.Index, now: str) -> None:
+        calls.append(now)
+        if len(calls) == 2:
+            raise index.LostRace
+        write(self, now)
+
+    def retire_the_other(_seconds: float) -> None:
+        sqlite_portal.command("retire", "patient", str(other_id), "--yes")
+
+    monkeypatch.setattr(index.Index, "write", loses_once)
+    monkeypatch.setattr(sync.time, "sleep", retire_the_other)
+    booking = {"patientNo": "P-1", "date": "2026-06-15", "timeFrom": "10:30"}
+    taken = PATIENT | {"nationalID": "1"}
+    answer = told(http.post("/sync", {"patients": [taken], "appointments": [booking]}), 200)
+    assert (answer["updated"], answer["created"]) == (1, 1)
+
+
 def test_a_rolled_back_request_names_no_ids_that_it_gave_on_the_way(http: Http) -> None:
     stored = told(http.post("/patient", {"patientNo": "P-0", "nationalID": "N-0", "name": "Omar"}), 201)["id"]
     people = [{"patientNo": "P-1", "name": "Ali"}, {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}]
