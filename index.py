@@ -557,10 +557,9 @@ class Index:
         for shelf in shelves:
             shelf.prepare_writing(now)
             shelf.release_keys()
-        for step in (
-            *(Shelf.insert, Shelf.update, Shelf.look_again_for_formers),
-            *(Shelf.write_links, Shelf.write_formers),
-        ):
+        # Links and formers need the ids that the insert gives.
+        steps = (Shelf.insert, Shelf.update, Shelf.look_again_for_formers, Shelf.write_links, Shelf.write_formers)
+        for step in steps:
             for shelf in shelves:
                 step(shelf)
         for shelf in reversed(shelves):  # what refers to others goes first

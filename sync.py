@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -143,7 +143,7 @@ class _Run:
     def __init__(self, schemas: Mapping[str, Entity], options: Options):
         self.schemas, self.options = schemas, options
         self._refused: set[tuple[str, str]] = set()
-        self._along = ALONG
+        self._together = True  # until a transaction fails: chunks share one, and the last takes the history along
         self._outages: list[DatabaseUnavailable] = []  # of the last chunks, without a success between
 
     def in_chunks(self, order: Iterable[tuple[Rules, list[Any]]]) -> Results:
@@ -196,7 +196,6 @@ class _Run:
                 # A dry run's changes are nowhere but in the index; else the database has them.
                 index = index if dry_run else Index(index.connection)
                 _store(index, rules, chunk, self._refused, dry_run)
-                self._refused |= _numbers_refused(rules, chunk)
 
     def _store_next(self, waiting: deque[_Chunk], results: Results) -> bool:
         """Store the next chunks in a transaction, and append what became of them to the results.
@@ -210,7 +209,7 @@ class _Run:
         except (DatabaseUnavailable, InternalError) as problem:
             if parts := _parts(chunks, problem):
                 waiting.extendleft(reversed(parts))
-                self._along = 0
+                self._together = False
                 return False
             if isinstance(problem, DatabaseUnavailable):
                 self._outages.append(problem)
@@ -229,13 +228,13 @@ class _Run:
             if len(chunks) > 1:  # this is run again, for one of them lost a race
                 waiting.extendleft(reversed(chunks[1:]))
                 del chunks[1:]
-                self._along = 0
+                self._together = False
             refused = set(self._refused)
-            self._store(index, chunks[0], refused)
-            while waiting and len(chunks) <= self._along and _nobody_waits():
+            self._store_chunk(index, chunks[0], refused)
+            while waiting and self._together and len(chunks) <= ALONG and _nobody_waits():
                 chunks.append(waiting.popleft())
-                self._store(Index(index.connection), chunks[-1], refused)
-            if not waiting:
+                self._store_chunk(Index(index.connection), chunks[-1], refused)
+            if self._together and not waiting:
                 _note(index, self.options, _with(results, chunks))
             return refused
 
@@ -247,12 +246,11 @@ class _Run:
             raise self._outages[0]
         self._refused = transact(work, losses=LOSSES if len(chunks[0].entries) > 1 else None)
         self._outages.clear()
-        return not waiting
+        return self._together and not waiting
 
-    def _store(self, index: Index, chunk: _Chunk, refused: set[tuple[str, str]]) -> None:
+    def _store_chunk(self, index: Index, chunk: _Chunk, refused: set[tuple[str, str]]) -> None:
         chunk.clean(self.schemas)
         _store(index, chunk.rules, chunk.valid, refused)
-        refused |= _numbers_refused(chunk.rules, chunk.valid)
         chunk.tell()
 
 
@@ -264,24 +262,20 @@ def _parts(chunks: list[_Chunk], problem: Problem) -> list[_Chunk]:
 
 
 def _store(
-    index: Index, rules: Rules, entries: Sequence[Entry], refused: Set[tuple[str, str]], dry_run: bool = False
+    index: Index, rules: Rules, entries: Sequence[Entry], refused: set[tuple[str, str]], dry_run: bool = False
 ) -> None:
-    """Match entries and write what follows, within a transaction; note on each what became of it."""
+    """Match entries and write what follows, within a transaction; note on each what became of it.
+
+    Adds to `refused` the numbers of persons refused with 409: no booking of this request may use them.
+    """
     results = upsert.upsert(rules, [entry.data for entry in entries], index, refused)
     if not dry_run:
         index.write(_now())
+    number = rules.unique[0]
     for entry, result in zip(entries, results, strict=True):
         entry.result = result
-
-
-def _numbers_refused(rules: Rules, entries: Iterable[Entry]) -> set[tuple[str, str]]:
-    """Return the numbers of persons refused with 409: no booking of this request may use them."""
-    number = rules.unique[0]
-    return {
-        (rules.entity, entry.data[number])
-        for entry in entries
-        if isinstance(entry.result, Problem) and entry.result.status == CONFLICT and entry.data.get(number)
-    }
+        if isinstance(result, Problem) and result.status == CONFLICT and entry.data.get(number):
+            refused.add((rules.entity, entry.data[number]))
 
 
 def _note(index: Index, options: Options, results: Mapping[str, Sequence[Item]]) -> None:

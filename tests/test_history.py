@@ -178,3 +178,15 @@ def test_a_decision_is_noted(http: Http) -> None:
 
 def test_the_history_needs_the_key(http: Http) -> None:
     assert http.client.get(f"{API}/syncs").status_code == 401
+
+
+def test_a_history_that_cannot_be_written_takes_no_record_of_a_list_along(
+    any_app: Flask, http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise sa.exc.DataError("INSERT INTO sync_run", {}, Exception("no room"))
+
+    monkeypatch.setattr(history, "write", fail)
+    answer = http.post("/patients", [{"patientNo": f"P-{i}", "name": "Sara Ali"} for i in range(3)]).get_json()
+    assert (answer["created"], answer["failed"]) == (3, 0)
+    assert Portal(any_app).count("patient") == 3
