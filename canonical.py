@@ -50,7 +50,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROL_BUT_LAYOUT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _LINE_END = re.compile(r"\r+\n")
 _COUNTRIES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
-_PUNCTUATION = re.compile("[ ().-]+")
+_PUNCTUATION = str.maketrans("", "", " ().-")
+_LATE_PLUS = re.compile(r"[ ().-]\+")
 _PHONE = re.compile(r"\+?[\d\s().\-\u2010-\u2015]+")
 
 _MOMENT = re.compile(
@@ -229,13 +230,15 @@ def _plain_numbers(start: str) -> re.Pattern | None:
     return re.compile(rf"\+{country}{f'(?!{prefix})' if prefix else ''}(?=(?:{general})$)(?:{plain})", re.A | re.M)
 
 
-def local_lines(lines: str, region: str) -> str:
-    """Return lines in which numbers as people of a region write them begin with its calling code, without blanks.
+def phone_lines(lines: str, region: str) -> str:
+    """Return lines in which numbers stand without blanks, those as people of a region write them with its calling code.
 
-    Only what is a plain number then was surely meant so: it spares most local numbers the parser.
+    Only what is a plain number then was surely meant so: it spares most numbers the parser. Each line has its end.
     """
-    code, local = _local_line(region)
-    return local.sub(lambda found: code + _PUNCTUATION.sub("", found[1]), _readable(lines))
+    lines, (code, local) = f"\n{_readable(lines)}", _local_line(region)
+    if lines.count("+") > lines.count("\n+"):  # "(+966) 55" is no number
+        lines = _LATE_PLUS.sub("?", lines)
+    return local.sub(f"\n{code}", lines.translate(_PUNCTUATION))[1:]
 
 
 def plain_numbers(region: str) -> re.Pattern | None:
@@ -251,12 +254,12 @@ def _e164(value: str, region: str) -> str | None:
 
 @lru_cache
 def _local_line(region: str) -> tuple[str, re.Pattern]:
-    """Return the calling code and a pattern of lines with local numbers; of none where the plan has exceptions."""
+    """Return the calling code, and what it stands for in a line's beginning; nothing where the plan has exceptions."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     prefix = metadata and (metadata.national_prefix_for_parsing or "")
     if metadata is None or prefix not in ("", "0") or metadata.international_prefix != "00":
         return "", re.compile("(?!)")
-    return f"+{metadata.country_code}", re.compile(rf"^[ ().-]*{prefix}[ ().-]*([1-9][0-9 ().-]*)$", re.MULTILINE)
+    return f"+{metadata.country_code}", re.compile(rf"\n{prefix}(?=[1-9][0-9]*\n)")
 
 
 def _parsed(value: str, region: str) -> str | None:

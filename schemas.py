@@ -258,8 +258,8 @@ class Phone(Text):
         self.plain = canonical.plain_numbers(self.entity.phone_region) or NOTHING
 
     def spell(self, lines: str) -> str:
-        international = lines.count("+") == lines.count("\n")
-        return lines if international else canonical.local_lines(lines, self.entity.phone_region)
+        international = lines.count("+") == lines.count("\n") and " " not in lines
+        return lines if international else canonical.phone_lines(lines, self.entity.phone_region)
 
     def form(self, text: str) -> str:
         return canonical.phone(text, self.entity.phone_region)

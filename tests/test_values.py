@@ -898,26 +898,33 @@ def test_case_and_composition_make_no_other_identifier(latin_or_arabic):
 
 
 local_phone = st.from_regex(r"\(?0{0,2}[0-9٠-٩]{1,3}[ ().-]{0,2}[0-9]{2,4}[ -]{0,2}[0-9]{2,4}", fullmatch=True)
+written_phone = st.from_regex(
+    r"[ (]?\+(966|20|44|49|1|39)\)?[ ().-]{0,2}0?[1-9][0-9][ ().-]{0,2}[0-9]{3}[ -]?[0-9]{4,5}", fullmatch=True
+)
 regions = st.sampled_from(
     ["SA", "AE", "KW", "QA", "EG", "JO", "YE", "IL", "GB", "DE", "IT", "FR", "US", "AU", "KR", "BR"]
 )
 
 
 @settings(max_examples=3000)
-@given(local_phone | any_phone, regions)
-def test_a_local_number_that_skips_the_parser_is_what_the_parser_makes_of_it(sent, region):
+@given(local_phone | written_phone | any_phone, regions)
+@example("(+966) 551234567", "SA")
+@example(" +966551234567", "SA")
+def test_a_number_that_skips_the_parser_is_what_the_parser_makes_of_it(sent, region):
     number = plainly(sent, region)
     assert number is None or number == canonical.phone(sent, region)
 
 
-@pytest.mark.parametrize("sent", ["0551234567", "055 123 4567", "(055) 123-4567", "٠٥٥١٢٣٤٥٦٧"])
-def test_a_usual_local_number_skips_the_parser(sent):
+@pytest.mark.parametrize(
+    "sent", ["0551234567", "055 123 4567", "(055) 123-4567", "٠٥٥١٢٣٤٥٦٧", "+966 55 123 4567", "+966-55-1234567"]
+)
+def test_a_usual_number_skips_the_parser(sent):
     assert plainly(sent, "SA") == "+966551234567"
 
 
 def plainly(sent: str, region: str) -> str | None:
     """Return what a number is in a column, if it needs no second look there."""
-    line, plain = canonical.local_lines(sent, region), canonical.plain_numbers(region)
+    line, plain = canonical.phone_lines(f"{sent}\n", region)[:-1], canonical.plain_numbers(region)
     return line if plain and "\n" not in sent and plain.fullmatch(line) else None
 
 
