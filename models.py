@@ -299,7 +299,7 @@ def rows_among(
 ) -> sa.CursorResult:
     """Return the columns `shown` of the rows whose `column` is one of `values`, and that meet conditions.
 
-    Conditions are to be the same objects each time, for the statement is kept.
+    No value may come twice. Conditions are to be the same objects each time, for the statement is kept.
     """
     return connection.execute(_select_among(connection.dialect.name, shown, column, *also), {"values": list(values)})
 
@@ -308,17 +308,25 @@ def rows_among(
 def _select_among(
     dialect: str, shown: tuple[sa.Column, ...], column: sa.Column, *also: sa.ColumnElement[bool]
 ) -> sa.Select:
-    return sa.select(*shown).where(_among(dialect, column, key="values", required=True), *also)
+    found = sa.select(*shown).where(*also)
+    if dialect == "sqlite":  # twice as fast as IN, for which SQLite would make an index of the values first
+        values = _values(key="values", required=True)
+        return found.select_from(values.join(column.table, column == values.c.value))
+    return found.where(_among(dialect, column, key="values", required=True))
 
 
 def _among(dialect: str, column: sa.ColumnElement, **parameter: Any) -> sa.ColumnElement[bool]:
     parameter = {"key": None} | parameter
     if dialect == "sqlite":
-        array = sa.bindparam(**parameter, type_=sa.JSON)
-        return column.in_(sa.select(sa.func.json_each(array).table_valued("value").c.value))
+        return column.in_(sa.select(_values(**parameter).c.value))
     if dialect == "postgresql":
         return column == sa.any_(_array(sa.bindparam(**parameter, type_=Joined()), column.type))
     return column.in_(sa.bindparam(**parameter, expanding=True))
+
+
+def _values(**parameter: Any) -> sa.TableValuedAlias:
+    """Return the table that SQLite makes of a JSON array."""
+    return sa.func.json_each(sa.bindparam(**parameter, type_=sa.JSON)).table_valued("value")
 
 
 def _array(joined: sa.BindParameter, kind: Any) -> sa.ColumnElement:
