@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import Portal, emptied
+from conftest import Portal, emptied, migrated
 from flask import Flask
 from sqlalchemy.dialects import postgresql
 
@@ -151,3 +153,35 @@ def test_a_chunk_of_the_longest_records_fits_into_a_statement(any_app: Flask) ->
     doctors = [longest | {"code": f"D-{i}"} for i in range(1000)]
     told = Portal(emptied(any_app)).send_many({"doctor": doctors})["doctor"]
     assert (told["created"], told["failed"]) == (1000, 0)
+
+
+@pytest.fixture
+def analysed(tmp_path: Path) -> Iterator[Portal]:
+    """An SQLite file whose statistics tell of twenty patients."""
+    with migrated(f"sqlite:///{tmp_path / 'clinic.db'}") as app:
+        portal = Portal(app)
+        portal.send_many({"patient": PEOPLE[:20]})
+        with app.app_context():
+            with db.engine.begin() as connection:
+                connection.exec_driver_sql("ANALYZE")
+            db.engine.dispose()  # they are read when the file is opened
+        yield portal
+
+
+def test_statistics_of_a_small_table_do_not_make_look_ups_slow(analysed: Portal) -> None:
+    """SQLite keeps what an ANALYZE told, and would go on to read the whole table for each list of keys."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
+        if "json_each" in statement:
+            seen.append((statement, parameters))
+
+    with analysed.app.app_context():
+        sa.event.listen(db.engine, "before_cursor_execute", note)
+        analysed.send_many({"patient": [*PEOPLE[10:30], {"mobile": "+966500000001", "name": "Person 1"}]})
+        sa.event.remove(db.engine, "before_cursor_execute", note)
+        with db.engine.connect() as connection:
+            plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {it}", given).all() for it, given in seen]
+    steps = [row[-1] for plan in plans for row in plan]
+    assert len(seen) >= 4
+    assert {step for step in steps if step.startswith("SCAN") and "VIRTUAL" not in step} == set(), steps
