@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_options_header
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+import answers
 import commands
 import config
 import models
@@ -269,8 +270,8 @@ def upsert_many(plural: str) -> Response:
     if not isinstance(body, list):
         raise problems.InvalidBody(f"Send a JSON list of objects, or one object to {API}/{entity}")
     _refuse_too_many(len(body))
-    told = sync.answer(sync.many(current_app.extensions["schemas"], {entity: body}, options)[entity], options)
-    return _answer_many(told, options)
+    reports = sync.many(current_app.extensions["schemas"], {entity: body}, options)
+    return _answer_many(reports, answers.listed(reports[entity], **options.told), options)
 
 
 @api.post("/sync")
@@ -278,10 +279,8 @@ def upsert_all() -> Response:
     """Upsert many records of all entities, in the order in which references resolve."""
     options, batches = _options(), _batches(_body())
     _refuse_too_many(sum(map(len, batches.values())))
-    results = sync.many(current_app.extensions["schemas"], batches, options)
-    told = sync.totals(results.values(), options)
-    parts = {f"{entity}s": sync.answer(items, options) for entity, items in results.items()}
-    return _answer_many(told | parts, options)
+    reports = sync.many(current_app.extensions["schemas"], batches, options)
+    return _answer_many(reports, answers.all_listed(reports, **options.told), options)
 
 
 @api.get(f"/<any({', '.join(PLURALS)}):plural>")
@@ -327,15 +326,19 @@ def describe() -> Response:
 
 
 def _answer(told: Mapping[str, Any], status: int = 200, kind: str = "application/json") -> Response:
+    return _answer_text(answers.encode(told), status, kind)
+
+
+def _answer_text(text: str, status: int, kind: str = "application/json") -> Response:
     # A lone surrogate in a name that is repeated to the sender becomes its JSON escape.
-    text = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-    return Response(text + b"\n", status, content_type=kind)
+    return Response(text.encode("utf-8", "backslashreplace") + b"\n", status, content_type=kind)
 
 
-def _answer_many(told: Mapping[str, Any], options: sync.Options) -> Response:
-    counts = {name: told[name] for name in ("total", *sync.COUNTS)}
+def _answer_many(reports: sync.Results, text: str, options: sync.Options) -> Response:
+    told = answers.totals(reports.values(), **options.told)
+    counts = {name: told[name] for name in ("total", *answers.COUNTS)}
     log.info("%s %s by %s: %s", g.request_id, request.path, g.key_name, counts)
-    response = _answer(told, sync.status(told))
+    response = _answer_text(text, answers.status(told))
     if options.minimal:
         response.headers["Preference-Applied"] = "return=minimal"
     return response
@@ -358,7 +361,7 @@ def _answer_failure(error: Exception) -> Response:
 
 def _told(problem: Problem) -> dict[str, Any]:
     told = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
-    told |= {"success": False, "code": problem.code} | sync.members(problem)
+    told |= {"success": False, "code": problem.code} | answers.members(problem)
     return told | ({} if problem.key is None else {"key": problem.key})
 
 

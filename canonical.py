@@ -105,7 +105,6 @@ def first_word(folded: str) -> str:
     return folded if first in _NOT_ALONE or first.endswith(",") else first
 
 
-@lru_cache(maxsize=1 << 12)  # a chunk asks three times for each
 def contact_key(mobile: str, name: str) -> str:
     """Return the digest under which a mobile and a name are one contact (32 hex digits).
 

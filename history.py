@@ -6,21 +6,20 @@ It is written in the last transaction of the request itself, so it costs no comm
 import json
 import random
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from answers import ACTIONS, Report
 from models import SyncRun, among, insert_rows
 
 FAILURES = 1000  # of a list, that a row keeps
 PRUNED_AT_ONCE = 500  # rows: one request never pays for a long past
 PRUNING = 0.02  # share of requests that prune
 KEPT = ("index", "key", "status", "code", "errors", "candidates")  # of a failure
-ACTIONS = ("created", "updated", "unchanged")
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class Origin:
     started: float = field(default_factory=time.monotonic)
 
 
-def write(connection: sa.Connection, origin: Origin, results: Mapping[str, Sequence[Any]], dry_run: bool) -> None:
-    """Write a row for each entity of the results, and now and then remove what is too old."""
+def write(connection: sa.Connection, origin: Origin, reports: Mapping[str, Report], dry_run: bool) -> None:
+    """Write a row for each entity's report, and now and then remove what is too old."""
     now = datetime.now(UTC)
     common = {
         "at": now.strftime("%Y-%m-%d %H:%M:%S"),
@@ -45,9 +44,9 @@ def write(connection: sa.Connection, origin: Origin, results: Mapping[str, Seque
         "dry_run": dry_run,
         "duration_ms": round((time.monotonic() - origin.started) * 1000),
     }
-    rows = [common | {"entity": f"{entity}s"} | _summary(items) for entity, items in results.items()]
+    rows = [common | {"entity": f"{entity}s"} | _summary(report) for entity, report in reports.items()]
     if rows:
-        insert_rows(connection, SyncRun.__table__, rows)
+        insert_rows(connection, SyncRun.__table__, {name: [row[name] for row in rows] for name in rows[0]})
     if random.random() < PRUNING:  # noqa: S311 chance only spreads the work
         prune(connection, now - timedelta(days=origin.keep_days))
 
@@ -61,10 +60,8 @@ def prune(connection: sa.Connection, before: datetime) -> None:
         connection.execute(sa.delete(SyncRun.__table__).where(among(connection, c.id, ids)))
 
 
-def _summary(items: Sequence[Any]) -> dict[str, Any]:
-    failures = [item for item in items if "code" in item]
-    kept = [{name: it[name] for name in KEPT if name in it} for it in failures[:FAILURES]]
-    actions = Counter(item.get("action") for item in items)
-    counts = {action: actions[action] for action in ACTIONS}
-    failed = {"failed": len(failures), "failures": json.dumps(kept, ensure_ascii=True)}
-    return {"total": len(items)} | counts | failed
+def _summary(report: Report) -> dict[str, Any]:
+    kept = [{name: it[name] for name in KEPT if name in it} for it in report.failures[:FAILURES]]
+    counts = {action: report.counts[action] for action in ACTIONS}
+    failed = {"failed": len(report.failures), "failures": json.dumps(kept, ensure_ascii=True)}
+    return {"total": report.counts.total()} | counts | failed

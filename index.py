@@ -6,18 +6,31 @@ when it is looked up, so that what `find` answers is always right, and only spee
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import count, repeat
 from operator import attrgetter, itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 
 import canonical
-from models import DoctorClinic, FormerKey, among, insert_all, insert_rows, others_write, rows_among, update_rows
+from models import (
+    AS_READ,
+    Columns,
+    DoctorClinic,
+    FormerKey,
+    among,
+    insert_all,
+    insert_rows,
+    others_write,
+    rows_among,
+    update_rows,
+)
 
 Values = dict[str, Any]
+Names = tuple[str, ...]
 FORMER = "former_"  # prefix of the weak key that looks up numbers given up
 
 
@@ -138,8 +151,44 @@ class Keys:
 
     @cached_property
     def key_values(self) -> Callable[[Values], Any]:
-        """What takes them from a record's values."""
+        """What takes the guarded columns from a record's values."""
         return itemgetter(*self.guarded)
+
+
+class Batch:
+    """Clean data of records as rows: `kinds[kind[place]]` are the names of the values in `rows[place]`."""
+
+    def __init__(self, names: Sequence[Names], rows: Sequence[tuple]):
+        kinds = {it: kind for kind, it in enumerate(dict.fromkeys(names))}
+        self.kinds, self.rows = [*kinds], rows
+        self.kind = [kinds[it] for it in names] if len(kinds) > 1 else [0] * len(names)
+        self._columns = dict(zip(names[0], zip(*rows, strict=True), strict=True)) if len(kinds) == 1 else {}
+
+    @classmethod
+    def of(cls, records: Iterable[Values]) -> "Batch":
+        """Return a batch of data by name."""
+        records = list(records)
+        return cls([tuple(data) for data in records], [tuple(data.values()) for data in records])
+
+    def __getitem__(self, place: int) -> Values:
+        return dict(zip(self.kinds[self.kind[place]], self.rows[place], strict=True))
+
+    def column(self, name: str, places: Collection[int], absent: Any = None) -> Sequence[Any]:
+        """Return the value of that name of each of these records, whose places ascend."""
+        if len(self.kinds) > 1:
+            at = [names.index(name) if name in names else None for names in self.kinds]
+            return [absent if (i := at[self.kind[it]]) is None else self.rows[it][i] for it in places]
+        column = self._columns.get(name)
+        if column is None:
+            return [absent] * len(places)
+        return column if len(places) == len(column) else [column[place] for place in places]
+
+    def keys(self, key: str, places: Collection[int]) -> Sequence[Any]:
+        """Return the value of a key of each of these records, None where it has none."""
+        if key not in RANKED:
+            return self.column(key, places)
+        made, sources = RANKED[key].key, [self.column(source, places) for source in RANKED[key].sources]
+        return [made(*parts) if all(parts) else None for parts in zip(*sources, strict=True)]
 
 
 class Stored:
@@ -177,11 +226,29 @@ class Unread(Stored):
         return object.__getattribute__(self, name)
 
 
+class Stranger(Stored):
+    """A new record to which no key leads; its values are taken from columns when somebody asks for them."""
+
+    __slots__ = ("_at", "_columns")
+
+    def __init__(self, record_id: int, columns: Mapping[str, Sequence[Any]], at: int):
+        self.id, self.before, self.removed, self._columns, self._at = record_id, None, False, columns, at
+
+    def __getattr__(self, name: str) -> Any:
+        self.values = {column: values[self._at] for column, values in self._columns.items()}
+        return object.__getattribute__(self, name)
+
+
 @lru_cache(maxsize=256)
-def _picker(keys: Keys, names: tuple[str, ...]) -> Callable[[Sequence], tuple] | None:
-    """Return what takes the id and these columns from a row, or None for records that are more than a row."""
-    places = {name: place for place, name in enumerate(keys.columns)}
-    return None if keys.links else itemgetter(-1, *map(places.__getitem__, names))
+def _picker(keys: Keys, names: Names) -> Callable[[Sequence], tuple]:
+    """Return what takes these columns from a row."""
+    places = [keys.columns.index(name) for name in names]
+    return itemgetter(*places) if len(places) > 1 else lambda row: tuple([row[place] for place in places])
+
+
+def _stamps(now: str) -> Values:
+    """Return what a new record is given when it is written."""
+    return {"created_at": now, "updated_at": now, "version": 1}
 
 
 class Shelf:
@@ -192,6 +259,8 @@ class Shelf:
         self.records: dict[int, Stored] = {}
         self._connection = connection
         self._by: dict[str, dict[Any, list[Stored]]] = defaultdict(dict)
+        self._strangers: list[Stranger] = []  # that stand under no key yet, and the columns from which all of them read
+        self._strange: dict[str, Sequence[Any]] = {}
         self._held = [(self._by[key], column) for key, column in keys.key_columns.items()]
         self._asked: dict[str, set] = defaultdict(set)
         self._former = f"{FORMER}{keys.number}"
@@ -209,39 +278,33 @@ class Shelf:
 
         Of numbers that nobody holds it is also asked who gave them up.
         """
-        wanted = set(values) - self._asked[key]
-        self._asked[key] |= wanted
-        unknown = self._unknown(key, wanted)
+        self._shelve_strangers()
+        values = [*values]
+        unknown = self._unknown(key, values)
+        self._asked[key].update(values)
         if key == self._former:
             self._ask_formers(unknown)
         else:
             self._take_in(key, unknown, self._rows(key, unknown))
 
-    def ask_unless_stored(self, key: str, sent: Mapping[int, tuple[Any, Values]]) -> dict[int, Stored]:
+    def ask_unless_stored(self, key: str, sent: Mapping[int, Any], batch: Batch) -> dict[int, Stored]:
         """Load, with one query, what values of a key lead to, but for a value's only record if it holds all the data.
 
-        `sent` are, by place, values and the data that goes with each. Returned are the records that are so, at the same
-        places; they count neither as loaded nor as asked for.
+        `sent` are the values by place in the batch. Returned are the records that are so, at the same places; they
+        count neither as loaded nor as asked for.
         """
-        unknown = self._unknown(key, {value for value, _ in sent.values()} - self._asked[key])
+        self._shelve_strangers()
+        unknown = self._unknown(key, sent.values())
         found, column = self._rows(key, unknown), self.keys.columns.index(self.keys.key_columns[key])
         rows = {row[column]: row for row in found}
         if key not in self.keys.unique:
             times = Counter([row[column] for row in found])
             rows = {value: row for value, row in rows.items() if times[value] == 1 and not self._by[key].get(value)}
-        held = [(place, self._holding(rows[value], data)) for place, (value, data) in sent.items() if value in rows]
-        holding = {place: record for place, record in held if record}
-        others = unknown.intersection([value for place, (value, _) in sent.items() if place not in holding])
+        holding = self._holding(rows, sent, batch)
+        others = {value for place, value in sent.items() if place not in holding}.intersection(unknown)
         self._asked[key] |= others
         self._take_in(key, others, [row for row in found if row[column] in others])
         return holding
-
-    def is_still_alone(self, unread: Stored, key: str | None, data: Values) -> bool:
-        """Tell whether since then nobody has asked for a record, or come to share the weak key that led to it."""
-        if unread.id in self.records:
-            return False
-        ranked = self.keys.ranked
-        return not (ranked and key == ranked.name and self.shares(ranked.of(data)))
 
     def taken(self, key: str, values: Collection[Any]) -> set[Any]:
         """Return those of the values of a key that lead to a record, or led to one, or are there twice."""
@@ -257,20 +320,26 @@ class Shelf:
         ranked = self.keys.ranked
         return bool(weak_key and ranked and self._by[ranked.name].get(weak_key))
 
-    def _unknown(self, key: str, values: set) -> set:
-        """Return those of the values of which it is not known already to whom they lead."""
-        if key == "id":
-            return values - self.records.keys()
-        return values - self._by[key].keys() if key in self.keys.unique else values
+    def _unknown(self, key: str, values: Iterable[Any]) -> list[Any]:
+        """Return those of the values of which it is not known already to whom they lead, each once, in order."""
+        asked = self._asked[key]
+        held: Collection[Any] = self.records if key == "id" else self._by[key] if key in self.keys.unique else ()
+        return [value for value in dict.fromkeys(values) if value not in asked and value not in held]
 
-    def _holding(self, row: Sequence[Any], data: Values) -> Stored | None:
-        pick = _picker(self.keys, tuple(data))
-        return Unread(self.keys.columns, row) if pick and pick(row) == (row[-1], *data.values()) else None
+    def _holding(self, rows: Mapping[Any, Sequence], sent: Mapping[int, Any], batch: Batch) -> dict[int, Stored]:
+        """Return the records of the rows that hold all the data at the places from which their values were sent."""
+        if self.keys.links:  # more than a row
+            return {}
+        pickers = [_picker(self.keys, names) for names in batch.kinds]
+        held = [(place, rows[value]) for place, value in sent.items() if value in rows]
+        equal = [(place, row) for place, row in held if pickers[batch.kind[place]](row) == batch.rows[place]]
+        return {place: Unread(self.keys.columns, row) for place, row in equal}
 
     def find(self, key: str, value: Any) -> Sequence[Stored]:
         """Return the records that `value` leads to by `key`."""
         if value not in self._asked[key]:
             self.ask(key, (value,))
+        self._shelve_strangers()
         return self._by[key].get(value, ())
 
     def get(self, record_id: int) -> Stored | None:
@@ -297,7 +366,7 @@ class Shelf:
         found = rows_among(self._connection, self.keys.shown, column, values).all()
         return [row for row in found if row[-1] not in self.records] if self.records else found
 
-    def _take_in(self, key: str, asked: Set[Any], rows: Sequence[sa.Row]) -> None:
+    def _take_in(self, key: str, asked: Collection[Any], rows: Sequence[sa.Row]) -> None:
         """Shelve all that these values of a key lead to; of numbers that nobody holds ask who gave them up."""
         columns, links = self.keys.columns, self.keys.links
         linked = self._linked([row[-1] for row in rows]) if links and rows else {}
@@ -316,7 +385,7 @@ class Shelf:
             links[owner].append(linked)
         return links
 
-    def _ask_formers(self, numbers: Set[str]) -> None:
+    def _ask_formers(self, numbers: Collection[str]) -> None:
         c = FormerKey.__table__.c
         shown = (c.value, c.record_id)
         rows = rows_among(self._connection, shown, c.value, numbers, self.keys.formers).all() if numbers else ()
@@ -335,6 +404,13 @@ class Shelf:
             elif value is not None:
                 held[value] = [record]
 
+    def _shelve_strangers(self) -> None:
+        """Put strangers under their keys, for somebody looks there."""
+        for record in self._strangers:
+            self._shelve(record)
+            self._touched[record] = None
+        self._strangers, self._strange = [], {}
+
     def _move(self, record: Stored, old: Values) -> None:
         """Put a record under its new keys; `old` are the values under which it stands."""
         for key, column in self.keys.key_columns.items():
@@ -352,19 +428,26 @@ class Shelf:
         record = Stored(-1 - len(self.records), self.keys.blank | values, None)
         self._set_weak_key(record.values)
         self._take(values)
-        return self._touch_new(record)
-
-    def add_stranger(self, values: Values, weak_key: str | None) -> Stored:
-        """Take in a new record whose keys lead to nobody; with it comes the weak key that the values make."""
-        record = Stored(-1 - len(self.records), self.keys.blank | values, None)
-        if weak_key and (ranked := self.keys.ranked):
-            record.values[ranked.column], record.values[ranked.rank] = weak_key, 0
-        return self._touch_new(record)
-
-    def _touch_new(self, record: Stored) -> Stored:
         self._shelve(record)
         self._touched[record] = None
         return record
+
+    def add_strangers(self, batch: Batch, weak_keys: Mapping[int, str | None]) -> list[Stored]:
+        """Take in new records of these places, whose keys lead to nobody, with the weak keys that they make.
+
+        They stand under their keys as soon as somebody looks there: no two of them have the same.
+        """
+        if self.keys.links:
+            return [self.add(batch[place]) for place in weak_keys]
+        self._shelve_strangers()
+        columns = {name: batch.column(name, weak_keys, absent) for name, absent in self.keys.blank.items()}
+        if ranked := self.keys.ranked:
+            columns[ranked.column] = [*weak_keys.values()]
+            columns[ranked.rank] = [None if key is None else 0 for key in weak_keys.values()]
+        first = -1 - len(self.records)
+        self._strangers = [*map(Stranger, range(first, first - len(weak_keys), -1), repeat(columns), count())]
+        self._strange = columns
+        return [*self._strangers]
 
     def change(self, record: Stored, changes: Values) -> None:
         """Change a record; a number that it gives up for another becomes a former one."""
@@ -429,9 +512,13 @@ class Shelf:
         A witness is a record on which a change rests without changing it: the holder of a former number, the first of
         those who share a weak key. Its version is raised, so that nobody can take it away at the same moment.
         """
+        if self._touched:  # strangers are written as columns, but only alone
+            self._shelve_strangers()
         witnesses = {it: None for number in self._formers_changed for it in self._by[self._former][number]}
         self._touched = {r: None for r in self._touched if r.before is None or r.removed or r.values != r.before}
         witnesses |= self._give_ranks()
+        if self._strangers:
+            self._strange |= {name: [value] * len(self._strangers) for name, value in _stamps(now).items()}
         for record in self._touched:
             values = record.values
             values["created_at"] = values["created_at"] or now
@@ -449,6 +536,8 @@ class Shelf:
         if not (ranked := self.keys.ranked):
             return witnesses
         ranking = [r for r in self._touched if r.values[ranked.column] and r.values[ranked.rank] is None]
+        if not ranking:
+            return witnesses
         self.ask(ranked.name, [record.values[ranked.column] for record in ranking])
         for record in ranking:
             holders = self.find(ranked.name, record.values[ranked.column])
@@ -474,21 +563,25 @@ class Shelf:
 
     def insert(self) -> None:
         """Insert the new records, in order, and learn their ids."""
-        fresh = [record for record in self._touched if record.before is None]
-        if fresh:
-            insert_all(self._connection, self.keys.table, self.keys.columns, [record.values for record in fresh])
-        for record in fresh:
-            del self.records[record.id]
-            record.id = record.values["id"]
-            self.records[record.id] = record
+        fresh: Sequence[Stored] = self._strangers or [record for record in self._touched if record.before is None]
+        if not fresh:
+            return
+        columns = self._strange or {name: [it.values[name] for it in fresh] for name in self.keys.columns}
+        for record, new in zip(fresh, insert_all(self._connection, self.keys.table, columns), strict=True):
+            record.id = new
+        self.records = {record.id: record for record in self.records.values()}
 
     def update(self) -> None:
         """Update what changed or goes; raise LostRace if one of the records was written by somebody else."""
         # A column that is set costs the upkeep of its index, even if its value stays.
-        others = [name for name in self.keys.columns if name in self._changing and name not in self.keys.guarded]
-        for records, columns in ((self._rekeyed, [*others, *self.keys.guarded]), (self._rewritten, others)):
-            rows = [r.values | {"old_id": r.id, "old_version": r.before["version"]} for r in records if r.before]
-            if rows and update_rows(self._connection, self.keys.table, rows, columns) != len(rows):
+        others = self._changing.difference(self.keys.guarded)
+        for records, changing in ((self._rekeyed, others.union(self.keys.guarded)), (self._rewritten, others)):
+            if not records:
+                continue
+            columns = {name: [it.values[name] for it in records] for name in self.keys.columns if name in changing}
+            as_read = [[it.id for it in records], [it.before["version"] for it in records if it.before]]
+            columns |= dict(zip(AS_READ, as_read, strict=True))
+            if update_rows(self._connection, self.keys.table, columns) != len(records):
                 raise LostRace
 
     def _changes_keys(self, record: Stored) -> bool:
@@ -504,7 +597,8 @@ class Shelf:
         if not number or not others_write(self._connection):
             return
         taking = [r for r in self._touched if not r.removed and r.values[number] != (r.before or {}).get(number)]
-        taken = {record.values[number] for record in taking} - self._formers_changed - {None}
+        taken = {record.values[number] for record in taking} | {*self._strange.get(number, ())}
+        taken -= {*self._formers_changed, None}
         if taken and rows_among(self._connection, (c.value,), c.value, taken, self.keys.formers).first():
             raise LostRace
 
@@ -515,27 +609,29 @@ class Shelf:
         stale = [r for r in self._touched if (r.before or {}).get(links.column, ()) != r.values[links.column]]
         stale += [r for r in self._touched if r.removed]
         owners = [record.id for record in stale if record.before]
-        rows = [{"doctor_id": r.id, "clinic_id": it} for r in stale if not r.removed for it in r.values[links.column]]
-        self._replace(DoctorClinic.__table__.c.doctor_id, owners, rows)
+        rows = [(r.id, linked) for r in stale if not r.removed for linked in r.values[links.column]]
+        columns = {"doctor_id": [owner for owner, _ in rows], "clinic_id": [linked for _, linked in rows]}
+        self._replace(DoctorClinic.__table__.c.doctor_id, owners, columns)
 
     def write_formers(self) -> None:
         """Write the numbers that became former, or are so no more."""
         c, entity = FormerKey.__table__.c, self.keys.entity
-        holders = [(number, self._by[self._former][number]) for number in sorted(self._formers_changed)]
-        rows = [{"entity": entity, "value": number, "record_id": it.id} for number, held in holders for it in held]
-        self._replace(c.value, self._formers_changed, rows, self.keys.formers)
+        held = [number for number in sorted(self._formers_changed) if self._by[self._former][number]]
+        holders = [self._by[self._former][number][0].id for number in held]
+        columns: Columns = {"entity": [entity] * len(held), "value": held, "record_id": holders}
+        self._replace(c.value, self._formers_changed, columns, self.keys.formers)
 
-    def _replace(self, column: sa.Column, old: Collection[Any], rows: list[Values], *also: sa.ColumnElement) -> None:
-        """Delete the rows of a table that hold one of `old` in this column, and insert `rows`."""
+    def _replace(self, column: sa.Column, old: Collection[Any], columns: Columns, *also: sa.ColumnElement) -> None:
+        """Delete the rows of a table that hold one of `old` in this column, and insert those that `columns` make."""
         if old:
             mine = among(self._connection, column, old)
             self._connection.execute(sa.delete(column.table).where(mine, *also))
-        if rows:
-            insert_rows(self._connection, column.table, rows)
+        if any(columns.values()):
+            insert_rows(self._connection, column.table, columns)
 
     def delete(self) -> None:
         """Delete the removed records; what refers to them must be gone."""
-        self._replace(self.keys.table.c.id, [record.id for record in self._touched if record.removed], [])
+        self._replace(self.keys.table.c.id, [record.id for record in self._touched if record.removed], {})
 
 
 class Index:

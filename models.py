@@ -2,9 +2,8 @@
 
 import enum
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
-from operator import itemgetter
 from typing import Annotated, Any, cast
 
 import sqlalchemy as sa
@@ -80,7 +79,7 @@ class Joined(TypeDecorator):
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:
         joined = self.BETWEEN.join([self.NULL if it is None else str(it) for it in value])
         marks = joined.count(self.BETWEEN), joined.count(self.NULL)
-        if marks != (max(len(value) - 1, 0), value.count(None)) or value == [""]:  # no list is joined to that, too
+        if marks != (max(len(value) - 1, 0), value.count(None)) or [*value] == [""]:  # no list is joined to that, too
             raise ValueError("a value holds a separator")  # each after it would be another row's
         return joined
 
@@ -347,25 +346,24 @@ def _array(joined: sa.BindParameter, kind: Any) -> sa.ColumnElement:
     return sa.cast(sa.func.string_to_array(joined, Joined.BETWEEN, Joined.NULL), sa.ARRAY(kind))
 
 
-Row = dict[str, Any]
+Columns = Mapping[str, Sequence[Any]]  # by name, all of the same length
 AS_READ = ("old_id", "old_version")  # what a row must still have to be updated
 
 
-def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
-    """Insert `columns` of rows, all of the first row's unless told; a row may hold more."""
-    _write(connection, table, rows, tuple(columns or rows[0]), row_by_row=_insert, from_arrays=_insert_arrays)
+def insert_rows(connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
+    """Insert the rows that these columns make."""
+    _write(connection, table, columns, row_by_row=_insert, from_arrays=_insert_arrays)
 
 
-def update_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Sequence[str]) -> int:
-    """Set `columns` of the rows whose id and version are still AS_READ; return how many there were."""
-    return _write(connection, table, rows, tuple(columns), row_by_row=_update, from_arrays=_update_arrays)
+def update_rows(connection: sa.Connection, table: sa.Table, columns: Columns) -> int:
+    """Set columns of the rows whose id and version still are the columns AS_READ; return how many there were."""
+    return _write(connection, table, columns, row_by_row=_update, from_arrays=_update_arrays)
 
 
 def _write(
     connection: sa.Connection,
     table: sa.Table,
-    rows: Sequence[Row],
-    columns: tuple[str, ...],
+    columns: Columns,
     *,
     row_by_row: Callable[[sa.Table], sa.Insert | sa.Update],
     from_arrays: Callable[[sa.Table, tuple[str, ...]], sa.Insert | sa.Update],
@@ -375,16 +373,22 @@ def _write(
     SQLite needs no conversion of any of our types: its driver gets tuples. PostgreSQL gets each column as one text and
     converts it itself.
     """
-    dialect = connection.dialect
+    dialect, written = connection.dialect, tuple(name for name in columns if name not in AS_READ)
     if dialect.name == "postgresql":
-        names = [name for name in rows[0] if name in columns or name in AS_READ]
-        arrays = {f"all_{name}": [row[name] for row in rows] for name in names}
-        return connection.execute(from_arrays(table, columns), arrays).rowcount
-    compiled = _compiled(dialect, row_by_row(table), columns)
+        arrays = {f"all_{name}": values for name, values in columns.items()}
+        return connection.execute(from_arrays(table, written), arrays).rowcount
     if dialect.name == "sqlite":
-        in_order = itemgetter(*compiled.positiontup)
-        return connection.exec_driver_sql(compiled.string, [in_order(row) for row in rows]).rowcount
-    return connection.execute(compiled.statement, [{it: row[it] for it in compiled.params} for row in rows]).rowcount
+        compiled = _compiled(dialect, row_by_row(table), written)
+        return connection.exec_driver_sql(compiled.string, [*_rows(columns, compiled.positiontup)]).rowcount
+    return connection.execute(row_by_row(table), _named(columns)).rowcount
+
+
+def _rows(columns: Columns, names: Iterable[str]) -> Iterable[tuple]:
+    return zip(*[columns[name] for name in names], strict=True)
+
+
+def _named(columns: Columns) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in _rows(columns, columns)]
 
 
 @lru_cache(maxsize=256)
@@ -431,39 +435,34 @@ _LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = ?"
 _NEXT_IDS = sa.text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
 
 
-def insert_all(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Insert `columns` of rows, in order and with few statements, and put its `id` into each row.
+def insert_all(connection: sa.Connection, table: sa.Table, columns: Columns) -> Sequence[int]:
+    """Insert the rows that columns make, in order and with few statements, and return their ids.
 
     Where ids can be had beforehand they are: RETURNING promises no order.
     """
-    name, count = table.name, len(rows)
-    if connection.dialect.name == "sqlite":  # its only writer knows the next ones
+    ids = _ids_for(connection, table.name, len(next(iter(columns.values()))))
+    if ids is None:
+        return _insert_for_ids(connection, table, _named(columns))
+    insert_rows(connection, table, {"id": ids, **columns})
+    return ids
+
+
+def _ids_for(connection: sa.Connection, name: str, count: int) -> Sequence[int] | None:
+    """Return the next ids of a table, or None where only an insert tells them."""
+    if connection.dialect.name == "sqlite":  # its only writer knows them
         last = connection.exec_driver_sql(_LAST_ID, (name,)).scalar() or 0
-        _insert_with_ids(connection, table, columns, rows, range(last + 1, last + 1 + count))
-    elif connection.dialect.name == "postgresql":
-        ids = connection.scalars(_NEXT_IDS, {"name": name, "count": count}).all()
-        _insert_with_ids(connection, table, columns, rows, sorted(ids))
-    else:
-        _insert_for_ids(connection, table, columns, rows)
+        return range(last + 1, last + 1 + count)
+    if connection.dialect.name == "postgresql":
+        return sorted(connection.scalars(_NEXT_IDS, {"name": name, "count": count}))
+    return None
 
 
-def _insert_with_ids(
-    connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row], ids: Sequence[int]
-) -> None:
-    for row, row_id in zip(rows, ids, strict=True):
-        row["id"] = row_id
-    insert_rows(connection, table, rows, ["id", *columns])
-
-
-def _insert_for_ids(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    insert, plain = _insert(table), [{name: row[name] for name in columns} for row in rows]
+def _insert_for_ids(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
+    insert = _insert(table)
     if connection.dialect.insert_executemany_returning_sort_by_parameter_order:
         returning = insert.returning(table.c.id, sort_by_parameter_order=True)
-        ids = connection.scalars(returning, plain, execution_options=FEW_AT_ONCE).all()
-    else:
-        ids = [cast(Any, connection.execute(insert, row).inserted_primary_key)[0] for row in plain]
-    for row, row_id in zip(rows, ids, strict=True):
-        row["id"] = row_id
+        return connection.scalars(returning, rows, execution_options=FEW_AT_ONCE).all()
+    return [cast(Any, connection.execute(insert, row).inserted_primary_key)[0] for row in rows]
 
 
 class Fault(enum.Enum):

@@ -12,10 +12,12 @@ from typing import Any
 from apispec import APISpec
 from apispec.ext.marshmallow import OpenAPIConverter
 
+import answers
 import history
 import reading
 import schemas as wire
 import sync
+from answers import Report
 from config import ROOT
 from problems import Problem, TooManyRequests
 from schemas import ENTITIES, Entity, json_name
@@ -188,7 +190,7 @@ def _object(optional: Json | None = None, **members: Any) -> Json:
     return {"type": "object", "properties": members | (optional or {}), "required": list(members)}
 
 
-COUNTS: Json = dict.fromkeys(("total", *sync.COUNTS), WHOLE)
+COUNTS: Json = dict.fromkeys(("total", *answers.COUNTS), WHOLE)
 TOTALS: Json = {"success": BOOLEAN} | COUNTS
 DRY_RUN: Json = {"dryRun": _told("only in a dry run", YES)}
 MAYBE: Json = DRY_RUN | {"rolledBack": _told("only if an atomic request failed: nothing is stored", YES)}
@@ -201,7 +203,7 @@ FAILURE: Json = {
 }
 DONE: Json = {
     "success": YES,
-    "action": {"enum": list(history.ACTIONS)},
+    "action": {"enum": list(answers.ACTIONS)},
     "id": "Id",
     "key": _told("what the record was sent by, in canonical form", STRING),
     "matchedBy": _told("the key that found the stored record", {"enum": [*KEYS, None]}),
@@ -349,8 +351,8 @@ def _problem(kind: type[Problem]) -> Json:
 
 def _created(schema: Entity, entity: str) -> Json:
     """Return what becomes of a sample: its part of an answer."""
-    key = schema.key(schema.clean(SAMPLES[entity])[0])
-    told = {"success": True, "action": "created", "id": IDS[entity], "key": key}
+    (sample,) = schema.clean_all([SAMPLES[entity]])
+    told = {"success": True, "action": "created", "id": IDS[entity], "key": sample.key}
     return told | {"matchedBy": None, "changed": [], "warnings": []}
 
 
@@ -362,12 +364,16 @@ def _stored(schema: Entity, entity: str) -> Json:
 
 
 def _listed(*results: Json) -> Json:
-    return sync.answer([{"index": index} | result for index, result in enumerate(results)], sync.Options())
+    return json.loads(answers.listed(_report(results)))
 
 
 def _totalled(lists: Mapping[str, list[Json]]) -> Json:
     parts = {plural: _listed(*results) for plural, results in lists.items()}
-    return sync.totals(lists.values(), sync.Options()) | parts
+    return answers.totals(map(_report, lists.values())) | parts
+
+
+def _report(results: Iterable[Json]) -> Report:
+    return answers.report_of({"index": index} | result for index, result in enumerate(results))
 
 
 # --- The document ------------------------------------------------------------------------------

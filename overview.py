@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+import answers
 import sync
 from models import SyncRun
 from upsert import RULES
@@ -24,7 +25,7 @@ def last_syncs() -> dict[str, dict[str, Any]]:
     newest = sa.select(sa.func.max(c.id)).where(c.dry_run == sa.false()).group_by(c.key_name)
     same_request = sa.and_(c.request_id == last.c.request_id, c.key_name == last.c.key_name, c.at == last.c.at)
     query = (
-        sa.select(c.key_name, c.path, c.at, *_sums(c, "total", *sync.COUNTS))
+        sa.select(c.key_name, c.path, c.at, *_sums(c, "total", *answers.COUNTS))
         .select_from(sa.join(last, SyncRun.__table__, same_request))
         .where(last.c.id.in_(newest))
         .group_by(c.key_name, c.path, c.at)

@@ -161,7 +161,7 @@ def _entity(name: str, schema: Entity, address: str) -> dict[str, Any]:
         "plural": f"{name}s",
         "purpose": schema.__doc__,
         "sample": _file(f"{name}.json"),
-        "key": schema.key(schema.clean(json.loads(_file(f"{name}.json")))[0]),
+        "key": schema.clean_all([json.loads(_file(f"{name}.json"))])[0].key,
         "keys": [json_name(key) for key in RULES[name].unique],
         "weak": [json_name(key) for key in RULES[name].weak],
         "identities": [[json_name(field) for field in identity] for identity in schema.identities],

@@ -9,11 +9,12 @@ every error. Sources: the contract, sections 2 and 3.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache, cached_property
-from itertools import repeat
+from itertools import compress, repeat
+from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -406,13 +407,20 @@ class Instant(fields.Field):
 class Entry:
     """One sent record on its way: clean data, only what was really sent, then what became of it.
 
-    `result` is the Problem of a record that is refused.
+    `names` are the Python names of the values in `row`, the same object for records that are alike; `result` is the
+    Problem of a record that is refused.
     """
 
     key: str | None = None
-    data: Record = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    names: tuple[str, ...] = ()
+    row: tuple = ()
+    warnings: Sequence[str] = ()
     result: Any = None
+
+    @property
+    def data(self) -> Record:
+        """The clean data by Python name."""
+        return dict(zip(self.names, self.row, strict=True))
 
     @property
     def refused(self) -> bool:
@@ -459,7 +467,7 @@ class Entity(Schema):
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         field_obj.data_key = json_name(field_name)
 
-    def clean(self, sent: dict[str, Any]) -> tuple[Record, list[str]]:
+    def clean(self, sent: dict[str, Any]) -> tuple[Record, Sequence[str]]:
         """Return the record by Python name, only what was really sent, and the warnings; or raise ValidationFailed."""
         (entry,) = self.clean_all([sent])
         if entry.refused:
@@ -485,23 +493,16 @@ class Entity(Schema):
         """Clean records that are spelt alike, column by column."""
         sent = list(zip(*rows, strict=True))
         columns = {name: self._fields[name].clean_all(sent[place]) for name, place in shape.places.items()}
-        values = zip(*columns.values(), strict=True) if columns else repeat((), len(rows))
-        records = [dict(zip(columns, row)) for row in values]  # noqa: B905 both are as long as columns
-        odd = {name: column for name, column in columns.items() if not ODD.isdisjoint(column)}
-        wrong = {place for column in odd.values() for place, value in enumerate(column) if value is WRONG}
-        for name in odd:
-            for record in records:
-                if record[name] is ABSENT:
-                    del record[name]
-        if not self.faultless(columns):
-            wrong |= {place for place, record in enumerate(records) if self.faults(record)}
-        numbers = columns.get(self._identifiers[0], ())
-        keys = numbers if numbers and all(numbers) else map(self.key, records)
-        entries = [Entry(key, record, [*shape.warnings]) for key, record in zip(keys, records, strict=True)]
+        odd = {name: found for name, column in columns.items() if (found := ODD.intersection(column))}
+        names, values = _without_gaps(columns, [name for name, found in odd.items() if ABSENT in found], len(rows))
+        entries = [*map(Entry, self.keys(columns, len(rows)), names, values, repeat(shape.warnings))]
+        faulty = [name for name, found in odd.items() if WRONG in found]
+        wrong = {place for name in faulty for place, value in enumerate(columns[name]) if value is WRONG}
+        wrong |= {place for place in self.suspects(columns, len(rows)) if self.faults(entries[place].data)}
         for name in self._warning:
             if name in columns and columns[name] is not sent[shape.places[name]]:
                 for place, told in self._fields[name].warnings(sent[shape.places[name]], columns[name]):
-                    entries[place].warnings.append(told)
+                    entries[place].warnings = [*entries[place].warnings, told]
         for place in range(len(rows)) if shape.twice else wrong:
             problem = self._invalid(shape, rows[place])
             entries[place] = Entry(problem.key, result=problem)
@@ -517,13 +518,22 @@ class Entity(Schema):
             return {}
         return {name: self.asking for name in self.asked_for if name in unknown}
 
-    def faultless(self, columns: Mapping[str, Sequence[Any]]) -> bool:
-        """Tell whether columns alone show that `faults` finds nothing in any record."""
-        return any(all(all(columns.get(name, (None,))) for name in identity) for identity in self.identities)
+    def suspects(self, columns: Mapping[str, Sequence[Any]], count: int) -> Collection[int]:
+        """Return the places of the records in which `faults` may find something, as columns alone show."""
+        suspects: Collection[int] = range(count)
+        for identity in self.identities:
+            if columns.keys() >= {*identity}:
+                gappy = [columns[name] for name in identity if not all(columns[name])]
+                lacking = {place for column in gappy for place, value in enumerate(column) if not value}
+                suspects = lacking.intersection(suspects)
+        return suspects
 
-    def key(self, data: Mapping[str, Any]) -> str | None:
-        """Return the first identifier that the data carries, or None."""
-        return next(filter(None, map(data.get, self._identifiers)), None)
+    def keys(self, columns: Mapping[str, Sequence[Any]], count: int) -> Sequence[str | None]:
+        """Return the first identifier that each record carries, or None."""
+        keys, *others = [columns[name] for name in self._identifiers if name in columns] or [[None] * count]
+        for other in others:
+            keys = keys if all(keys) else [key or its for key, its in zip(keys, other, strict=True)]
+        return keys if all(keys) else [key or None for key in keys]
 
     def _shape(self, spellings: Iterable[str]) -> Shape:
         places: dict[str, int] = {}
@@ -549,10 +559,31 @@ class Entity(Schema):
         data = {name: value for name, value in valid.items() if value is not ABSENT}
         errors = {name: told[json_name(name)] for name in shape.places if json_name(name) in told} | shape.twice
         errors |= {name: [sentence] for name, sentence in self.faults(data, frozenset(errors)).items()}
-        return ValidationFailed(_hint(shape.warnings), errors=errors, key=self.key(data))
+        (key,) = self.keys({name: [value] for name, value in data.items()}, 1)
+        return ValidationFailed(_hint(shape.warnings), errors=errors, key=key)
 
 
-def _hint(warnings: list[str]) -> str:
+def _without_gaps(
+    columns: Mapping[str, Sequence[Any]], gappy: Sequence[str], count: int
+) -> tuple[Iterable[tuple[str, ...]], Iterable[tuple]]:
+    """Return the names and the values of each of the records that columns make, without what is absent."""
+    names, rows = tuple(columns), zip(*columns.values(), strict=True) if columns else repeat((), count)
+    if not gappy:
+        return repeat(names), rows
+    kinds = [*zip(*[[it is ABSENT for it in columns[name]] for name in gappy], strict=True)]
+    left = {kind: _left(names, {*compress(gappy, kind)}) for kind in {*kinds}}
+    lefts = [left[kind] for kind in kinds]
+    return [kept for kept, _ in lefts], [pick(row) for (_, pick), row in zip(lefts, rows, strict=True)]
+
+
+def _left(names: tuple[str, ...], absent: Set[str]) -> tuple[tuple[str, ...], Callable[[Sequence[Any]], tuple]]:
+    """Return the names but for the absent ones, and what takes their values from a row."""
+    places = [place for place, name in enumerate(names) if name not in absent]
+    pick = itemgetter(*places) if len(places) > 1 else lambda row: tuple([row[place] for place in places])
+    return tuple([names[place] for place in places]), pick
+
+
+def _hint(warnings: Sequence[str]) -> str:
     """Return the summary of a refused record; a misspelt name often is the reason."""
     unknown = [told.removeprefix(UNKNOWN_FIELD) for told in warnings]
     return "Some fields are not right." + (f" Fields not known here: {', '.join(unknown)}." if unknown else "")
@@ -678,15 +709,20 @@ class AppointmentSchema(Entity):
             found |= {} if canonical.ends_well(data["time_from"], data["time_to"]) else {"time_to": TIME_TO_WRONG}
         return found
 
-    def faultless(self, columns: Mapping[str, Sequence[Any]]) -> bool:
-        return "time_to" not in columns and super().faultless(columns)
+    def suspects(self, columns: Mapping[str, Sequence[Any]], count: int) -> Collection[int]:
+        return range(count) if "time_to" in columns else super().suspects(columns, count)
 
-    def key(self, data: Mapping[str, Any]) -> str | None:
-        """Return the booking's number, else who and when: `P-1 2026-06-15 10:30`."""
-        who = data.get("patient_no") or (data.get("patient_id") and f"#{data['patient_id']}")
-        if data.get("appointment_no") or not (who and data.get("date") and data.get("time_from")):
-            return data.get("appointment_no")
-        return f"{who} {data['date']} {data['time_from'].removesuffix(':00')}"
+    def keys(self, columns: Mapping[str, Sequence[Any]], count: int) -> Sequence[str | None]:
+        """Return each booking's number, else who and when: `P-1 2026-06-15 10:30`."""
+        names, nothing = ("appointment_no", "patient_no", "patient_id", "date", "time_from"), [None] * count
+        return [*map(_booking_key, *[columns.get(name, nothing) for name in names])]
+
+
+def _booking_key(number: str, patient_no: str, patient_id: int, day: str, time_from: str) -> str | None:
+    who = patient_no or (patient_id and f"#{patient_id}")
+    if number or not (who and day and time_from):
+        return number or None
+    return f"{who} {day} {time_from.removesuffix(':00')}"
 
 
 ENTITIES: dict[str, type[Entity]] = {

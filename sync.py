@@ -8,19 +8,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+import answers
 import history
 import turns
 import upsert
-from history import ACTIONS, Origin
-from index import Index, LostRace, Values
+from answers import Item, Report
+from history import Origin
+from index import Batch, Index, LostRace, Values
 from models import LOCK_WAIT_SECONDS, Fault, db, fault_of
 from problems import DatabaseUnavailable, InternalError, Problem
-from schemas import Entity, Entry, json_name
+from schemas import Entity, Entry
 from upsert import RULES, Outcome, Rules
 
 CHUNK = 1000  # records matched and written at once: a live booking waits for so many at most
@@ -30,14 +31,11 @@ LOSSES = 3  # lost races after which a chunk goes record by record
 PATIENCE = LOCK_WAIT_SECONDS  # seconds of lost races after which a request gives up
 LONGEST_PAUSE = 0.25  # seconds between two attempts
 CONFLICT = 409
-COUNTS = (*ACTIONS, "failed")
 
 BUSY = "The database does not answer or is busy. Nothing was half-written: send the same again."
 RETRY_AFTER = {"Retry-After": "10"}
 
-Item = dict[str, Any]  # one record's part of the answer
-Results = dict[str, list[Item]]  # by entity, in the order in which the records were sent, with their index
-UNDONE: Item = {"success": False, "action": None, "id": None, "matchedBy": None, "changed": []}
+Results = dict[str, Report]  # by entity
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -52,6 +50,11 @@ class Options:
     minimal: bool = False
     origin: Origin | None = None
 
+    @property
+    def told(self) -> dict[str, bool]:
+        """What the answer's counts depend on."""
+        return {"atomic": self.atomic, "dry_run": self.dry_run}
+
 
 def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], options: Options) -> Item:
     """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
@@ -60,19 +63,19 @@ def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], opt
     def work(index: Index) -> Values:
         _store(index, rules, [entry], set(), options.dry_run)
         if not options.dry_run:
-            _note(index, options, {entity: _items([entry])})
+            _note(index, options, {entity: answers.report([entry], minimal=True)})
         return upsert.describe(rules, entry.result.record, index) if isinstance(entry.result, Outcome) else {}
 
     unread = entry.refused
     described = {} if unread else transact(work, dry_run=options.dry_run)
     if unread or options.dry_run:
-        _note_alone(options, {entity: _items([entry])})
+        _note_alone(options, {entity: answers.report([entry], minimal=True)})
     if isinstance(entry.result, Problem):
         entry.result.key = entry.key
         raise entry.result
-    told = _item(entry) | ({"dryRun": True} if options.dry_run else {}) | {"data": schemas[entity].dump(described)}
+    told = answers.item(entry)
     del told["index"]  # of one there is none
-    return told
+    return told | ({"dryRun": True} if options.dry_run else {}) | {"data": schemas[entity].dump(described)}
 
 
 def many(schemas: Mapping[str, Entity], batches: Mapping[str, list[Any]], options: Options) -> Results:
@@ -94,7 +97,7 @@ def decide(work: Callable[[Index], T], entity: str, origin: Origin | None) -> T:
     def work_and_write(index: Index) -> T:
         done = work(index)
         index.write(_now())
-        _note(index, Options(origin=origin), {entity: [{"action": "updated"}]})
+        _note(index, Options(origin=origin), {entity: Report(Counter(updated=1))})
         return done
 
     return transact(work_and_write)
@@ -113,21 +116,21 @@ class _Chunk:
     first: int
     sent: list[Any] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
 
     @property
     def valid(self) -> list[Entry]:
         """The entries that are fit to be stored."""
-        return [entry for entry in self.entries if entry.data]
+        return [entry for entry in self.entries if entry.names]
 
     def clean(self, schemas: Mapping[str, Entity]) -> None:
         """Make entries of what was sent, unless that is done."""
         if self.sent:
             self.entries, self.sent = schemas[self.rules.entity].clean_all(self.sent), []
 
-    def tell(self) -> None:
-        """Make the answer's part of what became of the entries, which is all that is kept of it."""
-        self.items = _items(self.entries, self.first)
+    def tell(self, minimal: bool) -> None:
+        """Report what became of the entries, which is all that is kept of it."""
+        self.report = answers.report(self.entries, self.first, minimal=minimal)
         for entry in self.valid:
             entry.result = None
 
@@ -151,7 +154,7 @@ class _Run:
         results: Results = {}
         waiting: deque[_Chunk] = deque()
         for rules, sent in order:
-            results[rules.entity] = []
+            results[rules.entity] = Report()
             waiting.extend(_Chunk(rules, at, sent[at : at + CHUNK]) for at in range(0, len(sent) or 1, CHUNK))
             sent.clear()
         noted = False
@@ -159,7 +162,7 @@ class _Run:
             noted = self._store_next(waiting, results)
         if results and not noted:
             _note_alone(self.options, results)
-        if self._outages and not any(item["success"] for items in results.values() for item in items):
+        if self._outages and not any(report.stored_any for report in results.values()):
             raise self._outages[0]
         return results
 
@@ -178,19 +181,24 @@ class _Run:
             if undone:
                 index.connection.rollback()
             elif not dry_run:
-                _note(index, self.options, {rules.entity: _items(entries) for rules, entries in cleaned})
+                _note(index, self.options, self._reports(cleaned))
             return undone
 
         undone = transact(work, dry_run=dry_run)
-        told = _undone if undone else _items
-        results = {rules.entity: told(entries) for rules, entries in cleaned}
+        results = self._reports(cleaned, undone)
         if undone or dry_run:
             _note_alone(self.options, results)
         return results
 
+    def _reports(self, cleaned: Iterable[tuple[Rules, list[Entry]]], undone: bool = False) -> Results:
+        minimal = self.options.minimal
+        if undone:
+            return {rules.entity: answers.report_of(answers.undone(it), minimal=minimal) for rules, it in cleaned}
+        return {rules.entity: answers.report(entries, minimal=minimal) for rules, entries in cleaned}
+
     def _all(self, index: Index, cleaned: Iterable[tuple[Rules, list[Entry]]], dry_run: bool) -> None:
         for rules, entries in cleaned:
-            valid = [entry for entry in entries if entry.data]
+            valid = [entry for entry in entries if entry.names]
             for start in range(0, len(valid), CHUNK):
                 chunk = valid[start : start + CHUNK]
                 # A dry run's changes are nowhere but in the index; else the database has them.
@@ -215,10 +223,10 @@ class _Run:
                 self._outages.append(problem)
             for entry in chunks[0].valid:
                 entry.result = problem
-            chunks[0].tell()
+            chunks[0].tell(self.options.minimal)
             noted = False
         for chunk in chunks:
-            results[chunk.rules.entity] += chunk.items
+            results[chunk.rules.entity].extend(chunk.report)
         return noted
 
     def _transact(self, chunks: list[_Chunk], waiting: deque[_Chunk], results: Results) -> bool:
@@ -235,12 +243,15 @@ class _Run:
                 chunks.append(waiting.popleft())
                 self._store_chunk(Index(index.connection), chunks[-1], refused)
             if self._together and not waiting:
-                _note(index, self.options, _with(results, chunks))
+                reports = dict(results)
+                for chunk in chunks:
+                    reports[chunk.rules.entity] = reports[chunk.rules.entity] + chunk.report
+                _note(index, self.options, reports)
             return refused
 
         chunks[0].clean(self.schemas)
         if not chunks[0].valid:
-            chunks[0].tell()
+            chunks[0].tell(self.options.minimal)
             return False
         if len(self._outages) >= OUTAGES:
             raise self._outages[0]
@@ -251,7 +262,7 @@ class _Run:
     def _store_chunk(self, index: Index, chunk: _Chunk, refused: set[tuple[str, str]]) -> None:
         chunk.clean(self.schemas)
         _store(index, chunk.rules, chunk.valid, refused)
-        chunk.tell()
+        chunk.tell(self.options.minimal)
 
 
 def _parts(chunks: list[_Chunk], problem: Problem) -> list[_Chunk]:
@@ -268,7 +279,7 @@ def _store(
 
     Adds to `refused` the numbers of persons refused with 409: no booking of this request may use them.
     """
-    results = upsert.upsert(rules, [entry.data for entry in entries], index, refused)
+    results = upsert.upsert(rules, Batch([e.names for e in entries], [e.row for e in entries]), index, refused)
     if not dry_run:
         index.write(_now())
     number = rules.unique[0]
@@ -278,13 +289,13 @@ def _store(
             refused.add((rules.entity, entry.data[number]))
 
 
-def _note(index: Index, options: Options, results: Mapping[str, Sequence[Item]]) -> None:
+def _note(index: Index, options: Options, results: Results) -> None:
     """Write the history of a request in the transaction of its index."""
     if options.origin:
         history.write(index.connection, options.origin, results, options.dry_run)
 
 
-def _note_alone(options: Options, results: Mapping[str, Sequence[Item]]) -> None:
+def _note_alone(options: Options, results: Results) -> None:
     """Write the history of a request that stored nothing, or stored it before; if that fails, only the log knows."""
     try:
         transact(lambda index: _note(index, options, results))
@@ -352,94 +363,3 @@ def _raise_unless_race(error: sa.exc.SQLAlchemyError) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-# --- Answers -----------------------------------------------------------------------------------
-
-
-def _item(entry: Entry, index: int = 0) -> Item:
-    """Return one record's part of the answer."""
-    result = entry.result
-    if isinstance(result, Outcome):
-        return {
-            "index": index,
-            "success": True,
-            "action": result.action,
-            "id": result.record.public_id,
-            "key": entry.key,
-            "matchedBy": result.matched_by and json_name(result.matched_by),
-            "changed": _changed(tuple(result.changed)) if result.changed else [],
-            "warnings": [*entry.warnings, *result.warnings],
-        }
-    if result is None:
-        raise AssertionError("an entry was left without a result")
-    told = {"index": index, "success": False, "status": result.status, "code": result.code}
-    return told | {"key": entry.key, "detail": result.detail} | members(result)
-
-
-@lru_cache(maxsize=256)
-def _changed(names: tuple[str, ...]) -> list[str]:
-    return sorted(map(json_name, names))
-
-
-def _with(results: Results, chunks: Iterable[_Chunk]) -> Results:
-    """Return the results with those of further chunks."""
-    so_far = {entity: [*items] for entity, items in results.items()}
-    for chunk in chunks:
-        so_far[chunk.rules.entity] += chunk.items
-    return so_far
-
-
-def _items(entries: Iterable[Entry], first: int = 0) -> list[Item]:
-    return [_item(entry, index) for index, entry in enumerate(entries, first)]
-
-
-def _undone(entries: Iterable[Entry]) -> list[Item]:
-    """Return the parts of an answer of which nothing was stored: ids that were given on the way are nobody's."""
-    items = _items(entries)
-    given = {item["id"] for item in items if item.get("action") == "created"}
-    for candidate in (it for item in items for it in item.get("candidates", ())):
-        candidate["id"] = None if candidate["id"] in given else candidate["id"]
-    return [item if _failed(item) else item | UNDONE for item in items]
-
-
-def members(problem: Problem) -> Item:
-    """Return the members of a failure that only some have: `errors` and `candidates`."""
-    told: Item = {}
-    if problem.errors:
-        told["errors"] = {json_name(name): list(sentences) for name, sentences in problem.errors.items()}
-    if problem.candidates:
-        first = dict(reversed(problem.candidates))
-        in_order = dict.fromkeys(record for record, _ in problem.candidates)
-        told["candidates"] = [{"id": it.public_id, "matchedBy": json_name(first[it])} for it in in_order]
-    return told
-
-
-def answer(items: Sequence[Item], options: Options) -> Item:
-    """Return the answer to one list."""
-    told = [item for item in items if _failed(item) or item["warnings"]] if options.minimal else items
-    return totals([items], options) | {"results": told}
-
-
-def totals(lists: Iterable[Sequence[Item]], options: Options) -> Item:
-    """Return the counts of an answer, over all its lists."""
-    counted = Counter(item.get("action", "failed") for items in lists for item in items)
-    told: Item = {"success": not counted["failed"], "total": counted.total()}
-    told |= {name: counted[name] for name in COUNTS}
-    if options.dry_run:
-        told["dryRun"] = True
-    if options.atomic and counted["failed"]:
-        told["rolledBack"] = True
-    return told
-
-
-def _failed(item: Item) -> bool:
-    """Tell a record with a problem from one that only shares the others' rolling back."""
-    return "code" in item
-
-
-def status(told: Mapping[str, Any]) -> int:
-    """Return the HTTP status of an answer to many: 200, 207 some failed, 422 all failed or rolled back."""
-    if not told["failed"]:
-        return 200
-    return 422 if told["failed"] == told["total"] or told.get("rolledBack") else 207

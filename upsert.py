@@ -4,14 +4,15 @@ The rules are the table of the contract's section 4, and stand here as data. Eve
 an `Index`, whatever the entity. Nothing here commits, and nothing knows of HTTP or JSON.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
+from itertools import repeat
 from operator import methodcaller
 from typing import Any
 
 import canonical
-from index import FORMER, RANKED, SLOT, Index, Keys, Reference, Shelf, Stored, Values
+from index import FORMER, RANKED, SLOT, Batch, Index, Keys, Reference, Shelf, Stored, Values
 from models import Appointment, Clinic, Doctor, Patient
 from problems import AmbiguousMatch, IdentityConflict, Problem, SlotTaken, UnknownReference, ValidationFailed
 
@@ -133,32 +134,52 @@ class Outcome:
 # --- A chunk -----------------------------------------------------------------------------------
 
 
-def upsert(
-    rules: Rules, chunk: Sequence[Values], index: Index, refused: Set[tuple[str, str]]
-) -> list[Outcome | Problem]:
+def upsert(rules: Rules, batch: Batch, index: Index, refused: Set[tuple[str, str]]) -> list[Outcome | Problem]:
     """Match each record and change the index accordingly, in order; nothing is written yet.
 
-    `chunk` holds clean data by Python name. `refused` are (entity, identifier) that no reference may use.
+    `refused` are (entity, identifier) that no reference may use.
     """
-    resolved: list[Any] = [(data, ()) for data in chunk]
+    told: dict[int, Outcome | Problem] = {}
+    warnings: dict[int, list[str]] = {}
     if rules.references:
-        _ask_references(rules, chunk, index)
-        resolved = [_attempt(_resolve, rules, data, index, refused) for data in chunk]
-    shelf = index.shelf(rules)
-    asked = {place: it[0] for place, it in enumerate(resolved) if not isinstance(it, Problem)}
-    stored = _stored(rules, asked, shelf)
-    strangers = _strangers(rules, {place: data for place, data in asked.items() if place not in stored}, shelf)
-    told: list[Outcome | Problem] = []
-    for place, it in enumerate(resolved):
-        outcome = stored.get(place)
-        if outcome and shelf.is_still_alone(outcome.record, outcome.matched_by, it[0]):
-            outcome.warnings = it[1]
-            told.append(outcome)
+        batch, warnings, told = _resolve_all(rules, batch, index, refused)
+    places = range(len(batch.rows))
+    told |= _upsert_all(rules, batch, [place for place in places if place not in told], index.shelf(rules))
+    for place, sentences in warnings.items():
+        if isinstance(outcome := told[place], Outcome):
+            outcome.warnings = [*sentences, *outcome.warnings]
+    return [told[place] for place in places]
+
+
+def _upsert_all(rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf) -> dict[int, Outcome | Problem]:
+    """Return what becomes of the records at these places: in columns where nobody has to be matched, else in turn."""
+    stored = _stored(rules, batch, places, shelf)
+    if len(stored) == len(places):
+        return {**stored}
+    rest = [place for place in places if place not in stored]
+    strangers = _strangers(rules, batch, rest, shelf)
+    if len(strangers) == len(rest):
+        created = map(Outcome, repeat("created"), shelf.add_strangers(batch, strangers), repeat(None))
+        return {**stored, **dict(zip(strangers, created, strict=True))}
+    sent = {place: batch[place] for place in rest}
+    _ask_for_new_keys(rules, [data for place, data in sent.items() if place not in strangers], shelf)
+    told: dict[int, Outcome | Problem] = {}
+    for place in places:
+        if place in stored and _is_still_alone(stored[place], batch, place, shelf):
+            told[place] = stored[place]
         elif place in strangers and not shelf.shares(strangers[place]):
-            told.append(Outcome("created", shelf.add_stranger(it[0], strangers[place]), None, it[1]))
+            told[place] = Outcome("created", shelf.add(sent[place]), None)
         else:
-            told.append(it if isinstance(it, Problem) else _attempt(_upsert_one, rules, *it, shelf))
+            told[place] = _attempt(_upsert_one, rules, sent.get(place) or batch[place], shelf)
     return told
+
+
+def _is_still_alone(outcome: Outcome, batch: Batch, place: int, shelf: Shelf) -> bool:
+    """Tell whether since then nobody has asked for a record, or come to share the weak key that led to it."""
+    if outcome.record.id in shelf.records:
+        return False
+    key = outcome.matched_by
+    return key not in RANKED or not shelf.shares(batch.keys(key, [place])[0])
 
 
 def _attempt(step: Callable[..., Any], *args: Any) -> Any:
@@ -168,48 +189,41 @@ def _attempt(step: Callable[..., Any], *args: Any) -> Any:
         return problem
 
 
-def _ask_references(rules: Rules, chunk: Iterable[Values], index: Index) -> None:
-    for reference in rules.references:
-        shelf = index.shelf(RULES[reference.target])
-        sent = [data[reference.code] for data in chunk if data.get(reference.code)]
-        shelf.ask("id", [data[reference.column] for data in chunk if reference.column in data])
-        shelf.ask(shelf.keys.unique[0], {code for codes in sent for code in codes} if reference.many else sent)
-
-
-def _stored(rules: Rules, asked: Mapping[int, Values], shelf: Shelf) -> dict[int, Outcome]:
+def _stored(rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf) -> dict[int, Outcome]:
     """Return the outcomes of what is stored as it was sent, by place, and load what else the keys that tell lead to.
 
     Nothing more is asked of these, for no other key can object.
     """
     stored: dict[int, Outcome] = {}
-    rest = asked
     for key in rules.key_columns:
-        value_of = _value_of(key)
-        sent = {place: (value, data) for place, data in rest.items() if (value := value_of(data))}
-        found = shelf.ask_unless_stored(key, sent)
+        sent = {place: value for place, value in zip(places, batch.keys(key, places), strict=True) if value}
+        found = shelf.ask_unless_stored(key, sent, batch)
         stored |= {place: Outcome("unchanged", record, key) for place, record in found.items()}
-        rest = {place: data for place, data in rest.items() if place not in sent}
+        places = [place for place in places if place not in sent]
     return stored
 
 
-def _strangers(rules: Rules, asked: Mapping[int, Values], shelf: Shelf) -> dict[int, str | None]:
+def _strangers(rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf) -> dict[int, str | None]:
     """Return the places of new records, each with the weak key that it makes: their keys lead to nobody, and come once.
 
-    All is loaded that keys lead to: those that were sent, then those that stored and sent parts make together.
+    All that the keys that were sent lead to is loaded.
     """
-    strangers, weak_keys = [*asked], {}
+    strangers, weak_keys = places, {}
     for key in rules.key_columns:
-        value_of = _value_of(key)
-        sent = {place: value_of(asked[place]) for place in (asked if key in rules.unique else strangers)}
+        asked = places if key in rules.unique else strangers
+        sent = dict(zip(asked, batch.keys(key, asked), strict=True))
         shelf.ask(key, filter(None, sent.values()))
-        taken = shelf.taken(key, sent.values())
-        strangers = [place for place in strangers if sent[place] not in taken]
+        if taken := shelf.taken(key, sent.values()):
+            strangers = [place for place in strangers if sent[place] not in taken]
         weak_keys = {} if key in rules.unique else sent
-    created = {place: weak_keys.get(place) for place in strangers if all(map(asked[place].get, rules.needs))}
+    needed = zip(*[batch.column(name, strangers) for name in rules.needs], strict=True)
+    return {place: weak_keys.get(place) for place, values in zip(strangers, needed, strict=True) if all(values)}
+
+
+def _ask_for_new_keys(rules: Rules, sent: Iterable[Values], shelf: Shelf) -> None:
+    """Load what those keys lead to that stored and sent parts make together."""
     if rules.ranked:
-        others = [data for place, data in asked.items() if place not in created]
-        shelf.ask(rules.ranked.name, filter(None, [_new_key(rules, data, shelf) for data in others]))
-    return created
+        shelf.ask(rules.ranked.name, filter(None, [_new_key(rules, data, shelf) for data in sent]))
 
 
 @cache
@@ -229,6 +243,22 @@ def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
 
 
 # --- References --------------------------------------------------------------------------------
+
+
+def _resolve_all(
+    rules: Rules, batch: Batch, index: Index, refused: Set[tuple[str, str]]
+) -> tuple[Batch, dict[int, list[str]], dict[int, Outcome | Problem]]:
+    """Return the batch with ids for references, and by place the warnings and the problems of those that have any."""
+    sent = [batch[place] for place in range(len(batch.rows))]
+    for reference in rules.references:
+        shelf = index.shelf(RULES[reference.target])
+        codes = [data[reference.code] for data in sent if data.get(reference.code)]
+        shelf.ask("id", [data[reference.column] for data in sent if reference.column in data])
+        shelf.ask(shelf.keys.unique[0], {it for many in codes for it in many} if reference.many else codes)
+    resolved = [_attempt(_resolve, rules, data, index, refused) for data in sent]
+    problems: dict[int, Outcome | Problem] = {it: p for it, p in enumerate(resolved) if isinstance(p, Problem)}
+    good = [({}, []) if isinstance(it, Problem) else it for it in resolved]
+    return Batch.of(data for data, _ in good), {place: told for place, (_, told) in enumerate(good) if told}, problems
 
 
 def _resolve(rules: Rules, data: Values, index: Index, refused: Set[tuple[str, str]]) -> tuple[Values, list[str]]:
@@ -359,13 +389,14 @@ def _same_name(
 # --- What follows ------------------------------------------------------------------------------
 
 
-def _upsert_one(rules: Rules, data: Values, warnings: Sequence[str], shelf: Shelf) -> Outcome:
+def _upsert_one(rules: Rules, data: Values, shelf: Shelf) -> Outcome:
     record, matched_by = match(rules, data, shelf)
     if record is None:
-        return Outcome("created", _create(rules, data, shelf), None, warnings)
+        return Outcome("created", _create(rules, data, shelf), None)
+    warnings = []
     if rules.number in data and shelf.has_given_up(record, rules.number, data[rules.number]):
-        former = f"{data[rules.number]} is a former number of this {rules.entity}, which keeps its current one"
-        data, warnings = {name: value for name, value in data.items() if name != rules.number}, [*warnings, former]
+        warnings = [f"{data[rules.number]} is a former number of this {rules.entity}, which keeps its current one"]
+        data = {name: value for name, value in data.items() if name != rules.number}
     data = rules.moves(data, record, shelf)
     stored = record.values
     changes = {name: value for name, value in data.items() if stored[name] != value}

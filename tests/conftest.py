@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 
+import answers
 import sync
 from app import create_app
 from models import db
@@ -93,7 +94,7 @@ class Portal:
                 return sync.one(self.schemas, entity, (record or {}) | fields, sync.Options())
             except Problem as problem:
                 told = {"success": False, "action": None, "status": problem.status, "code": problem.code}
-                return told | {"key": problem.key, "detail": problem.detail} | sync.members(problem)
+                return told | {"key": problem.key, "detail": problem.detail} | answers.members(problem)
 
     def send_many(self, batches: dict[str, list], **options: bool) -> dict[str, dict[str, Any]]:
         """Send lists by entity; returns the answer by entity."""
@@ -101,7 +102,7 @@ class Portal:
         with self.app.app_context():
             used_up = {entity: list(records) for entity, records in batches.items()}
             reports = sync.many(self.schemas, used_up, wanted)
-            return {entity: sync.answer(report, wanted) for entity, report in reports.items()}
+            return {entity: json.loads(answers.listed(it, **wanted.told)) for entity, it in reports.items()}
 
     def command(self, *words: str) -> str:
         """Run a `flask` command that must succeed."""

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from conftest import Http, Portal
 
+import answers
 import index
 import sync
 from models import db
@@ -286,14 +287,14 @@ def test_one_bad_record_among_1200_is_the_only_one_missing(http: Http, sqlite_po
 
 def refuse_to_insert(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Let the database refuse whatever is inserted together with a record of this name."""
-    insert = index.Shelf.insert
+    insert = index.insert_all
 
-    def fail(shelf: index.Shelf) -> None:
-        if any(it.before is None and it.values.get("name") == name for it in shelf.records.values()):
+    def fail(connection: sa.Connection, table: sa.Table, columns: dict[str, list[Any]]) -> Any:
+        if name in columns["name"]:
             raise sa.exc.DataError("INSERT INTO patient", {"name": name}, Exception("value 1122 too long"))
-        insert(shelf)
+        return insert(connection, table, columns)
 
-    monkeypatch.setattr(index.Shelf, "insert", fail)
+    monkeypatch.setattr(index, "insert_all", fail)
 
 
 @pytest.mark.parametrize("path", ["/patients", "/sync"])
@@ -640,6 +641,36 @@ def test_minimal_keeps_only_failures_and_warnings(http: Http, prefer: str) -> No
     assert answer["results"][1]["errors"].keys() == {"name"}
 
 
+def test_warnings_stand_in_the_order_of_their_origin(http: Http) -> None:
+    """What is unknown in the record, what it refers to, what its keys found; alike in one and in many."""
+    for code, status in {"D-1": 201, "D-2": 200}.items():
+        told(http.post("/doctor", {"code": code, "licenseNumber": "L-1", "name": "Huda"}), status)
+    sent = {"code": "D-1", "licenseNumber": "L-1", "null": None, 'a "quoted" one': 1, "clinicCodes": ["C-1"]}
+    expected = ["unknown field: null", 'unknown field: a "quoted" one', "clinic C-1 is not stored and was left out"]
+    expected += ["D-1 is a former number of this doctor, which keeps its current one"]
+    alone = told(http.post("/doctor", sent), 200)
+    assert alone["warnings"] == expected
+    for prefer in (None, "return=minimal"):
+        (item,) = told(http.post("/doctors", [sent], headers={"Prefer": prefer}), 200)["results"]
+        assert item == {"index": 0} | {name: alone[name] for name in item if name != "index"}
+
+
+def test_no_warning_is_remembered_beyond_its_answer(http: Http) -> None:
+    """Nobody bounds how many unknown fields are sent, and under how many names."""
+    sizes = []
+    for unknown in "abc":
+        (item,) = told(http.post("/patients", [{"patientNo": "P-1", "name": "Sara", unknown: 1}]), 200)["results"]
+        assert item["warnings"] == [f"unknown field: {unknown}"]
+        sizes.append(answers._shared.cache_info().currsize)
+    assert sizes[1] == sizes[2]
+
+
+def test_minimal_keeps_a_warning_of_what_is_referred_to(http: Http) -> None:
+    sent = [{"code": "D-1", "name": "Huda", "clinicCodes": ["C-1"]}, {"code": "D-2", "name": "Sara"}]
+    (item,) = told(http.post("/doctors", sent, headers={"Prefer": "return=minimal"}), 200)["results"]
+    assert (item["index"], item["warnings"]) == (0, ["clinic C-1 is not stored and was left out"])
+
+
 @pytest.mark.parametrize("prefer", [None, "return=representation", "minimal", "return=minimalist", "wait=10"])
 def test_without_that_preference_every_record_is_answered(http: Http, prefer: str | None) -> None:
     response = http.post("/patients", MIXED, headers={"Prefer": prefer})
@@ -912,10 +943,10 @@ def test_one_locked_chunk_does_not_take_the_rest_with_it(
     monkeypatch.setattr(sync, "CHUNK", 2)
     insert = index.insert_all
 
-    def locked(connection: Any, table: Any, columns: Any, rows: list[dict]) -> None:
-        if rows[0]["patient_no"] == "P-2":
+    def locked(connection: Any, table: Any, columns: dict[str, list[Any]]) -> Any:
+        if columns["patient_no"][0] == "P-2":
             raise sa.exc.OperationalError("", None, sqlite3.OperationalError("database is locked"))
-        insert(connection, table, columns, rows)
+        return insert(connection, table, columns)
 
     monkeypatch.setattr(index, "insert_all", locked)
     answer = told(http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(6)]), 207)

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.glob("*.py") if "." not in path.stem}
-LIMIT = 3593  # lines of code
+LIMIT = 3780  # lines of code
 SILENT = {getattr(tokenize, name) for name in ("COMMENT", "DEDENT", "ENDMARKER", "INDENT", "NEWLINE", "NL")}
 MAY_IMPORT = {
     "problems": set(),
@@ -18,17 +18,19 @@ MAY_IMPORT = {
     "models": set(),
     "schemas": {"canonical", "problems"},
     "index": {"canonical", "models"},
-    "history": {"models"},
+    "answers": {"problems", "schemas", "upsert"},
+    "history": {"answers", "models"},
     "upsert": {"canonical", "index", "models", "problems"},
     "turns": set(),
-    "sync": {"history", "index", "models", "problems", "schemas", "turns", "upsert"},
+    "sync": {"answers", "history", "index", "models", "problems", "schemas", "turns", "upsert"},
     "reading": {"index", "models", "problems", "schemas", "sync", "upsert"},
     "logins": {"models", "problems", "sync"},
-    "overview": {"models", "sync", "upsert"},
+    "overview": {"answers", "models", "sync", "upsert"},
     "pages": {"logins", "overview", "problems", "reading", "schemas", "upsert"},
-    "openapi": {"config", "history", "problems", "reading", "schemas", "sync", "upsert"},
+    "openapi": {"answers", "config", "history", "problems", "reading", "schemas", "sync", "upsert"},
     "commands": {"history", "index", "problems", "sync", "upsert"},
     "app": {
+        "answers",
         "commands",
         "config",
         "history",
@@ -101,5 +103,5 @@ def test_every_public_function_and_module_says_what_it_does() -> None:
 
 
 # What they do is told by the class that they override.
-OVERRIDES = {"clean", "clean_all", "form", "spell", "warnings", "faults", "faultless", "key", "on_bind_field"}
+OVERRIDES = {"clean", "clean_all", "form", "spell", "warnings", "faults", "suspects", "key", "on_bind_field"}
 OVERRIDES |= {"load_dialect_impl", "process_bind_param", "process_result_value"}

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 import canonical
 import sync
-from upsert import RULES
+from index import Batch, Index
+from models import db
+from upsert import PATIENT, RULES
 
 # Small pools, so that records collide all the time; each key in more than one spelling.
 NAMES = ["Ali Hassan", "ALI  hassan", "Ali Omar", "Sara Hassan", "أحمد عليّ", "احمد علي", "Dr. Ali Nasser"]
@@ -250,3 +252,49 @@ def test_who_comes_to_have_a_contact_in_two_steps_is_found_by_it(
     told = fast.send_many({"patient": [*STEPS, CONTACT | {"nationalID": "1000000001"}]}, **options)["patient"]
     found = {name: told["results"][2].get(name) for name in ("action", "matchedBy", "changed")}
     assert found == {"action": "updated", "matchedBy": "mobile+name", "changed": ["nationalID"]}
+
+
+@pytest.mark.parametrize("options", [{}, {"atomic": True}, {"dry_run": True}], ids=["many", "atomic", "dry run"])
+def test_who_changed_in_an_earlier_chunk_still_shares_a_contact(
+    fast: Portal, options: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the two is loaded already when the other is found to be stored as it was sent."""
+    emptied(fast.app)
+    for record in [{"patientNo": "P-1"} | CONTACT, *STEPS]:
+        fast.send("patient", record)
+    monkeypatch.setattr(sync, "CHUNK", 1)
+    sent = [{"patientNo": "P-1", "email": "new@b.example"}, CONTACT]
+    told = fast.send_many({"patient": sent}, **options)["patient"]["results"]
+    assert (told[1]["code"], len(told[1]["candidates"])) == ("ambiguous_match", 2)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 1000])
+def test_a_dry_run_finds_whom_it_would_have_created(fast: Portal, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers stand nowhere but in the index, and are looked for there by every key."""
+    emptied(fast.app)
+    monkeypatch.setattr(sync, "CHUNK", chunk)
+    new = [{"patientNo": f"P-{i}", "nationalID": f"100000000{i}"} | CONTACT | {"name": f"Sara {i}"} for i in range(4)]
+    again = [{name: new[0][name] for name in ("patientNo", "name")}, {"nationalID": "1000000001"}]
+    again += [{name: new[2][name] for name in CONTACT}, {"patientNo": "P-3", "email": "a@b.example"}]
+    bookings = [{"patientNo": f"P-{i}", "date": "2026-06-15", "timeFrom": "10:30"} for i in range(5)]
+    told = fast.send_many({"patient": [*new, *again], "appointment": bookings}, dry_run=True)
+    assert [it["action"] for it in told["patient"]["results"]] == ["created"] * 4 + ["unchanged"] * 3 + ["updated"]
+    assert [it.get("code") for it in told["appointment"]["results"]] == [None] * 4 + ["unknown_reference"]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("by_id", [False, True])
+def test_a_stranger_is_found_by_every_key_and_by_its_id(fast: Portal, asked: bool, by_id: bool) -> None:
+    """Also by what was asked for before it came: that it led to nobody then."""
+    emptied(fast.app)
+    sara = {"patient_no": "P-1", "national_id": "1000000001", "name": "Sara Ali", "mobile": "+966551234567"}
+    keys = {"patient_no": "P-1", "national_id": "1000000001", "mobile+name": canonical.contact_key(*CONTACT.values())}
+    with fast.app.app_context(), db.engine.connect() as connection:
+        shelf = Index(connection).shelf(PATIENT)
+        for key in keys if asked else ():
+            shelf.ask(key, [keys[key]])
+        (stranger,) = shelf.add_strangers(Batch.of([sara]), {0: keys["mobile+name"]})
+        if by_id:
+            assert shelf.get(stranger.id) is stranger
+        assert [[*shelf.find(key, value)] for key, value in keys.items()] == [[stranger]] * 3
+        assert {name: stranger.values[name] for name in sara} == sara

@@ -142,7 +142,7 @@ def test_what_is_too_long_for_its_column_is_not_cut(any_app: Flask, name: str, l
     with any_app.app_context(), db.engine.connect() as connection:
         limits = connection.dialect.name != "sqlite"
         with pytest.raises(sa.exc.DataError) if limits else nullcontext():
-            insert_all(connection, db.metadata.tables["clinic"], list(row), [row])
+            insert_all(connection, db.metadata.tables["clinic"], {name: [value] for name, value in row.items()})
 
 
 def test_a_chunk_of_the_longest_records_fits_into_a_statement(any_app: Flask) -> None:

@@ -809,7 +809,7 @@ def test_a_record_without_identity_is_refused(entity, sent, missing):
 )
 def test_the_key_is_the_first_identifier_that_a_record_carries(entity, sent, key):
     schema = SCHEMAS[entity]
-    assert schema.key(schema.clean(sent)[0]) == key
+    assert schema.clean_all([sent])[0].key == key
 
 
 @pytest.mark.parametrize(

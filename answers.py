@@ -1,0 +1,183 @@
+"""What the client is told of a list: what became of each record, and how many there were of each kind."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from problems import Problem
+from schemas import Entry, json_name
+from upsert import Outcome
+
+ACTIONS = ("created", "updated", "unchanged")
+COUNTS = (*ACTIONS, "failed")
+
+Item = dict[str, Any]  # one record's part of an answer
+NO_WARNINGS = "[]}"  # how the JSON of a success without any ends
+UNDONE: Item = {"success": False, "action": None, "id": None, "matchedBy": None, "changed": []}
+
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+@dataclass
+class Report:
+    """What became of the records of a list: counts by action, the items of the failures, and the answer's as JSON."""
+
+    counts: Counter = field(default_factory=Counter)
+    failures: list[Item] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)  # of one item or several, with commas between
+
+    def __add__(self, more: "Report") -> "Report":
+        return Report(self.counts + more.counts, self.failures + more.failures, self.texts + more.texts)
+
+    def extend(self, more: "Report") -> None:
+        """Take in a report of further records of the list."""
+        self.counts += more.counts
+        self.failures += more.failures
+        self.texts += more.texts
+
+    @property
+    def stored_any(self) -> bool:
+        """Whether any record was stored, now or before."""
+        return any(self.counts[action] for action in ACTIONS)
+
+
+def report(entries: Sequence[Entry], first: int = 0, *, minimal: bool = False) -> Report:
+    """Return what became of entries, whose places in their list begin with `first`."""
+    counted, failures, texts = [], [], []
+    for at, entry in enumerate(entries, first):
+        result = entry.result
+        if isinstance(result, Problem):
+            counted.append("failed")
+            failures.append(item(entry, at))
+            texts.append(encode(failures[-1]))
+            continue
+        counted.append(result.action)
+        if not minimal or entry.warnings or result.warnings:
+            texts.append(_success_text(entry, at))
+    return Report(Counter(counted), failures, [",".join(texts)] if texts else [])
+
+
+def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
+    """Return a report of items."""
+    items = list(items)
+    told = [it for it in items if _failed(it) or it["warnings"]] if minimal else items
+    counts = Counter(it.get("action", "failed") for it in items)
+    return Report(counts, [it for it in items if _failed(it)], [encode(it) for it in told])
+
+
+def undone(entries: Sequence[Entry]) -> list[Item]:
+    """Return the items of an answer of which nothing was stored: ids that were given on the way are nobody's."""
+    items = [item(entry, at) for at, entry in enumerate(entries)]
+    given = {it["id"] for it in items if it.get("action") == "created"}
+    for candidate in (candidate for it in items for candidate in it.get("candidates", ())):
+        candidate["id"] = None if candidate["id"] in given else candidate["id"]
+    return [it if _failed(it) else it | UNDONE for it in items]
+
+
+def item(entry: Entry, at: int = 0) -> Item:
+    """Return one record's part of the answer; `at` is its place in the list."""
+    result = entry.result
+    if isinstance(result, Outcome):
+        own = at, result.action, result.record.public_id, entry.key
+        warnings = [*entry.warnings, *result.warnings]
+        return _success(*own, matched_by=result.matched_by, changed=result.changed, warnings=warnings)
+    if result is None:
+        raise AssertionError("an entry was left without a result")
+    told = {"index": at, "success": False, "status": result.status, "code": result.code}
+    return told | {"key": entry.key, "detail": result.detail} | members(result)
+
+
+def _success(
+    index: int | None,
+    action: str,
+    record_id: int | None,
+    key: str | None,
+    *,
+    matched_by: str | None,
+    changed: Iterable[str],
+    warnings: Sequence[str],
+) -> Item:
+    return {
+        "index": index,
+        "success": True,
+        "action": action,
+        "id": record_id,
+        "key": key,
+        "matchedBy": matched_by and json_name(matched_by),
+        "changed": sorted(map(json_name, changed)),
+        "warnings": warnings,
+    }
+
+
+def _success_text(entry: Entry, at: int) -> str:
+    """Return the JSON of the item of a record that succeeded: most share all but index, id and key."""
+    outcome, warnings = entry.result, [*entry.warnings, *entry.result.warnings]
+    before, between, then, after = _shared(outcome.action, outcome.matched_by, (*outcome.changed,))
+    record_id = outcome.record.id if outcome.record.id > 0 else "null"
+    text = f"{before}{at}{between}{record_id}{then}{encode(entry.key)}{after}"
+    return f"{text.removesuffix(NO_WARNINGS)}{encode(warnings)}}}" if warnings else text
+
+
+@lru_cache(maxsize=1024)
+def _shared(action: str, matched_by: str | None, changed: tuple[str, ...]) -> list[str]:
+    """Return the JSON of a success without warnings as what stands before, between and behind its index, id and key."""
+    told = _success(None, action, None, None, matched_by=matched_by, changed=changed, warnings=())
+    return encode(told).split("null", 3)
+
+
+def members(problem: Problem) -> Item:
+    """Return the members of a failure that only some have: `errors` and `candidates`."""
+    told: Item = {}
+    if problem.errors:
+        told["errors"] = {json_name(name): list(sentences) for name, sentences in problem.errors.items()}
+    if problem.candidates:
+        first = dict(reversed(problem.candidates))
+        in_order = dict.fromkeys(record for record, _ in problem.candidates)
+        told["candidates"] = [{"id": it.public_id, "matchedBy": json_name(first[it])} for it in in_order]
+    return told
+
+
+def _failed(told: Item) -> bool:
+    """Tell a record with a problem from one that only shares the others' rolling back."""
+    return "code" in told
+
+
+# --- The whole ---------------------------------------------------------------------------------
+
+
+def totals(reports: Iterable[Report], *, atomic: bool = False, dry_run: bool = False) -> Item:
+    """Return the counts of an answer, over all its lists."""
+    counted = sum((it.counts for it in reports), Counter())
+    told: Item = {"success": not counted["failed"], "total": counted.total()}
+    told |= {name: counted[name] for name in COUNTS}
+    if dry_run:
+        told["dryRun"] = True
+    if atomic and counted["failed"]:
+        told["rolledBack"] = True
+    return told
+
+
+def listed(told: Report, **options: bool) -> str:
+    """Return the JSON of the answer to one list."""
+    return _with(totals([told], **options), {"results": f"[{','.join(told.texts)}]"})
+
+
+def all_listed(reports: Mapping[str, Report], **options: bool) -> str:
+    """Return the JSON of the answer to several lists, by entity."""
+    parts = {f"{entity}s": listed(it, **options) for entity, it in reports.items()}
+    return _with(totals(reports.values(), **options), parts)
+
+
+def _with(told: Item, parts: Mapping[str, str]) -> str:
+    """Return the JSON of an object, with members that are JSON already."""
+    return encode(told)[:-1] + "".join(f",{encode(name)}:{text}" for name, text in parts.items()) + "}"
+
+
+def status(told: Mapping[str, Any]) -> int:
+    """Return the HTTP status of an answer to many: 200, 207 some failed, 422 all failed or rolled back."""
+    if not told["failed"]:
+        return 200
+    return 422 if told["failed"] == told["total"] or told.get("rolledBack") else 207
