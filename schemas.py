@@ -524,6 +524,8 @@ class Entity(Schema):
         for identity in self.identities:
             if columns.keys() >= {*identity}:
                 gappy = [columns[name] for name in identity if not all(columns[name])]
+                if not gappy:
+                    return ()
                 lacking = {place for column in gappy for place, value in enumerate(column) if not value}
                 suspects = lacking.intersection(suspects)
         return suspects
