@@ -81,34 +81,22 @@ def item(entry: Entry, at: int = 0) -> Item:
     """Return one record's part of the answer; `at` is its place in the list."""
     result = entry.result
     if isinstance(result, Outcome):
-        own = at, result.action, result.record.public_id, entry.key
-        warnings = [*entry.warnings, *result.warnings]
-        return _success(*own, matched_by=result.matched_by, changed=result.changed, warnings=warnings)
+        own = {"index": at, "id": result.record.public_id, "key": entry.key}
+        told = _success(result.action, result.matched_by, result.changed)
+        return told | own | {"warnings": [*entry.warnings, *result.warnings]}
     if result is None:
         raise AssertionError("an entry was left without a result")
     told = {"index": at, "success": False, "status": result.status, "code": result.code}
     return told | {"key": entry.key, "detail": result.detail} | members(result)
 
 
-def _success(
-    index: int | None,
-    action: str,
-    record_id: int | None,
-    key: str | None,
-    *,
-    matched_by: str | None,
-    changed: Iterable[str],
-    warnings: Sequence[str],
-) -> Item:
-    return {
-        "index": index,
-        "success": True,
-        "action": action,
-        "id": record_id,
-        "key": key,
+def _success(action: str, matched_by: str | None, changed: Iterable[str]) -> Item:
+    """Return the item of a success without what is the record's own: index, id, key and warnings."""
+    told = {"index": None, "success": True, "action": action, "id": None, "key": None}
+    return told | {
         "matchedBy": matched_by and json_name(matched_by),
         "changed": sorted(map(json_name, changed)),
-        "warnings": warnings,
+        "warnings": [],
     }
 
 
@@ -124,8 +112,7 @@ def _success_text(entry: Entry, at: int) -> str:
 @lru_cache(maxsize=1024)
 def _shared(action: str, matched_by: str | None, changed: tuple[str, ...]) -> list[str]:
     """Return the JSON of a success without warnings as what stands before, between and behind its index, id and key."""
-    told = _success(None, action, None, None, matched_by=matched_by, changed=changed, warnings=())
-    return encode(told).split("null", 3)
+    return encode(_success(action, matched_by, changed)).split("null", 3)
 
 
 def members(problem: Problem) -> Item:
