@@ -241,9 +241,8 @@ class Stranger(Stored):
 
 @lru_cache(maxsize=256)
 def _picker(keys: Keys, names: Names) -> Callable[[Sequence], tuple]:
-    """Return what takes these columns from a row."""
-    places = [keys.columns.index(name) for name in names]
-    return itemgetter(*places) if len(places) > 1 else lambda row: tuple([row[place] for place in places])
+    """Return what takes the id and these columns from a row: a getter of one thing would make no tuple of it."""
+    return itemgetter(-1, *map(keys.columns.index, names))
 
 
 def _stamps(now: str) -> Values:
@@ -332,7 +331,7 @@ class Shelf:
             return {}
         pickers = [_picker(self.keys, names) for names in batch.kinds]
         held = [(place, rows[value]) for place, value in sent.items() if value in rows]
-        equal = [(place, row) for place, row in held if pickers[batch.kind[place]](row) == batch.rows[place]]
+        equal = [(at, row) for at, row in held if pickers[batch.kind[at]](row) == (row[-1], *batch.rows[at])]
         return {place: Unread(self.keys.columns, row) for place, row in equal}
 
     def find(self, key: str, value: Any) -> Sequence[Stored]:

@@ -118,11 +118,6 @@ class _Chunk:
     entries: list[Entry] = field(default_factory=list)
     report: Report = field(default_factory=Report)
 
-    @property
-    def valid(self) -> list[Entry]:
-        """The entries that are fit to be stored."""
-        return [entry for entry in self.entries if entry.names]
-
     def clean(self, schemas: Mapping[str, Entity]) -> None:
         """Make entries of what was sent, unless that is done."""
         if self.sent:
@@ -131,7 +126,7 @@ class _Chunk:
     def tell(self, minimal: bool) -> None:
         """Report what became of the entries, which is all that is kept of it."""
         self.report = answers.report(self.entries, self.first, minimal=minimal)
-        for entry in self.valid:
+        for entry in _fit(self.entries):
             entry.result = None
 
     def records(self) -> list["_Chunk"]:
@@ -198,9 +193,9 @@ class _Run:
 
     def _all(self, index: Index, cleaned: Iterable[tuple[Rules, list[Entry]]], dry_run: bool) -> None:
         for rules, entries in cleaned:
-            valid = [entry for entry in entries if entry.names]
-            for start in range(0, len(valid), CHUNK):
-                chunk = valid[start : start + CHUNK]
+            fit = _fit(entries)
+            for start in range(0, len(fit), CHUNK):
+                chunk = fit[start : start + CHUNK]
                 # A dry run's changes are nowhere but in the index; else the database has them.
                 index = index if dry_run else Index(index.connection)
                 _store(index, rules, chunk, self._refused, dry_run)
@@ -221,7 +216,7 @@ class _Run:
                 return False
             if isinstance(problem, DatabaseUnavailable):
                 self._outages.append(problem)
-            for entry in chunks[0].valid:
+            for entry in _fit(chunks[0].entries):
                 entry.result = problem
             chunks[0].tell(self.options.minimal)
             noted = False
@@ -250,7 +245,7 @@ class _Run:
             return refused
 
         chunks[0].clean(self.schemas)
-        if not chunks[0].valid:
+        if not _fit(chunks[0].entries):
             chunks[0].tell(self.options.minimal)
             return False
         if len(self._outages) >= OUTAGES:
@@ -261,8 +256,13 @@ class _Run:
 
     def _store_chunk(self, index: Index, chunk: _Chunk, refused: set[tuple[str, str]]) -> None:
         chunk.clean(self.schemas)
-        _store(index, chunk.rules, chunk.valid, refused)
+        _store(index, chunk.rules, _fit(chunk.entries), refused)
         chunk.tell(self.options.minimal)
+
+
+def _fit(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the entries of records that have been read, which alone can be stored."""
+    return [entry for entry in entries if entry.names]
 
 
 def _parts(chunks: list[_Chunk], problem: Problem) -> list[_Chunk]:
