@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import compress, repeat
-from operator import itemgetter
+from operator import is_, itemgetter
 from typing import Any, ClassVar, NamedTuple, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -197,10 +197,9 @@ class Text(Clean):
         pairs = zip(forms.split("\n"), values)  # noqa: B905 the last line is empty
         return [self._cleaned(value) if form in odd else form for form, value in pairs]
 
-    def _odd(self, lines: str) -> set[str]:
+    def _odd(self, lines: str) -> Set[str]:
         """Return the lines that are not plain."""
-        left = self._plain_lines.sub("", lines)
-        return {*left.split("\n")} if left else set()
+        return _odd_lines(self._plain_lines, lines)
 
     # Not in __init__: marshmallow copies a field for each schema.
     @cached_property
@@ -228,6 +227,14 @@ class Text(Clean):
         if self.blank == BLANK_IS_REFUSED:
             raise ValueError("May not be blank.")
         return None if self.blank == BLANK_CLEARS else ABSENT
+
+
+def _odd_lines(plain: re.Pattern, lines: str) -> Set[str]:
+    left = plain.sub("", lines)
+    return {*left.split("\n")} if left else set()
+
+
+_odd_phones = lru_cache(maxsize=4)(_odd_lines)  # a column is asked for when it is cleaned, and again for its warnings
 
 
 class Identifier(Text):
@@ -261,6 +268,9 @@ class Phone(Text):
     def spell(self, lines: str) -> str:
         international = lines.count("+") == lines.count("\n") and " " not in lines
         return lines if international else canonical.phone_lines(lines, self.entity.phone_region)
+
+    def _odd(self, lines: str) -> Set[str]:
+        return _odd_phones(self._plain_lines, lines)
 
     def form(self, text: str) -> str:
         return canonical.phone(text, self.entity.phone_region)
@@ -572,9 +582,9 @@ def _without_gaps(
     names, rows = tuple(columns), zip(*columns.values(), strict=True) if columns else repeat((), count)
     if not gappy:
         return repeat(names), rows
-    kinds = [*zip(*[[it is ABSENT for it in columns[name]] for name in gappy], strict=True)]
+    kinds = [*zip(*[map(is_, columns[name], repeat(ABSENT)) for name in gappy], strict=True)]
     left = {kind: _left(names, {*compress(gappy, kind)}) for kind in {*kinds}}
-    lefts = [left[kind] for kind in kinds]
+    lefts = [*map(left.__getitem__, kinds)]
     return [kept for kept, _ in lefts], [pick(row) for (_, pick), row in zip(lefts, rows, strict=True)]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.glob("*.py") if "." not in path.stem}
-LIMIT = 3766  # lines of code
+LIMIT = 3771  # lines of code
 SILENT = {getattr(tokenize, name) for name in ("COMMENT", "DEDENT", "ENDMARKER", "INDENT", "NEWLINE", "NL")}
 MAY_IMPORT = {
     "problems": set(),
