@@ -7,7 +7,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --requirement
 .PHONY: run test lint bench
 
 run: $(VENV)/installed .env  ## Serve on SQLite at http://127.0.0.1:5082
-	@$(BIN)/flask --app app db upgrade
+	@FLASK_SKIP_DOTENV=1 $(BIN)/flask --app app db upgrade  # the program reads .env itself, and says what is wrong with it
 	@exec $(BIN)/gunicorn app:app
 
 test: $(VENV)/installed-dev  ## Run all tests

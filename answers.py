@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -11,6 +11,7 @@ from problems import Problem
 from schemas import Entry, json_name
 from upsert import Outcome
 
+MOST_CANDIDATES = 20  # that an answer names
 ACTIONS = ("created", "updated", "unchanged")
 COUNTS = (*ACTIONS, "failed")
 
@@ -74,7 +75,10 @@ def undone(entries: Sequence[Entry]) -> list[Item]:
     given = {it["id"] for it in items if it.get("action") == "created"}
     for candidate in (candidate for it in items for candidate in it.get("candidates", ())):
         candidate["id"] = None if candidate["id"] in given else candidate["id"]
-    return [it if _failed(it) else it | UNDONE for it in items]
+    return [
+        told if _failed(told) else told | UNDONE | {"warnings": _warnings(entry, given)}
+        for told, entry in zip(items, entries, strict=True)
+    ]
 
 
 def item(entry: Entry, at: int = 0) -> Item:
@@ -83,11 +87,17 @@ def item(entry: Entry, at: int = 0) -> Item:
     if isinstance(result, Outcome):
         own = {"index": at, "id": result.record.public_id, "key": entry.key}
         told = _success(result.action, result.matched_by, result.changed)
-        return told | own | {"warnings": [*entry.warnings, *result.warnings]}
+        return told | own | {"warnings": _warnings(entry)}
     if result is None:
         raise AssertionError("an entry was left without a result")
     told = {"index": at, "success": False, "status": result.status, "code": result.code}
     return told | {"key": entry.key, "detail": result.detail} | members(result)
+
+
+def _warnings(entry: Entry, gone: Set[int] = frozenset()) -> list[str]:
+    """Return the warnings of a record; ids in `gone` are nobody's any more."""
+    matching = [f"{json_name(notice.field)}: {notice.text(gone)}" for notice in entry.result.warnings]
+    return [*entry.warnings, *matching]
 
 
 def _success(action: str, matched_by: str | None, changed: Iterable[str]) -> Item:
@@ -102,11 +112,11 @@ def _success(action: str, matched_by: str | None, changed: Iterable[str]) -> Ite
 
 def _success_text(entry: Entry, at: int) -> str:
     """Return the JSON of the item of a record that succeeded: most share all but index, id and key."""
-    outcome, warnings = entry.result, [*entry.warnings, *entry.result.warnings]
+    outcome, warnings = entry.result, entry.warnings or entry.result.warnings
     before, between, then, after = _shared(outcome.action, outcome.matched_by, (*outcome.changed,))
     record_id = outcome.record.id if outcome.record.id > 0 else "null"
     text = f"{before}{at}{between}{record_id}{then}{encode(entry.key)}{after}"
-    return f"{text.removesuffix(NO_WARNINGS)}{encode(warnings)}}}" if warnings else text
+    return f"{text.removesuffix(NO_WARNINGS)}{encode(_warnings(entry))}}}" if warnings else text
 
 
 @lru_cache(maxsize=1024)
@@ -116,14 +126,16 @@ def _shared(action: str, matched_by: str | None, changed: tuple[str, ...]) -> li
 
 
 def members(problem: Problem) -> Item:
-    """Return the members of a failure that only some have: `errors` and `candidates`."""
+    """Return the members of a failure that only some have: `errors`, `candidates`, and `candidateCount` of many."""
     told: Item = {}
     if problem.errors:
         told["errors"] = {json_name(name): list(sentences) for name, sentences in problem.errors.items()}
     if problem.candidates:
         first = dict(reversed(problem.candidates))
         in_order = dict.fromkeys(record for record, _ in problem.candidates)
-        told["candidates"] = [{"id": it.public_id, "matchedBy": json_name(first[it])} for it in in_order]
+        named = list(in_order)[:MOST_CANDIDATES]
+        told["candidates"] = [{"id": it.public_id, "matchedBy": json_name(first[it])} for it in named]
+        told |= {"candidateCount": len(in_order)} if len(in_order) > len(named) else {}
     return told
 
 

@@ -8,13 +8,14 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from functools import cache, partial
 from traceback import format_tb
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from flask import Blueprint, Flask, Response, current_app, g, request
+from flask import Blueprint, Flask, Response, current_app, g, has_request_context, request
 from flask_migrate import Migrate
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_options_header
@@ -36,11 +37,13 @@ from problems import Problem
 from upsert import RULES
 
 API = "/api/healthcare"
+SHOWN = 80  # characters that an answer repeats of what was sent
 PROBLEM_JSON, HTML = "application/problem+json", "text/html"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Windows desktops of Arabic and Western clinics write these when they do not write UTF-8.
 CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "windows-1256": "cp1256", "windows-1252": "cp1252"}
 NAMES = {"utf-8": "UTF-8", "cp1256": "windows-1256", "cp1252": "windows-1252"}
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 BYTE_ORDER_MARK = "\ufeff"
 SWITCHES = {"true": True, "false": False}
 PLURALS = {f"{entity}s": entity for entity in schemas.ENTITIES}
@@ -66,9 +69,7 @@ def create_app(**settings: Any) -> Flask:
     app.url_map.merge_slashes = False
     _log_from(read.log_level)
     app.extensions["settings"] = read
-    app.extensions["schemas"] = {
-        entity: schema(read.phone_region, read.time_zone) for entity, schema in schemas.ENTITIES.items()
-    }
+    app.extensions["schemas"] = schemas.all_for(read.phone_region, read.time_zone, read.hijri_dates)
     app.extensions["openapi"] = cache(partial(openapi.document, app.extensions["schemas"], API))
     if read.trusted_proxies:
         count = read.trusted_proxies
@@ -86,6 +87,16 @@ def _log_from(level: str) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(level)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # the revision says itself when it is done
+    logging.setLogRecordFactory(_log_record)
+
+
+def _log_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    """Make a record of the log, which names the request that it belongs to, and its key; never the key itself."""
+    record = logging.LogRecord(*args, **kwargs)
+    names = [g.get(name) for name in ("request_id", "key_name")] if has_request_context() else []
+    before = "".join(f"{name} " for name in names if name)
+    record.msg = f"{before.replace('%', '%%') if record.args else before}{record.msg}"
+    return record
 
 
 def _signing_key(settings: config.Settings) -> bytes | None:
@@ -134,7 +145,7 @@ def _check_key() -> None:
             "Send your key in the header X-API-Key: what stands after the name and colon in the service's API_KEYS."
         )
         raise problems.Unauthorized(detail, headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'})
-    g.key_name = known[0].name
+    g.key_name = request.environ["key_name"] = known[0].name  # the access log reads the environment
 
 
 def _finish(response: Response) -> Response:
@@ -175,13 +186,15 @@ def _charset() -> str:
 
 
 def _decode(raw: bytes, charset: str) -> str:
+    save = "Save the body as a UTF-8 file and send it with: curl --data-binary @file"
+    if raw.startswith(UTF_16_MARKS) or 0 in raw[:2]:  # JSON begins with ASCII
+        raise problems.InvalidJson(
+            f"The body is UTF-16, as the byte at position {max(raw.find(0, 0, 2), 0)} shows. {save}"
+        )
     try:
         return raw.decode(charset).removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
-        raise problems.InvalidJson(
-            f"The byte at position {error.start} is not {NAMES[charset]}. Save the body as a UTF-8 file and"
-            " send it with: curl --data-binary @file"
-        ) from None
+        raise problems.InvalidJson(f"The byte at position {error.start} is not {NAMES[charset]}. {save}") from None
 
 
 def _parse(text: str) -> Any:
@@ -201,16 +214,19 @@ def _no_number(text: str) -> NoReturn:
     raise problems.InvalidJson(f"{text} is no number that JSON can hold.")
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _no_number(text[:40])
+def _finite(text: str) -> Decimal:
+    """Return a number as it was written: an identifier must not lose digits, and an exponent tells that it did."""
+    try:
+        return Decimal(text) if math.isfinite(float(text)) else _no_number(text[:SHOWN])
+    except InvalidOperation:  # an exponent of more digits than any number has
+        return _no_number(text[:SHOWN])
 
 
 def _options() -> sync.Options:
     """Return what the query and the Prefer header ask for; a misspelt parameter is an error, not ignored."""
     unknown = [name for name in request.args if name not in ("atomic", "dryRun")]
     if unknown:
-        raise problems.InvalidParameter(f"Unknown parameter {unknown[0][:80]!r}. There are atomic and dryRun.")
+        raise problems.InvalidParameter(f"Unknown parameter {unknown[0][:SHOWN]!r}. There are atomic and dryRun.")
     preferred = re.split(r"[,;]", request.headers.get("Prefer", "").replace(" ", "").replace('"', "").lower())
     days = current_app.extensions["settings"].history_days
     origin = Origin(g.request_id, g.key_name, request.path[:200], days, g.started)
@@ -227,16 +243,48 @@ def _switch(name: str) -> bool:
 
 
 def _batches(body: Any) -> dict[str, list]:
-    """Return what /sync was sent, by entity; raise InvalidBody for anything but the four lists."""
+    """Return what /sync was sent, by entity; raise InvalidBody for anything but the four lists, in any case."""
     if not isinstance(body, dict):
-        raise problems.InvalidBody(f"Send an object with any of {', '.join(PLURALS)}, each a list.")
-    unknown = [name for name in body if name not in PLURALS]
-    if unknown:
-        raise problems.InvalidBody(f"Unknown member {unknown[0][:80]!r}. There are {', '.join(PLURALS)}.")
+        raise _wrong_body(f"Send an object with any of {', '.join(PLURALS)}, each a list.", body)
+    batches: dict[str, list] = {}
     for name, records in body.items():
+        entity = PLURALS.get(name.lower())
+        if entity is None:
+            raise problems.InvalidBody(_unknown_member(name, records))
         if not isinstance(records, list | None):
-            raise problems.InvalidBody(f"{name} must be a list of objects.")
-    return {PLURALS[name]: records for name, records in body.items() if records is not None}
+            raise _wrong_body(f"{name} must be a list of objects.", records)
+        if entity in batches:
+            raise problems.InvalidBody(f"{name} is sent twice, in two spellings.")
+        if records is not None:
+            batches[entity] = records
+    return batches
+
+
+def _unknown_member(name: str, value: Any) -> str:
+    told = f"Unknown member {name[:SHOWN]!r}. There are {', '.join(PLURALS)}."
+    wraps = isinstance(value, dict) and any(member.lower() in PLURALS for member in value)
+    return f"{told} Send what stands in {name[:SHOWN]!r} alone." if wraps else told
+
+
+def _wrong_body(advice: str, body: Any) -> Problem:
+    """Return the problem of a body of the wrong kind, with the advice that fits what it is."""
+    if isinstance(body, str) and body.strip().startswith(("{", "[")):
+        advice = f"This is JSON as text within JSON: it was encoded twice. Send it encoded once. {advice}"
+    if isinstance(body, dict) and (wrapping := _what_wraps(body)):
+        advice = f"{wrapping} {advice}"
+    return problems.InvalidBody(advice)
+
+
+def _what_wraps(body: dict[str, Any]) -> str:
+    """Return what to send of an object that wraps a list; '' if it wraps none."""
+    lists = [name for name, value in body.items() if isinstance(value, list)]
+    if lists and all(name.lower() in PLURALS for name in body):
+        return f"This object goes to {API}/sync; here, send the list that stands in {lists[0][:SHOWN]!r}."
+    if lists:
+        return f"This object wraps a list: send what stands in {lists[0][:SHOWN]!r}."
+    if body and all(name.isdecimal() for name in body):
+        return "This object's members are numbered: send them as a list, without the numbers."
+    return ""
 
 
 def _refuse_too_many(count: int) -> None:
@@ -258,7 +306,7 @@ def upsert_one(entity: str) -> Response:
     """Upsert one record."""
     options, body = _options(), _body()
     if not isinstance(body, dict):
-        raise problems.InvalidBody(f"Send one JSON object, or a list to {API}/{entity}s")
+        raise _wrong_body(f"Send one JSON object, or a list to {API}/{entity}s", body)
     told = sync.one(current_app.extensions["schemas"], entity, body, options)
     return _answer(told, 201 if told["action"] == "created" else 200)
 
@@ -268,7 +316,7 @@ def upsert_many(plural: str) -> Response:
     """Upsert many records of one entity."""
     options, body, entity = _options(), _body(), PLURALS[plural]
     if not isinstance(body, list):
-        raise problems.InvalidBody(f"Send a JSON list of objects, or one object to {API}/{entity}")
+        raise _wrong_body(f"Send a JSON list of objects, or one object to {API}/{entity}", body)
     _refuse_too_many(len(body))
     reports = sync.many(current_app.extensions["schemas"], {entity: body}, options)
     return _answer_many(reports, answers.listed(reports[entity], **options.told), options)
@@ -337,7 +385,7 @@ def _answer_text(text: str, status: int, kind: str = "application/json") -> Resp
 def _answer_many(reports: sync.Results, text: str, options: sync.Options) -> Response:
     told = answers.totals(reports.values(), **options.told)
     counts = {name: told[name] for name in ("total", *answers.COUNTS)}
-    log.info("%s %s by %s: %s", g.request_id, request.path, g.key_name, counts)
+    log.info("%s: %s", request.path, counts)
     response = _answer_text(text, answers.status(told))
     if options.minimal:
         response.headers["Preference-Applied"] = "return=minimal"
@@ -348,7 +396,7 @@ def _answer_failure(error: Exception) -> Response:
     """Turn whatever was raised into problem+json; what nobody expected is told as its request id only."""
     problem = error if isinstance(error, Problem) else _as_problem(error)
     if problem.status == problems.InternalError.status:
-        log.error("%s answered with %s", g.request_id, problem.code)
+        log.error("answered with %s", problem.code)
         problem.detail += f" Tell the operator this request id: {g.request_id}"
     kind = request.accept_mimetypes.best_match([PROBLEM_JSON, HTML])
     if kind == HTML and not request.path.startswith("/api/"):
@@ -370,7 +418,7 @@ def _as_problem(error: Exception) -> Problem:
         return problems.InvalidBody("The body ended early, or is not properly chunked.")
     if not isinstance(error, HTTPException):
         # The message may hold a record's values: only the class and the frames are logged.
-        log.error("%s %s\n%s", g.request_id, type(error).__name__, "".join(format_tb(error.__traceback__)))
+        log.error("%s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
         return problems.InternalError("Something unforeseen happened. To send it again is harmless.")
     if error.code == problems.NotFound.status:
         paths = ", ".join([*schemas.ENTITIES, *PLURALS, "sync", "syncs"])

@@ -13,6 +13,8 @@ from functools import lru_cache
 
 import phonenumbers
 
+import hijri
+
 # Soft hyphen, joiners, direction marks and isolates, byte-order mark: they come along when
 # Arabic text is pasted, and nobody sees them (Unicode Standard, chapter 23; UAX #9).
 _INVISIBLE = dict.fromkeys(
@@ -27,45 +29,43 @@ _LETTERS = str.maketrans("أإآٱىیکة", "ااااييكه")
 _UNSEEN = _INVISIBLE | _DIGITS
 _FOLDED = _UNSEEN | _ORNAMENT | _LETTERS
 
-_TITLES = {"dr", "prof", "د"}
-# Words that are no given name by themselves: عبد الله and عبد الرحمن are two, as are two newborns called Baby.
-_NOT_ALONE = {"عبد", "ابو", "ام", "بنت", "ابن", "طفل", "طفله", "مولود", "مولوده", "توام", "ولد"}
-_NOT_ALONE |= {
-    "abd",
-    "abdul",
-    "abdel",
-    "abdal",
-    "abdur",
-    "abu",
-    "umm",
-    "um",
-    "bin",
-    "bint",
-    "baby",
-    "twin",
-    "newborn",
-    "al",
-}
+# The blank behind these words is a matter of taste: عبد الله and عبدالله are one.
+_JOINED = re.compile(r"(?<!\S)(عبد|ابو|ال) ")
+# Letters that a client's code page did not have: it sent U+FFFD, or question marks in their place.
+_LOST = re.compile(r"\ufffd|(?<![\w!?؟])[?؟]{2,}(?![\w!?؟])|(?<=[^\W\d_])[?؟]+(?=[^\W\d_])")
+# What a spreadsheet puts before text that looks like a number, and what a float has behind it.
+_QUOTED = re.compile(r"['’‘`]+(?=[0-9])")
+_FLOAT = re.compile(r"([0-9]+)\.00?")
+_SCIENTIFIC = re.compile(r"[0-9]+(?:\.[0-9]+)?E[+-][0-9]+")
+_SPACED_DIGITS = re.compile(r"[0-9](?:[0-9 \u2010-\u2015\u2212-]*[0-9])?")
+_NO_DIGIT = re.compile(r"[^0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROL_BUT_LAYOUT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _LINE_END = re.compile(r"\r+\n")
 _COUNTRIES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
 _PUNCTUATION = str.maketrans("", "", " ().-")
 _LATE_PLUS = re.compile(r"[ ().-]\+")
+_FLOAT_PHONE = re.compile(r"^([^.]*\d)\.[0٠۰]{1,2}$")  # the point is the number's only one
+_FLOAT_LINE = re.compile(r"\.00?$", re.MULTILINE)
 _PHONE = re.compile(r"\+?[\d\s().\-\u2010-\u2015]+")
 
+_HOUR = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
 _MOMENT = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)"
-    r"(?:[Tt ](?P<time>\d\d:\d\d(?::\d\d)?)(?:\.\d+)? ?(?P<offset>[Zz]|[+-]\d\d(?::?\d\d)?)?)?",
-    re.ASCII,
+    rf"(?P<day>\d{{4}}-\d\d-\d\d)(?:[Tt ](?P<time>{_HOUR})(?:\.\d+)? ?(?P<offset>[Zz]|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
 )
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TICKS = re.compile(r"/Date\((?P<ms>-?\d{1,15})(?P<offset>[+-]\d{4})?\)/", re.ASCII)
-_CLOCK = re.compile(r"\d\d:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
+_CLOCK = re.compile(rf"{_HOUR}(?:(?<=:\d\d:\d\d)\.\d+)?", re.ASCII)
+_DAYS_END = re.compile(r"(?:24:00(?::00)?|1\.00:00:00)(?:(?<=:00:00)\.0+)?")  # the second is .NET's TimeSpan of a day
+_DATED_END = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ]24:00(?::00(?:\.0+)?)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Days before this one are the zero dates of .NET (0001-01-01) and SQL Server (1900-01-01).
+# What programs write for no date: .NET, SQL Server, OLE and Excel, SQL Server again, MySQL.
+_ZERO_DAYS = {"0001-01-01", "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "0000-00-00"}
 _FIRST_DAY = "1900-01-02"
-_ZERO_MS = -2_240_524_800_000  # 1899-01-01: an earlier instant is as zero, and may leave the calendar
+_ZERO_MS = -62_135_596_800_000 + 2 * 86_400_000  # .NET's 0001-01-01, in any time zone
+# Days that programs put before a time alone, as do all before the first one: Unix and Prisma, Rails.
+_TIME_ALONE = {"1970-01-01", "2000-01-01"}
+_LAST_MONTH, _LAST_DAY_OF_A_MONTH = 12, 31
 _LONGEST_OVERNIGHT = timedelta(hours=12)
 
 MIDNIGHT = "00:00:00"
@@ -87,22 +87,55 @@ def text(value: str, *, layout: bool = False) -> str:
 def identifier(value: str) -> str:
     """Return the one stored form of an identifier: `doc-sarah-04` and `DOC-SARAH-04` are one."""
     if value.isascii():
-        return " ".join(value.upper().split())
-    return _settled(value, lambda it: unicodedata.normalize("NFKC", it).translate(_UNSEEN).upper())
+        return _without_leftovers(" ".join(value.upper().split()))
+    return _without_leftovers(_settled(value, lambda it: unicodedata.normalize("NFKC", it).translate(_UNSEEN).upper()))
+
+
+def _without_leftovers(identifier: str) -> str:
+    """Return an identifier without what spreadsheets and floats add to it: `'00123` and `123.0` are 00123 and 123."""
+    quoted = _QUOTED.match(identifier)
+    bare = identifier[quoted.end() :] if quoted else identifier
+    float_ = _FLOAT.fullmatch(bare)
+    return float_[1] if float_ else bare
+
+
+def is_float(value: str) -> bool:
+    """Tell whether a text is a whole number as a float is written: 123.0."""
+    return bool(_FLOAT.fullmatch(_readable(value).strip()))
+
+
+def is_scientific(identifier: str) -> bool:
+    """Tell whether an identifier is a number in scientific notation: a spreadsheet lost its digits."""
+    return bool(_SCIENTIFIC.fullmatch(identifier))
+
+
+def document_number(value: str) -> str:
+    """Return the digits where digits, blanks and hyphens are all there is, else the value as it is."""
+    readable = _readable(value)
+    return _NO_DIGIT.sub("", readable) if _SPACED_DIGITS.fullmatch(readable) else value
+
+
+def letters_and_digits(value: str) -> str:
+    """Return a text folded, without blanks and punctuation."""
+    return "".join(filter(str.isalnum, fold_name(value)))
+
+
+def is_visible(value: str) -> bool:
+    """Tell whether anything of a text can be seen."""
+    return bool(value.translate(_INVISIBLE).strip())
+
+
+def is_damaged(value: str) -> bool:
+    """Tell whether letters of a text were lost on its way: those that a client's code page did not have."""
+    return bool(_LOST.search(value))
 
 
 def fold_name(value: str) -> str:
     """Return a name as it is compared: without case, ornament and spelling habits. Never stored."""
     if value.isascii():
         return " ".join(value.lower().split())
-    return _settled(value, lambda it: unicodedata.normalize("NFKC", it).casefold().translate(_FOLDED))
-
-
-def first_word(folded: str) -> str:
-    """Return the first word of a folded name that is no title, or ''; the whole name if that word is no given name."""
-    words = re.split(r"[\s./]+", folded)
-    first = next((word for word in words if word and word not in _TITLES), "")
-    return folded if first in _NOT_ALONE or first.endswith(",") else first
+    folded = _settled(value, lambda it: unicodedata.normalize("NFKC", it).casefold().translate(_FOLDED))
+    return _JOINED.sub(r"\1", folded)
 
 
 def contact_key(mobile: str, name: str) -> str:
@@ -123,6 +156,7 @@ def phone(value: str, region: str) -> str:
     if is_phone(value):
         return value
     kept = unicodedata.normalize("NFC", value.translate(_INVISIBLE).strip())
+    kept = _FLOAT_PHONE.sub(r"\1", kept)
     return _e164(kept, region) or kept
 
 
@@ -135,47 +169,119 @@ def is_phone(stored: str) -> bool:
     return bool(plain and plain.fullmatch(stored)) or _e164(stored, "ZZ") == stored
 
 
-def calendar_date(value: str, zone: tzinfo) -> str | None:
-    """Return the ISO date that is meant, or None for a zero date.
+class NoDay(ValueError):
+    """A date that is no day, but can be seen to be meant as one: of another calendar, or with a part left open."""
 
-    With an offset `value` is an instant and counts in `zone`; written as midnight, or without
-    an offset, a whole day was meant, and the date as written counts.
+
+def calendar_date(value: str, zone: tzinfo, *, reads_hijri: bool = True) -> tuple[str | None, bool]:
+    """Return the ISO date that is meant, or None for a zero date, and whether it was sent as a Hijri one.
+
+    With an offset `value` is an instant and counts in `zone`; written as midnight, or without an offset, a whole day
+    was meant, and the date as written counts. Raises NoDay or ValueError.
     """
     if _DAY.fullmatch(value) and value >= _FIRST_DAY and _is_day(value):
-        return value
-    moment = _moment(value, zone)
+        return value, False
+    moment, was_hijri = _moment(value, zone, reads_hijri)
     if moment is None:
-        raise ValueError(NO_DATE)
-    written = moment.date().isoformat()
-    if moment.tzinfo and written >= _FIRST_DAY and moment.strftime("%H:%M:%S") != MIDNIGHT:
-        written = _in_zone(moment, zone).date().isoformat()
-    return written if written >= _FIRST_DAY else None
+        return None, False
+    if moment.tzinfo and moment.strftime("%H:%M:%S") != MIDNIGHT:
+        moment = _in_zone(moment, zone)
+    day = moment.date().isoformat()
+    if day in _ZERO_DAYS:
+        return None, False
+    if day < _FIRST_DAY:
+        raise NoDay(f"{day} lies before 1900")
+    return day, was_hijri
 
 
-def clock_time(value: str, zone: tzinfo) -> str:
-    """Return the time of day that is meant as HH:MM:SS; fractions of a second are dropped.
+def clock_time(value: str, zone: tzinfo, *, reads_hijri: bool = True) -> tuple[str, str | None]:
+    """Return the time of day that is meant as HH:MM:SS, and the date that was sent with it, or None.
 
-    The time of a date-time with an offset counts in `zone`; with a zero date it counts as written.
+    Fractions of a second are dropped. The time of a date-time with an offset counts in `zone`; with a date that
+    programs put before a time alone it counts as written, and the date says nothing.
     """
     value = _readable(value)
     if _CLOCK.fullmatch(value):
-        value = f"{_FIRST_DAY}T{value}"
-    moment = _moment(value, zone) if ":" in value or value.startswith("/") else None
-    if moment is None:
+        return _to_the_second(value), None
+    written = _MOMENT.fullmatch(value)
+    if not (written and written["time"]) and not _TICKS.fullmatch(value):
         raise ValueError(NO_TIME)
-    if moment.tzinfo and moment.date().isoformat() >= _FIRST_DAY:
-        moment = _in_zone(moment, zone)
-    return moment.strftime("%H:%M:%S")
+    moment = None if written and written["day"] in _TIME_ALONE else _moment_of_time(value, zone, reads_hijri)
+    if moment is None:
+        return _to_the_second(written["time"]) if written else MIDNIGHT, None
+    moment = _in_zone(moment, zone) if moment.tzinfo else moment
+    return moment.strftime("%H:%M:%S"), moment.date().isoformat()
+
+
+def _moment_of_time(value: str, zone: tzinfo, reads_hijri: bool) -> datetime | None:
+    """Return the date-time as it is written, or None if its date is none."""
+    try:
+        return _moment(value, zone, reads_hijri)[0]
+    except NoDay:
+        return None
+    except ValueError:
+        raise ValueError(NO_TIME) from None
+
+
+def _to_the_second(clock: str) -> str:
+    return f"{clock}:00"[: len(MIDNIGHT)]
+
+
+def end_time(value: str, zone: tzinfo, *, reads_hijri: bool = True) -> str | None:
+    """Return the time of day at which something ends, or None for a midnight without a day: programs write it for none.
+
+    The end of the day is MIDNIGHT. What was sent as the midnight of some day is that day and MIDNIGHT: whether it is
+    the end depends on the day of the beginning (`settled_end`).
+    """
+    readable = _readable(value)
+    if _DAYS_END.fullmatch(readable):
+        return MIDNIGHT
+    dated = _DATED_END.fullmatch(readable)
+    if dated:
+        day, _ = calendar_date(dated[1], zone, reads_hijri=reads_hijri)
+        return day and f"{_next_day(day)} {MIDNIGHT}"
+    clock, day = clock_time(value, zone, reads_hijri=reads_hijri)
+    if clock != MIDNIGHT:
+        return clock
+    return day and f"{day} {MIDNIGHT}"
+
+
+def is_dated(time_to: str) -> bool:
+    """Tell whether an end is the midnight of some day, as `end_time` returns it."""
+    return len(time_to) > len(MIDNIGHT)
+
+
+def settled_end(day: str, time_to: str) -> tuple[str | None, str]:
+    """Return what an end that is the midnight of some day is for a booking on this day, and what to tell of it.
+
+    It is MIDNIGHT, the end of the day, or None: this day's own is what programs write for none.
+    """
+    midnight_of = time_to.removesuffix(MIDNIGHT).strip()
+    if midnight_of == _next_day(day):
+        return MIDNIGHT, ""
+    return None, "" if midnight_of == day else f'"{time_to}" is not the end of {day}, left out'
+
+
+def _next_day(day: str) -> str:
+    try:
+        return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+    except OverflowError:
+        raise ValueError("Lies outside the calendar (years 1 to 9999).") from None
 
 
 def ends_well(time_from: str, time_to: str) -> bool:
-    """Tell whether a booking ends after it starts, on the same day or past midnight within 12 hours."""
-    return time_from < time_to or timedelta() < duration(time_from, time_to) <= _LONGEST_OVERNIGHT
+    """Tell whether a booking ends after it starts: on the same day, at its end, or past it within 12 hours."""
+    if time_to == MIDNIGHT or time_from < time_to:
+        return True
+    return timedelta() < duration(time_from, time_to) <= _LONGEST_OVERNIGHT
 
 
 def duration(time_from: str, time_to: str) -> timedelta:
-    """Return how long a booking lasts (0 up to 24 h); one that ends before it starts ends past midnight."""
-    return (_clock(time_to) - _clock(time_from)) % timedelta(days=1)
+    """Return how long a booking lasts (0 to 24 h); one that ends before it starts ends past midnight."""
+    day = timedelta(days=1)
+    if time_from == time_to == MIDNIGHT:
+        return day
+    return (_clock(time_to) - _clock(time_from)) % day
 
 
 def time_after(time_from: str, lasting: timedelta) -> str:
@@ -237,6 +343,8 @@ def phone_lines(lines: str, region: str) -> str:
     lines, (code, local) = f"\n{_readable(lines)}", _local_line(region)
     if lines.count("+") > lines.count("\n+"):  # "(+966) 55" is no number
         lines = _LATE_PLUS.sub("?", lines)
+    if ".0" in lines:  # a float's, or a part of the number
+        lines = _FLOAT_LINE.sub("?", lines)
     return local.sub(f"\n{code}", lines.translate(_PUNCTUATION))[1:]
 
 
@@ -271,21 +379,66 @@ def _parsed(value: str, region: str) -> str | None:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-def _moment(value: str, zone: tzinfo) -> datetime | None:
-    """Return the date-time as it is written (naive without an offset), or None if it is none."""
+def _moment(value: str, zone: tzinfo, reads_hijri: bool) -> tuple[datetime | None, bool]:
+    """Return the date-time as it is written (naive without an offset), None for a zero date; and whether it is Hijri.
+
+    Raises NoDay or ValueError.
+    """
     value = _readable(value)
-    ticks = _TICKS.fullmatch(value)
+    if ticks := _TICKS.fullmatch(value):
+        return _instant(ticks, zone), False
     written = _MOMENT.fullmatch(value)
+    if not written:
+        raise ValueError(NO_DATE)
+    if written["day"] in _ZERO_DAYS:
+        return None, False
+    reads_hijri = reads_hijri and _is_hijri(written["day"])
+    day = _day_of_hijri(written["day"]) if reads_hijri else _real_day(written["day"])
+    offset = (written["offset"] or "").upper()
     try:
-        if ticks:
-            place = datetime.strptime(ticks["offset"], "%z").tzinfo if ticks["offset"] else zone
-            return (_EPOCH + timedelta(milliseconds=max(int(ticks["ms"]), _ZERO_MS))).astimezone(place)
-        if written:
-            offset = (written["offset"] or "").upper()
-            return datetime.fromisoformat(f"{written['day']}T{written['time'] or '00:00'}{offset}")
+        return datetime.fromisoformat(f"{day}T{written['time'] or '00:00'}{offset}"), reads_hijri
+    except ValueError:
+        raise ValueError(NO_DATE) from None
+
+
+def _instant(ticks: re.Match[str], zone: tzinfo) -> datetime | None:
+    """Return the moment that .NET's old JSON counts in milliseconds, at its offset; None for .NET's zero date."""
+    if int(ticks["ms"]) < _ZERO_MS:
+        return None
+    try:
+        place = datetime.strptime(ticks["offset"], "%z").tzinfo if ticks["offset"] else zone
+        return (_EPOCH + timedelta(milliseconds=int(ticks["ms"]))).astimezone(place)
     except (ValueError, OverflowError):
-        pass
-    return None
+        raise ValueError(NO_DATE) from None
+
+
+def _parts(day: str) -> tuple[int, int, int]:
+    """Return year, month and day of an ISO text; raise ValueError for a month or day that no calendar has."""
+    year, month, day_of_month = map(int, day.split("-"))
+    if month > _LAST_MONTH or day_of_month > _LAST_DAY_OF_A_MONTH:
+        raise ValueError(NO_DATE)
+    if not month or not day_of_month:
+        raise NoDay(f"{day} has a month or day of 00")
+    return year, month, day_of_month
+
+
+def _is_hijri(day: str) -> bool:
+    """Tell whether a date's year can only be one of the Hijri calendar."""
+    return hijri.FIRST_YEAR <= int(day[:4]) <= hijri.LAST_YEAR
+
+
+def _day_of_hijri(day: str) -> str:
+    found = hijri.to_gregorian(*_parts(day))
+    if found is None:
+        raise NoDay(f"the Hijri calendar (Umm al-Qura) has no {day}")
+    return found.isoformat()
+
+
+def _real_day(day: str) -> str:
+    year, _, _ = _parts(day)
+    if year < int(_FIRST_DAY[:4]):
+        raise NoDay(f"{day} lies before 1900")
+    return day
 
 
 def _in_zone(moment: datetime, zone: tzinfo) -> datetime:

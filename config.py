@@ -5,6 +5,7 @@ Run as a program it writes a `.env` with fresh secrets, if there is none: `pytho
 
 import hashlib
 import hmac
+import io
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ SHORTEST_KEY = 16
 SHORTEST_PASSWORD = 10  # ten tries in five minutes never get through so many
 LONGEST_NAME = 64  # characters of a key's name
 COUNTRY = "a country's two letters (ISO 3166), as SA"
+OTHER_CALENDARS = ("IR", "AF")  # where a year of 1400 is one of the Persian calendar
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # Scheme that people and platforms write, and the driver that is meant.
 DRIVERS = {
@@ -66,6 +68,7 @@ class Settings:
     trusted_proxies: int
     phone_region: str
     time_zone: ZoneInfo
+    hijri_dates: bool
     max_batch: int
     max_content_length: int
     history_days: int
@@ -74,8 +77,20 @@ class Settings:
 
 def environment() -> dict[str, str]:
     """Return `.env` of the project's root, and the process's environment over it."""
-    dotenv = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
-    return dotenv | dict(os.environ)
+    path = ROOT / ".env"
+    read = dotenv_values(stream=io.StringIO(_text_of(path))) if path.exists() else {}
+    return {name: value for name, value in read.items() if value is not None} | dict(os.environ)
+
+
+def _text_of(path: Path) -> str:
+    """Return the text of a file that a person wrote with some editor; raise SettingError unless it is UTF-8."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before the first name
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # UTF-16
+        raise SettingError(f"{path.name} is not UTF-8. Save it again as UTF-8 (Notepad: Save as, Encoding, UTF-8).")
+    return text
 
 
 def load() -> Settings:
@@ -99,6 +114,7 @@ def read(env: Mapping[str, str]) -> Settings:
         trusted_proxies=_whole_number(env, "TRUSTED_PROXIES", 0, least=0, most=10),
         phone_region=_one_of(env, "PHONE_REGION", "SA", phonenumbers.SUPPORTED_REGIONS, COUNTRY),
         time_zone=_time_zone(env.get("TIME_ZONE") or "Asia/Riyadh"),
+        hijri_dates=_hijri_dates(env),
         max_batch=_whole_number(env, "MAX_BATCH", 100_000),
         max_content_length=_whole_number(env, "MAX_CONTENT_LENGTH", 64 * 1024 * 1024),
         history_days=_whole_number(env, "HISTORY_DAYS", 90, most=36_500),
@@ -189,6 +205,12 @@ def _time_zone(text: str) -> ZoneInfo:
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise SettingError("TIME_ZONE must be a time zone's name, as Asia/Riyadh.") from None
+
+
+def _hijri_dates(env: Mapping[str, str]) -> bool:
+    region = (env.get("PHONE_REGION") or "").upper()
+    default = "off" if region in OTHER_CALENDARS else "on"
+    return _one_of(env, "HIJRI_DATES", default, ("ON", "OFF"), "on or off") == "ON"
 
 
 def _whole_number(env: Mapping[str, str], name: str, default: int, most: int = 2**53, least: int = 1) -> int:

@@ -20,8 +20,10 @@ keepalive = 5
 control_socket_disable = True
 loglevel = settings.log_level.lower()
 accesslog = "-"
-# The path without its query, and our own request id: no key and no record.
-access_log_format = '%(t)s %(h)s "%(m)s %({quoted_path}e)s" %(s)s %(B)s bytes %(M)s ms %({x-request-id}o)s'
+# The path without its query, our own request id, and the name of the key: no key and no record.
+access_log_format = (
+    '%(t)s %(h)s "%(m)s %({quoted_path}e)s" %(s)s %(B)s bytes %(M)s ms %({x-request-id}o)s %({key_name}e)s'
+)
 
 M_MMAP_THRESHOLD = -3  # of mallopt(3)
 

@@ -17,6 +17,7 @@ import history
 import reading
 import schemas as wire
 import sync
+import words
 from answers import Report
 from config import ROOT
 from problems import Problem, TooManyRequests
@@ -39,7 +40,9 @@ Every request below `/api/` carries `X-API-Key`. Sending the same again is harml
 What is sent is taken liberally. Field names match in any case (`PatientNo`); unknown fields are ignored, each with a
 warning, and `id`, `createdAt` and `updatedAt` without one. **Absent and null keep** what is stored, a **blank string
 clears** it (an identifier or a reference: keeps it). Text is trimmed, and its length is measured then; a whole number
-is taken for its digits. Zero values of .NET and SQL Server (an id of 0, a date before 1900-01-02) count as absent.
+is taken for its digits. **Values that mean none count as absent**: zeros and negative numbers in ids and identifiers,
+the zero dates of .NET, SQL Server, Excel and MySQL, and, with a warning, words such as `N/A`, `NULL`, `-` or `لا يوجد`.
+What was **damaged on its way** (`????`) is never taken for a name. Numbers in scientific notation identify nobody: 422.
 `name` is needed to create, not to update. The body is UTF-8 (or windows-1256 or windows-1252, where declared), of
 type `application/json` or `application/…+json`, without Content-Encoding.
 
@@ -51,17 +54,28 @@ a `code` for programs. Paths that take GET take HEAD, and all take OPTIONS, whic
 _BLANK = r"[ \t\r\n]*"
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _LINES = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
-_DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_DAY = r"[0-9]{4}-(0[0-9]|1[0-2])-(0[0-9]|[12][0-9]|3[01])"
+_END = r"24:00(:00(\.0+)?)?|1\.00:00:00(\.0+)?"
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
 _MOMENT = rf"{_DAY}[Tt ]{_CLOCK}( ?([Zz]|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?))?"
 _TICKS = r"/Date\(-?[0-9]{1,14}([+-]([01][0-9]|2[0-3])[0-5][0-9])?\)/"
 
 
-def _any_case(words: Iterable[str], between: str = "") -> str:
+def _in_any_case(character: str) -> str:
+    forms = dict.fromkeys((character.lower(), character.upper()))
+    return f"[{''.join(forms)}]"
+
+
+def _any_case(spellings: Iterable[str], between: str = "") -> str:
     """Return the pattern of these words, in any case: JSON schemas know no other way to say so."""
-    letters = [[f"[{it.lower()}{it.upper()}]" if it.isalpha() else f"[{it}]" for it in word] for word in words]
+    letters = [[*map(_in_any_case, word)] for word in spellings]
     return "|".join(between.join(word) for word in letters)
 
+
+# Words for none, in any case and with punctuation between their letters; or nothing but punctuation.
+_MARK = r"[ -/:-@\[-`{-~]"
+NONE = rf"{_MARK}*[!-/:-@\[-`{{-~]{_MARK}*|{_MARK}*({_any_case(words.NONE, f'{_MARK}*')}){_MARK}*"
+_ZERO = r"0+|-[0-9]+"
 
 TEXT: Json = {"type": ["string", "integer", "null"], "maxLength": wire.TEXT, "pattern": f"[^{_CONTROL}]*"}
 WORD: Json = {"type": ["string", "null"], "pattern": ""}
@@ -71,13 +85,16 @@ ADDRESS: Json = {"type": "string", "format": "idn-email", "pattern": r"@.+\."}
 SENT: dict[type, Json] = {
     wire.Text: TEXT,
     wire.Name: TEXT | {"pattern": rf"[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*"},
-    wire.Email: {"maxLength": wire.TEXT, "anyOf": [ADDRESS, "Blank"]},
+    wire.Email: {"maxLength": wire.TEXT, "anyOf": [ADDRESS, "None"]},
     wire.Choice: WORD,
-    wire.Day: WORD | {"pattern": f"{_DAY}|{_MOMENT}|{_TICKS}"},
-    wire.Clock: WORD | {"pattern": f"{_CLOCK}|{_MOMENT}|{_TICKS}"},
-    wire.Flag: {"type": ["boolean", "integer", "string", "null"], "minimum": 0, "maximum": 1}
-    | {"pattern": _any_case(("true", "false"))},
-    wire.RecordId: WORD | {"type": ["integer", "string", "null"], "minimum": 0, "maximum": wire.LARGEST_ID},
+    wire.Day: WORD | {"pattern": f"{_DAY}|{_MOMENT}|{_TICKS}|{NONE}"},
+    wire.Clock: WORD | {"pattern": f"{_CLOCK}|{_MOMENT}|{_TICKS}|{NONE}"},
+    wire.End: WORD | {"pattern": f"{_CLOCK}|{_END}|{_MOMENT}|{_TICKS}|{NONE}"},
+    wire.Flag: {"type": ["boolean", "integer", "string", "null"], "minimum": -1, "maximum": 1}
+    | {"pattern": _any_case(("true", "false", "yes", "no", "1", "0", "-1", "نعم", "لا"))},
+    wire.RecordId: WORD
+    | {"type": ["integer", "string", "null"], "maximum": wire.LARGEST_ID}
+    | {"pattern": f"{_ZERO}|{NONE}"},
     wire.Codes: {"type": ["array", "null"], "items": "Identifier"},
 }
 # What makes a field present, in an identity: neither null nor what counts as absent.
@@ -98,7 +115,10 @@ ANSWERED: dict[type, Json] = {
     wire.Codes: {"type": "array", "items": {"type": "string", "maxLength": wire.IDENTIFIER}},
     wire.Instant: {"type": "string", "format": "date-time"},
 }
-KINDS = (wire.Text, wire.Identifier, wire.Name, wire.Phone, wire.Email, wire.Day, wire.Clock, wire.Flag, wire.RecordId)
+KINDS = (
+    *(wire.Text, wire.Identifier, wire.Code, wire.OfficialId, wire.NationalId, wire.Name, wire.Phone, wire.Email),
+    *(wire.Day, wire.End, wire.Flag, wire.RecordId),
+)
 NULL_IN_A_DRY_RUN = ("id", "created_at", "updated_at")
 
 
@@ -112,7 +132,8 @@ def _sent(field: Any) -> Json:
     """Return the schema of what may be sent for a field."""
     told = _of_kind(SENT, field)
     if isinstance(field, wire.Choice):
-        told |= {"pattern": _any_case(field.spellings, " *" if field.spaced else ""), "examples": list(field.choices)}
+        choices = _any_case(field.spellings, " *" if field.spaced else "")
+        told |= {"pattern": f"{choices}|{NONE}", "examples": list(field.choices)}
     if "pattern" in told:
         optional = "" if getattr(field, "blank", "") == wire.BLANK_IS_REFUSED else "?"
         trimmed = f"^{_BLANK}({told['pattern']}){optional}{_BLANK}$"
@@ -196,6 +217,7 @@ DRY_RUN: Json = {"dryRun": _told("only in a dry run", YES)}
 MAYBE: Json = DRY_RUN | {"rolledBack": _told("only if an atomic request failed: nothing is stored", YES)}
 INDEX: Json = {"index": _told("place in the list that was sent", WHOLE)}
 WHY: Json = {"errors": "Errors", "candidates": "Candidates"}
+WHY |= {"candidateCount": _told("how many there are, where they are more than are named", WHOLE)}
 FAILURE: Json = {
     "status": {"enum": list(IN_A_LIST)},
     "code": {"enum": [kind.code for status in IN_A_LIST for kind in PROBLEMS[status]]},
@@ -213,7 +235,7 @@ DONE: Json = {
 UNDONE = DONE | {"success": NO, "action": NOTHING, "id": NOTHING, "matchedBy": NOTHING}
 PARTS: dict[str, Json] = {
     **{kind.__name__: _sent(kind("")) for kind in KINDS},
-    "Blank": WORD | {"pattern": f"^{_BLANK}$"},
+    "None": WORD | {"pattern": f"^{_BLANK}({NONE})?{_BLANK}$"},
     "Id": _told("null for what a dry run would create", {"type": ["integer", "null"]}),
     "Cursor": _told("goes into `after` for the next page; null at the end", {"type": ["string", "null"]}),
     "Errors": _told("sentences by field", {"type": "object", "additionalProperties": STRINGS}),

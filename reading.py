@@ -15,7 +15,7 @@ import upsert
 from index import Index, Values
 from models import DoctorClinic, FormerKey, SyncRun
 from problems import InvalidParameter, NotFound
-from schemas import ABSENT, LARGEST_ID, Codes, Entity, Identifier, RecordId, json_name
+from schemas import ABSENT, LARGEST_ID, Codes, Doubt, Entity, Identifier, RecordId, json_name
 from upsert import RULES, Rules
 
 LIMIT, MOST = 100, 1000  # records a page: by default, at most
@@ -142,8 +142,9 @@ def _cleaned(field: Any, name: str, value: str) -> Any:
             cleaned = field.clean([value] if isinstance(field, Codes) else value)
     except ValueError as error:
         raise InvalidParameter(f"{name}: {error}") from None
+    cleaned = cleaned.value if isinstance(cleaned, Doubt) else cleaned
     if cleaned is None or cleaned in (ABSENT, ()):
-        raise InvalidParameter(f"{name} is blank. Leave it out, or give it a value.")
+        raise InvalidParameter(f"{name} is blank, or stands for none. Leave it out, or give it a value.")
     return cleaned
 
 

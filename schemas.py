@@ -1,10 +1,10 @@
 """Wire format: what each entity looks like in JSON, in and out.
 
-Each field has one pure rule, `clean(value)`: it returns what is stored, None to clear the stored
-value, or ABSENT to leave it; it raises ValueError with a sentence for the sender. A schema cleans many
-records column by column, because most columns can be seen to stay as they are without a look at each
-value; only a record that does not pass goes through marshmallow, which calls the same rules and gathers
-every error. Sources: the contract, sections 2 and 3.
+Each field has one pure rule, `clean(value)`: it returns what is stored, None to clear the stored value, or ABSENT to
+leave it; in a Doubt, if the sender is to be warned. It raises ValueError with a sentence for the sender. A schema
+cleans many records column by column, because most columns can be seen to stay as they are without a look at each
+value; only a record that does not pass goes through marshmallow, which calls the same rules and gathers every error.
+Sources: the contract, sections 2 and 3.
 """
 
 import re
@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cache, cached_property, lru_cache
+from decimal import Decimal
+from functools import cache, cached_property
 from itertools import compress, repeat
 from operator import is_, itemgetter
 from typing import Any, ClassVar, NamedTuple, cast
@@ -20,25 +21,54 @@ from typing import Any, ClassVar, NamedTuple, cast
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 import canonical
+import words
 from problems import Problem, ValidationFailed
 
 Record = dict[str, Any]  # by Python name
 
-ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT", "__bool__": lambda self: False})()
-WRONG: Any = type("Wrong", (), {"__repr__": lambda self: "WRONG", "__bool__": lambda self: False})()
-ODD = {ABSENT, WRONG}
-# How dates begin that programs write for none at all: .NET, SQL Server, OLE, SQL Server again, .NET's old JSON.
-UNSET_DAYS = ("0001-01-01", "1753-01-01", "1899-12-30", "1900-01-01", "/Date(")
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class _Wrong(_Absent):
+    def __repr__(self) -> str:
+        return "WRONG"
+
+
+ABSENT: Any = _Absent()
+WRONG: Any = _Wrong()
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A clean value with a warning: what came, and what was done with it."""
+
+    value: Any
+    warning: str
+
+
+ODD = {_Absent, _Wrong, Doubt}
 READ_ONLY = {"id", "createdat", "updatedat"}
 
 IDENTIFIER, STATUS, TEXT, LONG_TEXT = 64, 40, 200, 4000  # lengths in characters
 _STARTED = (datetime.now(UTC).date() - timedelta(days=1)).isoformat()  # it has begun in every time zone
+MUCH = 16  # times its limit: text that is longer is refused before it is trimmed
 LARGEST_ID = 2**63 - 1
 TIME_TO_WRONG = "Must be after timeFrom (past midnight: 12 hours at most)."
 UNKNOWN_FIELD = "unknown field: "
 NO_OBJECT = "Must be a JSON object."
 REMEMBERED = 4096  # values of one field
-SHOWN_NAME = 80  # characters of an unknown field's name that a warning repeats
+SHOWN = 80  # characters of a value or an unknown field's name that a warning repeats
+
+STANDS_FOR_NONE = "stands for none"
+LEFT_OUT = ", left out"  # how a warning ends whose value counts as absent
+LETTERS_LOST = "letters were lost before sending; send UTF-8"
+DIGITS_LOST = "is a number in scientific notation: a spreadsheet lost its digits. Send it as text with all its digits."
 
 BLANK_CLEARS, BLANK_IS_ABSENT, BLANK_IS_REFUSED = "clears", "absent", "refused"
 
@@ -63,14 +93,30 @@ def _pascal(name: str) -> str:
 
 # --- Fields ------------------------------------------------------------------------------------
 
-# Printable ASCII and the letters of Arabic (no marks), without blanks around.
-PLAIN_TEXT = re.compile("(?! )[ -~\u0621-\u063a\u0641-\u064a]++(?<! )")
-PLAIN_IDENTIFIER = re.compile("[!-`{-~]++")
+# What surely stays as it is, and is no word for none. Nothing in a pattern may depend on the Python that runs it:
+# possessive and atomic groups are wrong in 3.11.2, Debian 12's.
+_LETTERS = "A-Za-z\u0621-\u063a\u0641-\u064a"
+PLAIN_TEXT = re.compile(
+    rf"(?! )[ ->@-~{_LETTERS}]+(?<! )"
+)  # printable ASCII but ?, and the letters of Arabic (no marks)
+PLAIN_NAME = re.compile(rf"[{_LETTERS}][ ->@-~{_LETTERS}]*(?<! )")
+PLAIN_IDENTIFIER = re.compile(r"[A-Z]+[-/_#]?[0-9][0-9A-Z/_-]*|[1-9][0-9]*")
+PLAIN_CODE = re.compile(r"(?!NULL$)[A-Z][0-9A-Z_-]*|[1-9][0-9]*", re.MULTILINE)
+PLAIN_DOCUMENT = re.compile(r"[A-Z]+[-/_#]?[0-9][0-9A-Z/_-]*|[1-9](?!([0-9])\1{3}|23456)[0-9]*")  # and no filler
 PLAIN_EMAIL = re.compile(
-    r"\w++(?:[.+-]\w++)*+@(?:[a-z0-9]{1,31}+(?:-[a-z0-9]{1,31}+)?+\.)++[a-z]{2,24}",
-    re.ASCII,
+    r"\w+(?:@|[.+-]\w+@)[a-z0-9]{1,31}(?:\.|-[a-z0-9]{1,31}\.)(?:[a-z]{2,24}|[a-z0-9]{1,31}\.[a-z]{2,24})", re.ASCII
 )
 NOTHING = re.compile("(?!)")
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a warning repeats it."""
+    text = str(value)
+    return f'"{text}"' if len(text) <= SHOWN else f'"{text[:SHOWN]}…"'
+
+
+def _never(value: str) -> bool:
+    return False
 
 
 class Memo(dict):
@@ -102,18 +148,15 @@ class Clean(fields.Field):
         self.meaning = meaning
 
     def clean(self, value: Any) -> Any:
-        """Return the canonical value of what was sent (never null)."""
+        """Return the canonical value of what was sent (never null), in a Doubt if it was not taken as it came."""
         raise NotImplementedError(type(self).__name__)  # each kind of field brings its own rule
 
     def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
-        """Return what `clean` makes of each value of a column: ABSENT of null, WRONG where it raises."""
-        return [self._cleaned(value) for value in column]
+        """Return what `cleaned` makes of each value of a column."""
+        return [self.cleaned(value) for value in column]
 
-    def warnings(self, sent: Sequence[Any], cleaned: Sequence[Any]) -> Iterable[tuple[int, str]]:
-        """Return what the sender is to know of values of a column that were not taken as they were meant, by place."""
-        return ()
-
-    def _cleaned(self, value: Any) -> Any:
+    def cleaned(self, value: Any) -> Any:
+        """Return what `clean` makes of a value: ABSENT of null, WRONG where it raises."""
         try:
             return ABSENT if value is None else self.clean(value)
         except ValueError:
@@ -125,13 +168,17 @@ class Clean(fields.Field):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
-            return self.clean(value)
+            cleaned = self.clean(value)
         except ValueError as error:
             raise ValidationError(str(error)) from None
+        return cleaned.value if isinstance(cleaned, Doubt) else cleaned
 
 
 class Text(Clean):
-    """Text, trimmed; a whole number is taken for its digits. `layout`: line breaks stay."""
+    """Text, trimmed; a whole number is taken for its digits. `layout`: line breaks stay.
+
+    `is_none` and `is_zero` tell what stands for no value: people write the one, programs the other.
+    """
 
     told = "text"
     length: int = TEXT
@@ -139,6 +186,8 @@ class Text(Clean):
     no_text = "Must be text."
     recurs = True  # whether many records have the same value
     plain = PLAIN_TEXT  # what surely stays as it is
+    is_none: Callable[[str], bool] = staticmethod(_never)
+    is_zero: Callable[[str], bool] = staticmethod(_never)
 
     def __init__(
         self,
@@ -158,12 +207,45 @@ class Text(Clean):
         self.told += ", line breaks stay" if layout else ""
 
     def clean(self, value: Any) -> Any:
-        formed = self.form(canonical.text(self._string(value), layout=self.layout))
-        if formed == "":
-            return self._blank()
-        if formed and len(formed) > self.length:
+        string = self._string(value)
+        if len(string) > MUCH * self.length:  # nothing is done to it: some forms take more time than it is long
             raise ValueError(f"Longer than {self.length} characters.")
-        return formed
+        text = canonical.text(string, layout=self.layout)
+        came = f"{text}.0" if isinstance(value, float | Decimal) else text
+        if not text:
+            return self._blank()
+        if reason := self.left_out(text):
+            return Doubt(ABSENT, f"{_shown(came)} {reason}{LEFT_OUT}")
+        formed = self.form(text)
+        if not isinstance(formed, str):
+            return formed
+        if not formed:
+            return self._blank()
+        if self.is_zero(formed):
+            return Doubt(ABSENT, f"{_shown(came)} {STANDS_FOR_NONE}{LEFT_OUT}") if isinstance(value, str) else ABSENT
+        if len(formed) > self.length:
+            raise ValueError(f"Longer than {self.length} characters.")
+        doubt = self.doubt(came, formed)
+        return Doubt(formed, f"{_shown(came)} {doubt}") if doubt else formed
+
+    def left_out(self, text: str) -> str:
+        """Return why trimmed text says nothing and counts as absent; '' if it does not."""
+        if self.is_none(text):
+            return STANDS_FOR_NONE
+        lost = "?" in text or not text.isascii()
+        if lost and canonical.is_damaged(text) and not canonical.letters_and_digits(text):
+            return f"says nothing: {LETTERS_LOST}"
+        return ""
+
+    def form(self, text: str) -> Any:
+        """Return the canonical form of trimmed text; '' is blank. What is no text comes out of `clean` as it is."""
+        return text
+
+    def doubt(self, came: str, formed: str) -> str:
+        """Return what the sender is to know of a value that is stored; '' for nothing."""
+        if canonical.is_float(came) and not canonical.is_float(formed):
+            return "is taken for the whole number"
+        return f"is stored as it came, but {LETTERS_LOST}" if canonical.is_damaged(came) else ""
 
     def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
         """Return the column itself where all of it stays as it is."""
@@ -185,43 +267,57 @@ class Text(Clean):
     def _clean_lines(self, values: Sequence[Any]) -> Sequence[Any]:
         """Clean values as lines of one text: to find those that stay so takes a tenth of looking at each."""
         try:
-            lines = "\n".join([*values, ""])
+            lines = "\n".join(["", *values, ""])
         except TypeError:  # not all of them are text
             return super().clean_all(values)
-        if lines.count("\n") > len(values) or max(map(len, values), default=0) > self.length:
+        if lines.count("\n") > len(values) + 1 or max(map(len, values), default=0) > self.length:
             return super().clean_all(values)
         forms = self.spell(lines)
         odd = self._odd(forms)
         if not odd:
-            return values if forms == lines else forms.split("\n")[:-1]
-        pairs = zip(forms.split("\n"), values)  # noqa: B905 the last line is empty
-        return [self._cleaned(value) if form in odd else form for form, value in pairs]
+            return values if forms == lines else forms.split("\n")[1:-1]
+        pairs = zip(values, forms.split("\n")[1:-1], strict=True)
+        return [self.cleaned(value) if form in odd else form for value, form in pairs]
 
     def _odd(self, lines: str) -> Set[str]:
-        """Return the lines that are not plain."""
-        return _odd_lines(self._plain_lines, lines)
+        """Return the lines that are not plain; each has its end, and one stands before the first."""
+        at = self._plain_lines.match(lines, 1).end()  # type: ignore[union-attr]  # it matches nothing, too
+        return {found["odd"] for found in self._odd_lines.finditer(lines, at - 1)} if at < len(lines) else set()
 
     # Not in __init__: marshmallow copies a field for each schema.
     @cached_property
     def _memo(self) -> Memo:
-        return Memo(self._cleaned)
+        return Memo(self.cleaned)
 
     @cached_property
     def _plain_lines(self) -> re.Pattern:
-        return re.compile(f"(?:^(?:{self.plain.pattern})\n)++", self.plain.flags | re.MULTILINE)
+        return re.compile(f"(?:(?:{self.plain.pattern})\n)*", self.plain.flags | re.MULTILINE)
+
+    @cached_property
+    def _odd_lines(self) -> re.Pattern:
+        return re.compile(rf"\n(?!(?:{self.plain.pattern})\n|\Z)(?P<odd>.*)", self.plain.flags | re.MULTILINE)
 
     def spell(self, lines: str) -> str:
         """Return lines in which a usual spelling of a value is put into the plain one; others are left."""
         return lines
 
-    def form(self, text: str) -> Any:
-        """Return the canonical form of trimmed text; '' is blank."""
-        return text
-
     def _string(self, value: Any) -> str:
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise ValueError(self.no_text)
-        return str(value)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if isinstance(value, float | Decimal):
+            return self._of_number(str(value))
+        raise ValueError(self.no_text)
+
+    def _of_number(self, written: str) -> str:
+        """Return the digits of a number with a point or an exponent; raise ValueError unless all of them are there."""
+        if "E" in written.upper():
+            raise ValueError(f"{written[:SHOWN]} {DIGITS_LOST}")
+        if not _WHOLE_NUMBER.fullmatch(written):
+            raise ValueError(f"{self.no_text} A number with a fraction is none.")
+        whole = written.partition(".")[0]
+        return whole if whole.strip("-0") else "0"
 
     def _blank(self) -> Any:
         if self.blank == BLANK_IS_REFUSED:
@@ -229,178 +325,275 @@ class Text(Clean):
         return None if self.blank == BLANK_CLEARS else ABSENT
 
 
-def _odd_lines(plain: re.Pattern, lines: str) -> Set[str]:
-    left = plain.sub("", lines)
-    return {*left.split("\n")} if left else set()
-
-
-_odd_phones = lru_cache(maxsize=4)(_odd_lines)  # a column is asked for when it is cleaned, and again for its warnings
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+\.0+")
 
 
 class Identifier(Text):
-    told = "identifier: upper case, Western digits, single blanks"
+    told = "identifier: upper case, Western digits, single blanks; 0 and words for none count as absent"
     length = IDENTIFIER
     blank = BLANK_IS_ABSENT
     recurs = False
     plain = PLAIN_IDENTIFIER
+    is_none = staticmethod(words.is_none)
+    is_zero = staticmethod(words.is_zero)
+
+    def left_out(self, text: str) -> str:
+        if reason := super().left_out(text):
+            return reason
+        return f"is not what it was: {LETTERS_LOST}" if canonical.is_damaged(text) else ""
 
     def form(self, text: str) -> str:
-        return canonical.identifier(text)
+        formed = canonical.identifier(text)
+        if canonical.is_scientific(formed):
+            raise ValueError(f"{_shown(text)} {DIGITS_LOST}")
+        return formed
+
+
+class Code(Identifier):
+    """A clinic's or doctor's code, which may be a word: NA and 000 are codes."""
+
+    told = "code: upper case, Western digits, single blanks; 0 and N/A count as absent"
+    plain = PLAIN_CODE
+    is_none = staticmethod(words.is_none_for_a_code)
+    is_zero = staticmethod(words.is_zero_for_a_code)
+
+
+class OfficialId(Identifier):
+    """A number that an authority gives to one person: what people fill forms with is none."""
+
+    told = f"{Identifier.told}, as does what fills a form (9999999999)"
+    plain = PLAIN_DOCUMENT
+    is_none = staticmethod(words.is_none_or_filler)
+
+
+class NationalId(OfficialId):
+    """An official number that is written with and without hyphens."""
+
+    told = f"{OfficialId.told}; of digits, blanks and hyphens the digits count"
+
+    def form(self, text: str) -> str:
+        return canonical.document_number(super().form(text))
+
+
+class DocumentNumber(Text):
+    """A number of a document that identifies nobody here."""
+
+    told = "text; 0, words for none and what fills a form (9999999999) count as absent"
+    recurs = False
+    plain = PLAIN_DOCUMENT
+    is_none = staticmethod(words.is_none_or_filler)
+    is_zero = staticmethod(words.is_zero)
+
+
+class CardNumber(DocumentNumber):
+    """The number of a card that is written with and without hyphens."""
+
+    told = f"{DocumentNumber.told}; of digits, blanks and hyphens the digits count"
+
+    def form(self, text: str) -> str:
+        return canonical.document_number(text)
 
 
 class Name(Text):
     told = "text with a letter or digit"
     blank = BLANK_IS_REFUSED
     recurs = False
+    plain = PLAIN_NAME
+
+    def left_out(self, text: str) -> str:
+        unreadable = canonical.is_visible(text) and not words.is_readable(text)
+        return f"is no name: {LETTERS_LOST}" if unreadable else ""
 
     def form(self, text: str) -> str:
-        return text if text.isascii() or canonical.fold_name(text) else ""
+        return text if canonical.is_visible(text) else ""
 
 
 class Phone(Text):
-    told = "phone, stored as +966502222222 where it is a valid number"
+    told = "phone, stored as +966502222222 where it is a valid number; words for none count as absent"
     recurs = False
+    is_none = staticmethod(words.is_none)
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
         self.plain = canonical.plain_numbers(self.entity.phone_region) or NOTHING
 
     def spell(self, lines: str) -> str:
-        international = lines.count("+") == lines.count("\n") and " " not in lines
+        international = lines.count("+") == lines.count("\n") - 1 and " " not in lines and ".0" not in lines
         return lines if international else canonical.phone_lines(lines, self.entity.phone_region)
-
-    def _odd(self, lines: str) -> Set[str]:
-        return _odd_phones(self._plain_lines, lines)
 
     def form(self, text: str) -> str:
         return canonical.phone(text, self.entity.phone_region)
 
-    def warnings(self, sent: Sequence[Any], cleaned: Sequence[Any]) -> Iterable[tuple[int, str]]:
-        kept = {it for it in self._odd("\n".join([*filter(None, cleaned), ""])) if not canonical.is_phone(it)}
-        told = f"{self.data_key}: not a valid phone number for {self.entity.phone_region}, kept as sent"
-        return [(place, told) for place, value in enumerate(cleaned) if value in kept] if kept else ()
+    def doubt(self, came: str, formed: str) -> str:
+        if canonical.is_phone(formed):
+            return ""
+        return f"is not a valid phone number for {self.entity.phone_region}, kept as sent"
 
 
 class Email(Text):
-    told = "e-mail address"
+    told = "e-mail address; words for none count as absent"
     recurs = False
     plain = PLAIN_EMAIL
+    is_none = staticmethod(words.is_none)
     _valid = validate.Email()
 
     def form(self, text: str) -> str:
         try:
-            return self._valid(text) if text else text
+            return self._valid(text)
         except ValidationError as error:
             raise ValueError(*error.messages) from None
 
 
 class Choice(Text):
-    """One of a few values; `spellings` maps what may be sent, in lower case, to them. `spaced`: blanks are ignored."""
+    """One of a few values; `spellings` maps what may be sent, in any case, to them. `spaced`: blanks are ignored."""
 
     plain = NOTHING
+    is_none = staticmethod(words.is_none)
 
     def __init__(self, meaning: str, spellings: Mapping[str, str], *, spaced: bool = False):
         super().__init__(meaning)
         self.spellings, self.spaced = spellings, spaced
         self.choices = tuple(dict.fromkeys(spellings.values()))
-        self.told = f"one of {', '.join(self.choices)}"
+        self.told = f"one of {', '.join(self.choices)}; other words for none count as absent"
+        self._folded = {canonical.fold_name(spelling): choice for spelling, choice in spellings.items()}
+
+    def left_out(self, text: str) -> str:
+        return "" if self._fold(text) in self._folded else super().left_out(text)
 
     def form(self, text: str) -> str:
-        folded = ("".join(text.split()) if self.spaced else text).lower()
-        if folded and folded not in self.spellings:
+        choice = self._folded.get(self._fold(text))
+        if choice is None:
             raise ValueError(f"Must be one of: {', '.join(self.choices)}.")
-        return self.spellings.get(folded, "")
+        return choice
+
+    def _fold(self, text: str) -> str:
+        folded = canonical.fold_name(text)
+        return folded.replace(" ", "") if self.spaced else folded
 
 
 class Day(Text):
-    """A calendar date, ISO text; a zero date is absent."""
+    """A calendar date, ISO text; a zero date is absent. `birth`: not in the future, and left out where it is no day."""
 
-    told = "date as 2026-06-15, or a date-time"
+    told = "date as 2026-06-15, or a date-time; zero dates and words for none count as absent"
     recurs = False
     no_text = canonical.NO_DATE
+    is_none = staticmethod(words.is_none)
 
-    def __init__(self, meaning: str, *, past: bool = False, **kwargs: Any):
+    def __init__(self, meaning: str, *, birth: bool = False, **kwargs: Any):
         super().__init__(meaning, **kwargs)
-        self.past = past
-        self.plain = canonical.plain_dates(int(_STARTED[:4]) if past else 2100)
-        self.told += "; not in the future" if past else ""
+        self.birth = birth
+        self.plain = canonical.plain_dates(int(_STARTED[:4]) if birth else 2100)
+        self.told += "; not in the future" if birth else ""
 
     def form(self, text: str) -> Any:
-        day = canonical.calendar_date(text, self.entity.zone) if text else ""
+        try:
+            day, was_hijri = canonical.calendar_date(text, self.entity.zone, reads_hijri=self.entity.reads_hijri)
+        except canonical.NoDay as reason:
+            return self._no_day(text, reason)
+        if day is None:
+            return ABSENT
         # The first comparison spares most dates the second.
-        if self.past and day and day > _STARTED and day > datetime.now(self.entity.zone).date().isoformat():
+        if self.birth and day > _STARTED and day > datetime.now(self.entity.zone).date().isoformat():
             raise ValueError("Lies in the future.")
-        return ABSENT if day is None else day
+        return Doubt(day, f"{_shown(text)} is read as a Hijri date: {day}") if was_hijri else day
 
-    def warnings(self, sent: Sequence[Any], cleaned: Sequence[Any]) -> Iterable[tuple[int, str]]:
-        """Tell of days before 1900, unless they are such as programs write for none at all."""
-        left_out = [place for place, value in enumerate(cleaned) if value is ABSENT and sent[place]]
-        told = f"{self.data_key}: lies before 1900, left out"
-        return [(place, told) for place in left_out if not sent[place].strip().startswith(UNSET_DAYS)]
+    def _no_day(self, text: str, reason: canonical.NoDay) -> Doubt:
+        if self.birth:
+            return Doubt(ABSENT, f"{_shown(text)} is no day: {reason}{LEFT_OUT}")
+        raise ValueError(f"{_shown(text)} cannot be a booking's day: {reason}. Is it a Hijri date? See HIJRI_DATES.")
+
+    def _of_number(self, written: str) -> str:
+        raise ValueError(self.no_text)
 
     def spell(self, lines: str) -> str:
         return lines.replace("T00:00:00\n", "\n")
 
 
 class Clock(Text):
-    """A time of day, HH:MM:SS; `zero` tells whether midnight is a value or .NET's unset TimeSpan."""
+    """A time of day, HH:MM:SS."""
 
-    told = "time as 10:30 or 10:30:00, or a date-time"
+    told = "time as 10:30 or 10:30:00, or a date-time; words for none count as absent"
     plain = NOTHING
     no_text = canonical.NO_TIME
-
-    def __init__(self, meaning: str, *, zero: bool = True, **kwargs: Any):
-        super().__init__(meaning, **kwargs)
-        self.zero = zero
-        self.told += "" if zero else "; 00:00:00 counts as absent"
+    is_none = staticmethod(words.is_none)
 
     def form(self, text: str) -> Any:
-        clock = canonical.clock_time(text, self.entity.zone) if text else ""
-        return ABSENT if clock == canonical.MIDNIGHT and not self.zero else clock
+        return canonical.clock_time(text, self.entity.zone, reads_hijri=self.entity.reads_hijri)[0]
+
+    def _of_number(self, written: str) -> str:
+        raise ValueError(self.no_text)
+
+
+class End(Clock):
+    """The time of day at which something ends. 24:00 is the day's end, midnight without a day .NET's unset TimeSpan."""
+
+    told = f"{Clock.told}, as does 00:00:00; the end of the day is 24:00, or the next day's midnight as a date-time"
+
+    def form(self, text: str) -> Any:
+        return canonical.end_time(text, self.entity.zone, reads_hijri=self.entity.reads_hijri) or ABSENT
 
 
 class Flag(Clean):
-    told = "true or false; also 1, 0 and the words as text"
-    _spellings: ClassVar = {"true": True, "false": False, "": ABSENT}
+    told = "true or false; also 1, 0, -1 and, as text, yes and no"
+    _spellings: ClassVar = {
+        **dict.fromkeys(("true", "1", "-1", "yes", "نعم"), True),
+        **dict.fromkeys(("false", "0", "no", "لا"), False),
+    }
+    _numbers: ClassVar = {1: True, 0: False, -1: True}  # -1 is Access' true
 
     def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
         return column if set(map(type, column)) == {bool} else super().clean_all(column)
 
     def clean(self, value: Any) -> Any:
-        if value is True or value is False:
+        if isinstance(value, bool):
             return value
         if isinstance(value, str):
-            value = self._spellings.get(canonical.text(value).lower())
-        if value is ABSENT:
-            return ABSENT
-        if not isinstance(value, int) or value not in (0, 1):
+            text = canonical.text(value)
+            flag = self._spellings.get(text.lower()) if text else ABSENT
+        else:
+            flag = self._numbers.get(value) if isinstance(value, int) else None
+        if flag is None:
             raise ValueError("Must be true or false.")
-        return bool(value)
+        return flag
 
 
 class RecordId(Clean):
-    """The id of a stored record; 0 is .NET's unset int."""
+    """The id of a stored record; 0 is .NET's unset int, a negative number its nothing selected."""
 
-    told = "id of a stored record, a whole number; 0 counts as absent"
+    told = "id of a stored record, a whole number; 0 and negative numbers count as absent"
 
     def clean(self, value: Any) -> Any:
-        if isinstance(value, str) and not canonical.text(value):
+        if isinstance(value, str):
+            return self._of_text(canonical.text(value))
+        if isinstance(value, bool) or not isinstance(value, int) or value > LARGEST_ID:
+            raise ValueError(self._wrong)
+        return value if value > 0 else ABSENT
+
+    def _of_text(self, text: str) -> Any:
+        if not canonical.is_visible(text):
             return ABSENT
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_ID:
-            raise ValueError("Must be the id of a stored record, a positive whole number.")
-        return value or ABSENT
+        if words.is_none(text) or words.is_zero(text):
+            return Doubt(ABSENT, f"{_shown(text)} {STANDS_FOR_NONE}{LEFT_OUT}")
+        raise ValueError(self._wrong)
+
+    _wrong = "Must be the id of a stored record, a positive whole number."
 
 
 class Codes(Clean):
-    """A list of identifiers; blanks among them count for nothing."""
+    """A list of codes; a list of nothing but what counts as absent is absent."""
 
     told = "list of codes; it replaces the stored list, [] clears it"
-    _code = Identifier("one of the codes")
+    _code = Code("one of the codes")
 
     def clean(self, value: Any) -> Any:
         if not isinstance(value, list):
             raise ValueError("Must be a list of codes.")
-        return tuple(sorted({code for item in value if item is not None and (code := self._code.clean(item))}))
+        cleaned = [ABSENT if item is None else self._code.clean(item) for item in value]
+        doubts = [it.warning for it in cleaned if isinstance(it, Doubt)]
+        plain = [it.value if isinstance(it, Doubt) else it for it in cleaned]
+        codes = tuple(sorted({code for code in plain if code}))
+        known = codes if codes or not value else ABSENT
+        return Doubt(known, "; ".join(doubts)) if doubts else known
 
 
 class Instant(fields.Field):
@@ -450,10 +643,11 @@ class Entity(Schema):
     """One entity of the wire format. `clean` reads a record, `dump` writes a stored one.
 
     `identities` are the sets of fields of which one must be there; without any, the fields of
-    `asked_for` are reported missing, with `asking` as the sentence.
+    `asked_for` are reported missing, with `asking` as the sentence. `sure` are those that do, whatever their values.
     """
 
     identities: ClassVar[tuple[tuple[str, ...], ...]]
+    sure: ClassVar[tuple[tuple[str, ...], ...]]
     asked_for: ClassVar[tuple[str, ...]]
     asking: ClassVar[str]
 
@@ -462,8 +656,8 @@ class Entity(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    def __init__(self, phone_region: str, zone: tzinfo):
-        self.phone_region, self.zone = phone_region, zone
+    def __init__(self, phone_region: str, zone: tzinfo, reads_hijri: bool = True):
+        self.phone_region, self.zone, self.reads_hijri = phone_region, zone, reads_hijri
         super().__init__()
         self._fields = cast("dict[str, Clean]", self.load_fields)
         self._names = {json_name(name): name for name in self.load_fields}
@@ -471,8 +665,6 @@ class Entity(Schema):
             other: name for spelling, name in self._names.items() for other in (spelling.lower(), _pascal(spelling))
         }
         self._identifiers = [first for first, *_ in self.identities]
-        kinds = (Phone, Day)
-        self._warning = [name for kind in kinds for name, field in self._fields.items() if isinstance(field, kind)]
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         field_obj.data_key = json_name(field_name)
@@ -503,20 +695,32 @@ class Entity(Schema):
         """Clean records that are spelt alike, column by column."""
         sent = list(zip(*rows, strict=True))
         columns = {name: self._fields[name].clean_all(sent[place]) for name, place in shape.places.items()}
-        odd = {name: found for name, column in columns.items() if (found := ODD.intersection(column))}
-        names, values = _without_gaps(columns, [name for name, found in odd.items() if ABSENT in found], len(rows))
+        formed = [name for name, place in shape.places.items() if columns[name] is not sent[place]]
+        doubts = self.settle(columns, formed)
+        kinds = {name: odd for name in formed if (odd := ODD.intersection(map(type, columns[name])))}
+        gappy = [name for name, odd in kinds.items() if _Absent in odd]
+        names, values = _without_gaps(columns, gappy, len(rows))
         entries = [*map(Entry, self.keys(columns, len(rows)), names, values, repeat(shape.warnings))]
-        faulty = [name for name, found in odd.items() if WRONG in found]
+        for place, warnings in doubts.items():
+            entries[place].warnings = [*shape.warnings, *warnings]
+        faulty = [name for name, odd in kinds.items() if _Wrong in odd]
         wrong = {place for name in faulty for place, value in enumerate(columns[name]) if value is WRONG}
         wrong |= {place for place in self.suspects(columns, len(rows)) if self.faults(entries[place].data)}
-        for name in self._warning:
-            if name in columns and columns[name] is not sent[shape.places[name]]:
-                for place, told in self._fields[name].warnings(sent[shape.places[name]], columns[name]):
-                    entries[place].warnings = [*entries[place].warnings, told]
         for place in range(len(rows)) if shape.twice else wrong:
-            problem = self._invalid(shape, rows[place])
+            problem = self._invalid(shape, rows[place], entries[place].warnings)
             entries[place] = Entry(problem.key, result=problem)
         return entries
+
+    def settle(self, columns: dict[str, Sequence[Any]], formed: Collection[str]) -> dict[int, list[str]]:
+        """Put values in the place of doubts, and return the warnings by place. Only `formed` columns may hold any."""
+        warnings: dict[int, list[str]] = defaultdict(list)
+        for name in [name for name in formed if Doubt in map(type, columns[name])]:
+            doubts = {place: it for place, it in enumerate(columns[name]) if type(it) is Doubt}
+            columns[name] = settled = list(columns[name])
+            for place, doubt in doubts.items():
+                settled[place] = doubt.value
+                warnings[place].append(f"{json_name(name)}: {doubt.warning}")
+        return warnings
 
     def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
         """Return what is wrong with the fields together; `wrong` are those that already have an error."""
@@ -531,7 +735,7 @@ class Entity(Schema):
     def suspects(self, columns: Mapping[str, Sequence[Any]], count: int) -> Collection[int]:
         """Return the places of the records in which `faults` may find something, as columns alone show."""
         suspects: Collection[int] = range(count)
-        for identity in self.identities:
+        for identity in self.sure:
             if columns.keys() >= {*identity}:
                 gappy = [columns[name] for name in identity if not all(columns[name])]
                 if not gappy:
@@ -554,14 +758,14 @@ class Entity(Schema):
             name = self._names.get(spelling) or self._names.get(spelling.lower())
             if name is None:
                 if spelling.lower() not in READ_ONLY:
-                    warnings.append(UNKNOWN_FIELD + spelling[:SHOWN_NAME])
+                    warnings.append(UNKNOWN_FIELD + spelling[:SHOWN])
             elif name in places:
                 twice[name] = ["Sent twice, in two spellings."]
             else:
                 places[name] = place
         return Shape(places, warnings, twice)
 
-    def _invalid(self, shape: Shape, row: Sequence[Any]) -> ValidationFailed:
+    def _invalid(self, shape: Shape, row: Sequence[Any], warnings: Sequence[str]) -> ValidationFailed:
         """Gather every error of a record by marshmallow's road."""
         sent = {json_name(name): row[place] for name, place in shape.places.items() if row[place] is not None}
         try:
@@ -570,9 +774,24 @@ class Entity(Schema):
             valid, told = error.valid_data, error.messages_dict
         data = {name: value for name, value in valid.items() if value is not ABSENT}
         errors = {name: told[json_name(name)] for name in shape.places if json_name(name) in told} | shape.twice
-        errors |= {name: [sentence] for name, sentence in self.faults(data, frozenset(errors)).items()}
+        missing = {name: [sentence] for name, sentence in self.faults(data, frozenset(errors)).items()}
+        errors |= explained(missing, warnings, {name for names in self.identities for name in names})
         (key,) = self.keys({name: [value] for name, value in data.items()}, 1)
         return ValidationFailed(_hint(shape.warnings), errors=errors, key=key)
+
+
+def explained(
+    errors: Mapping[str, Sequence[str]], warnings: Sequence[str], names: Collection[str] = ()
+) -> dict[str, Sequence[str]]:
+    """Return errors of missing fields, with what was sent for them, or for the other names, and left out."""
+    told: dict[str, Sequence[str]] = dict(errors)
+    for name in dict.fromkeys((*errors, *names)) if errors else ():
+        begins = f"{json_name(name)}: "
+        mine = [warning.removeprefix(begins) for warning in warnings if warning.startswith(begins)]
+        reasons = [warning for warning in mine if warning.endswith(LEFT_OUT)]
+        if reasons:
+            told[name] = [*told.get(name, ()), *reasons]
+    return told
 
 
 def _without_gaps(
@@ -602,6 +821,7 @@ def _hint(warnings: Sequence[str]) -> str:
 
 
 _GENDERS = {"male": "Male", "m": "Male", "female": "Female", "f": "Female", "other": "Other", "unknown": "Unknown"}
+_GENDERS |= {"ذكر": "Male", "أنثى": "Female"}
 _BLOOD_TYPES = {
     f"{group}{spelling}".lower(): f"{group}{sign}"
     for group in ("A", "B", "AB", "O")
@@ -613,11 +833,11 @@ _BLOOD_TYPES = {
 class ClinicSchema(Entity):
     """Where patients are seen: a room, a department or a branch."""
 
-    identities = (("code",),)
+    identities = sure = (("code",),)
     asked_for = ("code",)
     asking = "Missing: a clinic is known by its code."
 
-    code = Identifier("the clinic's own code, which never changes")
+    code = Code("the clinic's own code, which never changes")
     name = Name("the clinic's name")
     number = Text("its number in the house")
     specialization = Text("what it treats")
@@ -638,19 +858,19 @@ class ClinicSchema(Entity):
 class DoctorSchema(Entity):
     """Who sees patients, and in which clinics."""
 
-    identities = (("code",), ("license_number",))
+    identities = sure = (("code",), ("license_number",))
     asked_for = ("code",)
     asking = "Missing: send code or licenseNumber, a doctor is known by one of them."
 
-    code = Identifier("the doctor's number in the desktop program")
-    license_number = Identifier("licence to practise")
+    code = Code("the doctor's number in the desktop program")
+    license_number = OfficialId("licence to practise")
     name = Name("full name, with or without title")
-    a_name = Text("full name in Arabic", recurs=False)
+    a_name = Name("full name in Arabic", blank=BLANK_CLEARS)
     branch = Text("branch of the company")
     gender = Choice("gender", _GENDERS)
-    date_of_birth = Day("date of birth", past=True)
-    medical_reg_number = Text("number in the medical register", recurs=False)
-    id_number = Text("number of the identity card", recurs=False)
+    date_of_birth = Day("date of birth", birth=True)
+    medical_reg_number = DocumentNumber("number in the medical register")
+    id_number = CardNumber("number of the identity card")
     account_no = Text("account in the ledger")
     cost_center = Text("cost centre")
     description = Text("what patients read about the doctor", length=LONG_TEXT, layout=True)
@@ -667,17 +887,18 @@ class PatientSchema(Entity):
     """Who is treated, and logs in to the portal."""
 
     identities = (("patient_no",), ("national_id",), ("mobile", "name"))
+    sure = identities[:2]
     asked_for = ("patient_no",)
     asking = "Missing: send patientNo or nationalID, or mobile with name; a patient is known by one of them."
 
     patient_no = Identifier("the patient's file number in the desktop program")
-    national_id = Identifier("national identity or residence number")
+    national_id = NationalId("national identity or residence number")
     name = Name("full name")
     first_name = Text("given name")
     second_name = Text("father's name")
     last_name = Text("family name")
     mobile = Phone("mobile phone; with the name it can stand for a number")
-    date_of_birth = Day("date of birth", past=True)
+    date_of_birth = Day("date of birth", birth=True)
     gender = Choice("gender", _GENDERS)
     email = Email("e-mail")
     phone = Phone("another phone")
@@ -686,11 +907,19 @@ class PatientSchema(Entity):
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)
 
+    def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
+        """A name that names nobody identifies nobody."""
+        name = data.get("name")
+        if name and words.is_nobodys(name):
+            data = {other: value for other, value in data.items() if other != "name"}
+            return super().faults(data, wrong) and {"patient_no": f"{self.asking} {_shown(name)} names nobody."}
+        return super().faults(data, wrong)
+
 
 class AppointmentSchema(Entity):
     """A booking of a patient, with a doctor, in a clinic, at a time."""
 
-    identities = (
+    identities = sure = (
         ("appointment_no",),
         ("patient_no", "date", "time_from"),
         ("patient_id", "date", "time_from"),
@@ -701,13 +930,13 @@ class AppointmentSchema(Entity):
     appointment_no = Identifier("the booking's number in the desktop program; with it a booking can move")
     patient_no = Identifier("who comes, by file number")
     patient_id = RecordId("who comes, by the portal's id")
-    doctor_code = Identifier("to which doctor, by code")
+    doctor_code = Code("to which doctor, by code")
     doctor_id = RecordId("to which doctor, by the portal's id")
-    clinic_code = Identifier("in which clinic, by code")
+    clinic_code = Code("in which clinic, by code")
     clinic_id = RecordId("in which clinic, by the portal's id")
     date = Day("day of the booking", blank=BLANK_IS_REFUSED)
     time_from = Clock("its beginning", blank=BLANK_IS_REFUSED)
-    time_to = Clock("its end, past midnight by 12 hours at most", zero=False)
+    time_to = End("its end, past midnight by 12 hours at most")
     status = Text("how it stands, in the clinic's own words; at first Scheduled", length=STATUS, blank=BLANK_IS_ABSENT)
     notes = Text("notes", length=LONG_TEXT, layout=True)
     created_at = Instant(dump_only=True)
@@ -717,9 +946,26 @@ class AppointmentSchema(Entity):
         found = super().faults(data, wrong)
         if data.get("patient_id") or "patient_id" in wrong:
             found.pop("patient_no", None)
-        if data.get("time_to") and data.get("time_from"):
-            found |= {} if canonical.ends_well(data["time_from"], data["time_to"]) else {"time_to": TIME_TO_WRONG}
+        time_from, time_to = data.get("time_from"), data.get("time_to")
+        if time_from and time_to and not canonical.is_dated(time_to):
+            found |= {} if canonical.ends_well(time_from, time_to) else {"time_to": TIME_TO_WRONG}
         return found
+
+    def settle(self, columns: dict[str, Sequence[Any]], formed: Collection[str]) -> dict[int, list[str]]:
+        """An end that is some day's midnight is the booking's end, or none; without a date the stored one will tell."""
+        warnings = super().settle(columns, formed)
+        days, ends = columns.get("date"), columns.get("time_to")
+        if not days or not ends:
+            return warnings
+        dated = [at for at, end in enumerate(ends) if days[at] and end and canonical.is_dated(end)]
+        if dated:
+            columns["time_to"] = settled = list(ends)
+        for at in dated:
+            end, warning = canonical.settled_end(days[at], ends[at])
+            settled[at] = end or ABSENT
+            if warning:
+                warnings[at].append(f"timeTo: {warning}")
+        return warnings
 
     def suspects(self, columns: Mapping[str, Sequence[Any]], count: int) -> Collection[int]:
         return range(count) if "time_to" in columns else super().suspects(columns, count)
@@ -743,3 +989,8 @@ ENTITIES: dict[str, type[Entity]] = {
     "patient": PatientSchema,
     "appointment": AppointmentSchema,
 }
+
+
+def all_for(phone_region: str, zone: tzinfo, reads_hijri: bool) -> dict[str, Entity]:
+    """Return the schema of each entity, for a region (ISO 3166-1), a time zone, and with Hijri dates or without."""
+    return {name: entity(phone_region, zone, reads_hijri) for name, entity in ENTITIES.items()}

@@ -20,8 +20,8 @@ from answers import Item, Report
 from history import Origin
 from index import Batch, Index, LostRace, Values
 from models import LOCK_WAIT_SECONDS, Fault, db, fault_of
-from problems import DatabaseUnavailable, InternalError, Problem
-from schemas import Entity, Entry
+from problems import DatabaseUnavailable, InternalError, Problem, ValidationFailed
+from schemas import Entity, Entry, explained
 from upsert import RULES, Outcome, Rules
 
 CHUNK = 1000  # records matched and written at once: a live booking waits for so many at most
@@ -285,6 +285,8 @@ def _store(
     number = rules.unique[0]
     for entry, result in zip(entries, results, strict=True):
         entry.result = result
+        if isinstance(result, ValidationFailed):
+            result.errors = explained(result.errors, entry.warnings)
         if isinstance(result, Problem) and result.status == CONFLICT and entry.data.get(number):
             refused.add((rules.entity, entry.data[number]))
 

@@ -4,20 +4,41 @@ The rules are the table of the contract's section 4, and stand here as data. Eve
 an `Index`, whatever the entity. Nothing here commits, and nothing knows of HTTP or JSON.
 """
 
-from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import repeat
-from operator import methodcaller
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import canonical
-from index import FORMER, RANKED, SLOT, Batch, Index, Keys, Reference, Shelf, Stored, Values
+import words
+from index import CONTACT, FORMER, RANKED, SLOT, Batch, Index, Keys, Reference, Shelf, Stored, Values
 from models import Appointment, Clinic, Doctor, Patient
 from problems import AmbiguousMatch, IdentityConflict, Problem, SlotTaken, UnknownReference, ValidationFailed
 
 BIRTH = "date_of_birth"
 GIVEN_NAME = "first_name"
+CROWD = 20  # stored records that may share a weak key: more are no identity any more
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A warning that matching gives: of which field, and what was done, with the ids of stored records in its middle.
+
+    It is put together when it is told, for a new record has its id only when it is written.
+    """
+
+    field: str
+    before: str
+    records: tuple[Stored, ...] = ()
+    after: str = ""
+
+    def text(self, gone: Set[int] = frozenset()) -> str:
+        """Return the sentence; the ids in `gone` were given in a transaction that was rolled back, and are nobody's."""
+        ids = [record.public_id for record in self.records]
+        named = ["(new)" if record_id is None or record_id in gone else str(record_id) for record_id in ids]
+        return f"{self.before}{', '.join(named)}{self.after}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,21 +46,102 @@ class Rules(Keys):
     """How an entity's records are matched.
 
     `contradicts`: fields that rule out a weak match where both sides know them and they differ.
+    `rules_out`: named rules that rule out what one weak key found.
     `agrees`: fields that tell a re-numbered record from somebody else's (names, and the birth date).
-    `needs`: fields without which nothing is created; `belongs` and `moves`: named rules
-    for whether a found record takes the data, and for what an update entails.
+    `needs`: fields without which nothing is created.
+    Further named rules: `leaves_out` takes from the data what is somebody else's, `belongs` tells whether a found
+    record takes the data, `moves` what an update entails, and `warns` what the sender should look at.
     """
 
     contradicts: tuple[str, ...] = ()
+    rules_out: Mapping[str, tuple[Callable[[Values, Stored], bool], ...]] = field(default_factory=dict)
     agrees: tuple[str, ...] = ()
     needs: tuple[str, ...] = ("name",)
+    leaves_out: Callable[[Values, Shelf], tuple[Values, list[Notice]]] = lambda data, shelf: (data, [])
     belongs: Callable[[Values, Stored], bool] = lambda data, record: True
-    moves: Callable[[Values, Stored, Shelf], Values] = lambda data, record, shelf: data
+    moves: Callable[[Values, Stored, Shelf], tuple[Values, list[Notice]]] = lambda data, record, shelf: (data, [])
+    warns: Callable[[Values, Stored, str, Index], list[Notice]] = lambda data, record, key, index: []
 
     @property
     def names(self) -> tuple[str, ...]:
         """The fields of `agrees` that hold names."""
         return tuple(name for name in self.agrees if name != BIRTH)
+
+
+# --- Named rules: patients ---------------------------------------------------------------------
+
+
+def opposite_gender(data: Values, record: Stored) -> bool:
+    """Tell whether one is male and the other female, and no birth date says that this is a typing error.
+
+    A newborn's birth date says nothing: twins share it.
+    """
+    if {data.get("gender"), record.values["gender"]} != {"Male", "Female"}:
+        return False
+    return words.is_newborns(data["name"]) or not _same(data, record, BIRTH)
+
+
+def placeholder_of_two_files(data: Values, record: Stored) -> bool:
+    """Tell whether two files share what many do: a phone that is no number, or a newborn's or nobody's name."""
+    if not (data.get("patient_no") and record.values["patient_no"]):
+        return False
+    name = data["name"]
+    return not canonical.is_phone(data["mobile"]) or words.is_newborns(name) or words.is_nobodys(name)
+
+
+def without_the_mothers_id(data: Values, shelf: Shelf) -> tuple[Values, list[Notice]]:
+    """Return a newborn's data without a nationalID that is somebody else's, for it is the mother's; and the warning."""
+    national_id = data.get("national_id")
+    holders = shelf.find("national_id", national_id) if national_id else ()
+    if not holders:
+        return data, []
+    number = data.get("patient_no")
+    own = shelf.find("patient_no", number) if number else ()
+    name = data.get("name") or (own[0].values["name"] if own else "")
+    its_own = own[0] is holders[0] if own else _is_this_newborn(data, holders[0])
+    if its_own or not words.is_newborns(name):
+        return data, []
+    left = {field: value for field, value in data.items() if field != "national_id"}
+    before = f'"{national_id}" is left out: it is that of patient '
+    after = ", and this is a newborn: it is the mother's"
+    return left, [Notice("national_id", before, (holders[0],), after)]
+
+
+def _is_this_newborn(data: Values, record: Stored) -> bool:
+    """Tell whether a newborn's id leads to its own record. Twins agree in all but their numbers."""
+    two_files = _same(data, record, "patient_no") is False
+    return not two_files and _agree(PATIENT, data, record)
+
+
+def renumbered_by_contact(data: Values, record: Stored, key: str, index: Index) -> list[Notice]:
+    """Warn where only phone and name say that a new number is the same person's."""
+    old, new = record.values["patient_no"], data.get("patient_no")
+    if key != CONTACT.name or not old or not new or old == new or _same(data, record, BIRTH):
+        return []
+    before = f"{new} replaces {old}, for phone and name alone lead to patient "
+    return [Notice("patient_no", before, (record,), ". If they are two people, somebody must tell them apart")]
+
+
+# --- Named rules: bookings ---------------------------------------------------------------------
+
+
+def replaced_by_slot(data: Values, record: Stored, key: str, index: Index) -> list[Notice]:
+    """Warn where a booking without a number changes the doctor or clinic of the one at its moment."""
+    if key != SLOT.name:
+        return []
+    notices = []
+    for reference in APPOINTMENT.references[1:]:
+        old, new = record.values[reference.column], data.get(reference.column)
+        if old and new and old != new:
+            codes = f"{_code(reference, old, index)} is replaced by {_code(reference, new, index)}"
+            notices.append(Notice(reference.code, f"{codes}: without a number two bookings at one time are one"))
+    return notices
+
+
+def _code(reference: Reference, record_id: int, index: Index) -> str:
+    """Return how people call a record that another refers to: its code, else its id."""
+    shelf = index.shelf(RULES[reference.target])
+    return shelf.the(record_id).values[shelf.keys.unique[0]] or f"id {record_id}"
 
 
 def keeps_its_patient(data: Values, record: Stored) -> bool:
@@ -48,11 +150,12 @@ def keeps_its_patient(data: Values, record: Stored) -> bool:
     return same_patient or all(data.get(part) == record.values[part] for part in ("date", "time_from"))
 
 
-def reschedule(data: Values, record: Stored, shelf: Shelf) -> Values:
-    """Return the data of a stored booking with its end; raise SlotTaken or ValidationFailed.
+def reschedule(data: Values, record: Stored, shelf: Shelf) -> tuple[Values, list[Notice]]:
+    """Return the data of a stored booking with its end, and warnings; raise SlotTaken or ValidationFailed.
 
     A booking that moves without an end keeps its length. Two may share a slot only if each has a number.
     """
+    data, warnings = _with_its_end(data, record)
     old, new = record.values, record.values | data
     if SLOT.of(new) != old[SLOT.column]:
         _refuse_taken_slot(new, record, shelf)
@@ -62,7 +165,17 @@ def reschedule(data: Values, record: Stored, shelf: Shelf) -> Values:
     if new["time_to"] and not canonical.ends_well(new["time_from"], new["time_to"]):
         wrong = ["Must be after the booking's timeFrom (past midnight: 12 hours at most); send it with the move."]
         raise ValidationFailed("The booking would end before it starts.", errors={"time_to": wrong})
-    return data
+    return data, warnings
+
+
+def _with_its_end(data: Values, record: Stored) -> tuple[Values, list[Notice]]:
+    """Settle an end that is the midnight of some day by the stored date: it is the booking's, or none."""
+    time_to = data.get("time_to")
+    if not time_to or not canonical.is_dated(time_to):
+        return data, []
+    end, warning = canonical.settled_end(data.get("date") or record.values["date"], time_to)
+    left = {name: value for name, value in data.items() if name != "time_to"}
+    return (left | {"time_to": end} if end else left), ([Notice("time_to", warning)] if warning else [])
 
 
 def _refuse_taken_slot(new: Values, record: Stored, shelf: Shelf) -> None:
@@ -97,8 +210,11 @@ PATIENT = Rules(
     unique=("patient_no", "national_id"),
     weak=("former_patient_no", "mobile+name"),
     contradicts=("national_id", "date_of_birth"),
+    rules_out={"mobile+name": (opposite_gender, placeholder_of_two_files)},
     agrees=("name", "date_of_birth"),
     defaults={"is_active": True},
+    leaves_out=without_the_mothers_id,
+    warns=renumbered_by_contact,
 )
 APPOINTMENT = Rules(
     entity="appointment",
@@ -115,6 +231,7 @@ APPOINTMENT = Rules(
     defaults={"status": "Scheduled"},
     belongs=keeps_its_patient,
     moves=reschedule,
+    warns=replaced_by_slot,
 )
 # In this order references resolve.
 RULES = {rules.entity: rules for rules in (CLINIC, DOCTOR, PATIENT, APPOINTMENT)}
@@ -127,7 +244,7 @@ class Outcome:
     action: str
     record: Stored
     matched_by: str | None
-    warnings: Sequence[str] = ()
+    warnings: Sequence[Notice] = ()
     changed: Sequence[str] = ()
 
 
@@ -140,19 +257,20 @@ def upsert(rules: Rules, batch: Batch, index: Index, refused: Set[tuple[str, str
     `refused` are (entity, identifier) that no reference may use.
     """
     told: dict[int, Outcome | Problem] = {}
-    warnings: dict[int, list[str]] = {}
+    warnings: dict[int, list[Notice]] = {}
     if rules.references:
         batch, warnings, told = _resolve_all(rules, batch, index, refused)
     places = range(len(batch.rows))
-    told |= _upsert_all(rules, batch, [place for place in places if place not in told], index.shelf(rules))
+    told |= _upsert_all(rules, batch, [place for place in places if place not in told], index)
     for place, sentences in warnings.items():
         if isinstance(outcome := told[place], Outcome):
             outcome.warnings = [*sentences, *outcome.warnings]
     return [told[place] for place in places]
 
 
-def _upsert_all(rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf) -> dict[int, Outcome | Problem]:
+def _upsert_all(rules: Rules, batch: Batch, places: Sequence[int], index: Index) -> dict[int, Outcome | Problem]:
     """Return what becomes of the records at these places: in columns where nobody has to be matched, else in turn."""
+    shelf = index.shelf(rules)
     stored = _stored(rules, batch, places, shelf)
     if len(stored) == len(places):
         return {**stored}
@@ -170,7 +288,7 @@ def _upsert_all(rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf)
         elif place in strangers and not shelf.shares(strangers[place]):
             told[place] = Outcome("created", shelf.add(sent[place]), None)
         else:
-            told[place] = _attempt(_upsert_one, rules, sent.get(place) or batch[place], shelf)
+            told[place] = _attempt(_upsert_one, rules, sent.get(place) or batch[place], index)
     return told
 
 
@@ -247,7 +365,7 @@ def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
 
 def _resolve_all(
     rules: Rules, batch: Batch, index: Index, refused: Set[tuple[str, str]]
-) -> tuple[Batch, dict[int, list[str]], dict[int, Outcome | Problem]]:
+) -> tuple[Batch, dict[int, list[Notice]], dict[int, Outcome | Problem]]:
     """Return the batch with ids for references, and by place the warnings and the problems of those that have any."""
     sent = [batch[place] for place in range(len(batch.rows))]
     for reference in rules.references:
@@ -261,9 +379,10 @@ def _resolve_all(
     return Batch.of(data for data, _ in good), {place: told for place, (_, told) in enumerate(good) if told}, problems
 
 
-def _resolve(rules: Rules, data: Values, index: Index, refused: Set[tuple[str, str]]) -> tuple[Values, list[str]]:
+def _resolve(rules: Rules, data: Values, index: Index, refused: Set[tuple[str, str]]) -> tuple[Values, list[Notice]]:
     """Return the data with ids for references, and warnings; raise what is wrong with any of them, all at once."""
-    data, warnings, wrong, unknown = dict(data), [], {}, {}
+    data, wrong, unknown = dict(data), {}, {}
+    warnings: list[Notice] = []
     for reference in rules.references:
         target, shelf = reference.target, index.shelf(RULES[reference.target])
         if reference.many:
@@ -296,20 +415,21 @@ def _by_code(shelf: Shelf, code: str) -> Stored | None:
     return held[0] if held else None
 
 
-def _resolve_list(reference: Reference, data: Values, shelf: Shelf) -> list[str]:
+def _resolve_list(reference: Reference, data: Values, shelf: Shelf) -> list[Notice]:
     codes = data.pop(reference.code, None)
     if codes is None:
         return []
     found = {code: record.id for code in codes if (record := _by_code(shelf, code))}
     data[reference.column] = tuple(sorted(found.values()))
-    return [f"{reference.target} {code} is not stored and was left out" for code in codes if code not in found]
+    missing = [code for code in codes if code not in found]
+    return [Notice(reference.code, f"{reference.target} {code} is not stored, left out") for code in missing]
 
 
 # --- Matching ----------------------------------------------------------------------------------
 
 
-def match(rules: Rules, data: Values, shelf: Shelf) -> tuple[Stored | None, str | None]:
-    """Return the stored record that `data` describes, and the first key that found it; (None, None): nobody.
+def match(rules: Rules, data: Values, shelf: Shelf) -> tuple[Stored | None, str | None, list[Notice]]:
+    """Return the stored record that `data` describes, the first key that found it, and warnings; None: nobody.
 
     Raises IdentityConflict or AmbiguousMatch where a person must decide. Changes nothing.
     """
@@ -318,15 +438,17 @@ def match(rules: Rules, data: Values, shelf: Shelf) -> tuple[Stored | None, str 
         if len({record for record, _ in found}) > 1:
             raise IdentityConflict("Its keys belong to different stored records.", candidates=found)
         _refuse_somebody_else(rules, data, found, shelf)
-        return found[0]
-    candidates: dict[Stored, str] = {}
+        return *found[0], []
     for key in rules.weak:
-        for record in _led_to(rules, key, data, shelf):
-            candidates.setdefault(record, key)
-    if len(candidates) > 1:
-        oldest_first = sorted(candidates.items(), key=lambda candidate: candidate[0].age)
-        raise AmbiguousMatch("Several stored records fit equally well.", candidates=oldest_first)
-    return next(iter(candidates.items()), (None, None))
+        holders = _holders(key, data, shelf)
+        candidates = [record for record in holders if not _contradicts(rules, key, data, record)]
+        if key == CONTACT.name and len(holders) > CROWD:
+            return None, None, _one_of_a_crowd(rules, data, key, holders)
+        if len(candidates) == 1:
+            return candidates[0], key, []
+        if candidates:
+            return None, None, _one_more_file(rules, data, key, candidates)
+    return None, None, []
 
 
 def _refuse_somebody_else(rules: Rules, data: Values, found: list[tuple[Stored, str]], shelf: Shelf) -> None:
@@ -337,18 +459,45 @@ def _refuse_somebody_else(rules: Rules, data: Values, found: list[tuple[Stored, 
         renumbered = [key for key in differing if not shelf.has_given_up(record, key, data[key])]
         if renumbered and not _agree(rules, data, record):
             raise IdentityConflict("Another key differs, and name and birth date do not agree.", candidates=found)
-    by_number_alone = len(found) == 1 and found[0][1] == rules.unique[0]
-    if by_number_alone and _same_name(rules, data, record) is False and _same(data, record, BIRTH) is False:
+    by_one_key = len(found) == 1
+    if by_one_key and _same_name(rules, data, record) is False and _same(data, record, BIRTH) is False:
         raise IdentityConflict("The number belongs to somebody with another name and birth date.", candidates=found)
     if not rules.belongs(data, record):
         raise IdentityConflict("The number belongs to a booking of another patient.", candidates=found)
 
 
-def _led_to(rules: Rules, key: str, data: Values, shelf: Shelf) -> list[Stored]:
-    """Return the records that a weak key leads to and that do not contradict the data."""
+def _holders(key: str, data: Values, shelf: Shelf) -> Sequence[Stored]:
+    """Return the records that a weak key of the data leads to."""
     value = _value_of(key)(data)
-    led_to = shelf.find(key, value) if value else ()
-    return [record for record in led_to if not _contradicts(rules, key, data, record)]
+    return shelf.find(key, value) if value else ()
+
+
+def _one_of_a_crowd(rules: Rules, data: Values, key: str, holders: Sequence[Stored]) -> list[Notice]:
+    """Return the warning of a new record at a phone and name of many; raise AmbiguousMatch if it has no unique key."""
+    if not any(data.get(name) for name in rules.unique):
+        raise _ambiguous(key, holders)
+    return [
+        Notice("mobile", f"it is, with the name, that of {len(holders)} {rules.entity}s and tells nobody: a new one")
+    ]
+
+
+def _one_more_file(rules: Rules, data: Values, key: str, candidates: Sequence[Stored]) -> list[Notice]:
+    """Return the warning of one more file at a phone and name of several; raise AmbiguousMatch unless all are files."""
+    number = rules.number
+    if not number or not data.get(number) or not all(record.values[number] for record in candidates):
+        raise _ambiguous(key, candidates)
+    sharing = tuple(_oldest_first(candidates))
+    before = f"it is, with the name, also that of {rules.entity} "
+    return [Notice("mobile", before, sharing, ": a file of its own")]
+
+
+def _ambiguous(key: str, candidates: Sequence[Stored]) -> AmbiguousMatch:
+    fitting = [(record, key) for record in _oldest_first(candidates)]
+    return AmbiguousMatch("Several stored records fit equally well.", candidates=fitting)
+
+
+def _oldest_first(records: Iterable[Stored]) -> list[Stored]:
+    return sorted(records, key=attrgetter("age"))
 
 
 def _contradicts(rules: Rules, key: str, data: Values, record: Stored) -> bool:
@@ -356,8 +505,7 @@ def _contradicts(rules: Rules, key: str, data: Values, record: Stored) -> bool:
         return True
     if key.startswith(FORMER):
         return _same_name(rules, data, record) is False and not _same(data, record, BIRTH)
-    both_numbered = bool(rules.number and data.get(rules.number) and record.values[rules.number])
-    return both_numbered and not canonical.is_phone(data["mobile"])
+    return any(speaks_against(data, record) for speaks_against in rules.rules_out.get(key, ()))
 
 
 def _agree(rules: Rules, data: Values, record: Stored) -> bool:
@@ -365,10 +513,15 @@ def _agree(rules: Rules, data: Values, record: Stored) -> bool:
     same_name, same_birth = _same_name(rules, data, record), _same(data, record, BIRTH)
     if same_name:
         return same_birth is not False
-    given = [canonical.fold_name(side.get(GIVEN_NAME) or "") for side in (data, record.values)]
+    given = [_known_given_name(side) for side in (data, record.values)]
     if all(given) and given[0] != given[1]:
         return False
-    return bool(same_birth) and bool(_same_name(rules, data, record, canonical.first_word))
+    return bool(same_birth) and bool(_same_name(rules, data, record, words.given_name))
+
+
+def _known_given_name(values: Values) -> str:
+    name = values.get(GIVEN_NAME) or ""
+    return "" if words.is_none(name) else canonical.fold_name(name)
 
 
 def _same(data: Values, record: Stored, name: str) -> bool | None:
@@ -381,27 +534,38 @@ def _same_name(
     rules: Rules, data: Values, record: Stored, part: Callable[[str], str] = lambda folded: folded
 ) -> bool | None:
     """Tell whether any name is the same on both sides, in the given part; None where no name is known on both."""
-    known = [name for name in rules.names if data.get(name) and record.values.get(name)]
+    known = [name for name in rules.names if all(map(_known_name, (data.get(name), record.values.get(name))))]
     pairs = [[part(canonical.fold_name(side[name])) for side in (data, record.values)] for name in known]
     return any(sent == stored != "" for sent, stored in pairs) if pairs else None
+
+
+def _known_name(name: str | None) -> bool:
+    """Tell whether a name can speak: one that would be refused today was stored by older rules, and is unknown."""
+    return name is not None and words.is_readable(name)
 
 
 # --- What follows ------------------------------------------------------------------------------
 
 
-def _upsert_one(rules: Rules, data: Values, shelf: Shelf) -> Outcome:
-    record, matched_by = match(rules, data, shelf)
+def _upsert_one(rules: Rules, data: Values, index: Index) -> Outcome:
+    shelf = index.shelf(rules)
+    data, warnings = rules.leaves_out(data, shelf)
+    record, matched_by, doubts = match(rules, data, shelf)
+    warnings = [*warnings, *doubts]
     if record is None:
-        return Outcome("created", _create(rules, data, shelf), None)
-    warnings = []
+        return Outcome("created", _create(rules, data, shelf), None, warnings)
     if rules.number in data and shelf.has_given_up(record, rules.number, data[rules.number]):
-        warnings = [f"{data[rules.number]} is a former number of this {rules.entity}, which keeps its current one"]
+        former = data[rules.number]
+        kept = f"{former} is a former number of this {rules.entity}, which keeps its current one"
+        warnings.append(Notice(rules.number, kept))
         data = {name: value for name, value in data.items() if name != rules.number}
-    data = rules.moves(data, record, shelf)
+    data, moved = rules.moves(data, record, shelf)
+    warnings += moved
     stored = record.values
     changes = {name: value for name, value in data.items() if stored[name] != value}
     if not changes:
         return Outcome("unchanged", record, matched_by, warnings)
+    warnings += rules.warns(data, record, matched_by or "", index)
     shelf.change(record, changes)
     told = [rules.codes.get(name, name) for name in changes] if rules.codes else list(changes)
     return Outcome("updated", record, matched_by, warnings, told)
@@ -416,7 +580,14 @@ def _create(rules: Rules, data: Values, shelf: Shelf) -> Stored:
                 rules.codes.get(name, name): [f"Missing: needed to create the {rules.entity}."] for name in missing
             },
         )
+    if not _has_a_key(rules, data):
+        wrong = {rules.unique[0]: [f"Missing: without what is left out, nothing tells the {rules.entity} from others."]}
+        raise ValidationFailed("Nothing is left by which the record could be found again.", errors=wrong)
     return shelf.add(data)
+
+
+def _has_a_key(rules: Rules, data: Values) -> bool:
+    return any(data.get(key) for key in rules.unique) or bool(rules.ranked and rules.ranked.of(data))
 
 
 def describe(rules: Rules, record: Stored, index: Index) -> Values:

@@ -200,7 +200,7 @@ def test_a_refused_single_record_tells_its_key(http: Http) -> None:
 
 def test_many_with_some_failed_is_a_207_with_an_item_for_each(http: Http, sqlite_portal: Portal) -> None:
     old = told(http.post("/patient", {"patientNo": "P-2", "name": "Sara"}), 201)["id"]
-    records = [PATIENT, {"patientNo": "p-2", "name": "Sara"}, {"patientNo": "P-3", "name": "x", "email": "none"}]
+    records = [PATIENT, {"patientNo": "p-2", "name": "Sara"}, {"patientNo": "P-3", "name": "x", "email": "no address"}]
     answer = told(http.post("/patients", records), 207)
     failed = answer["results"][2]
     assert failed.pop("detail")
@@ -438,7 +438,7 @@ def test_atomic_stores_nothing_if_one_fails(http: Http, sqlite_portal: Portal) -
     http.post("/patient", {"patientNo": "P-2", "name": "Sara"})
     before = everything(sqlite_portal)
     changed = {"patientNo": "P-2", "name": "Sara", "email": "s@mail.example", "mobil": "1"}
-    records = [PATIENT, changed, {"patientNo": "P-3", "name": "x", "email": "none"}, None]
+    records = [PATIENT, changed, {"patientNo": "P-3", "name": "x", "email": "no address"}, None]
     answer = told(http.post("/patients", records, atomic="true"), 422)
     results = answer.pop("results")
     assert answer == {
@@ -454,7 +454,7 @@ def test_atomic_stores_nothing_if_one_fails(http: Http, sqlite_portal: Portal) -
 @pytest.mark.parametrize(
     "last",
     [
-        pytest.param({"patientNo": "P-9999", "name": "x", "email": "none"}, id="not valid"),
+        pytest.param({"patientNo": "P-9999", "name": "x", "email": "no address"}, id="not valid"),
         pytest.param({"patientNo": "P-0", "nationalID": "N-1", "name": "x"}, id="conflict"),
         pytest.param({"patientNo": "P-9999"}, id="no name"),
     ],
@@ -646,8 +646,12 @@ def test_warnings_stand_in_the_order_of_their_origin(http: Http) -> None:
     for code, status in {"D-1": 201, "D-2": 200}.items():
         told(http.post("/doctor", {"code": code, "licenseNumber": "L-1", "name": "Huda"}), status)
     sent = {"code": "D-1", "licenseNumber": "L-1", "null": None, 'a "quoted" one': 1, "clinicCodes": ["C-1"]}
-    expected = ["unknown field: null", 'unknown field: a "quoted" one', "clinic C-1 is not stored and was left out"]
-    expected += ["D-1 is a former number of this doctor, which keeps its current one"]
+    expected = [
+        "unknown field: null",
+        'unknown field: a "quoted" one',
+        "clinicCodes: clinic C-1 is not stored, left out",
+    ]
+    expected += ["code: D-1 is a former number of this doctor, which keeps its current one"]
     alone = told(http.post("/doctor", sent), 200)
     assert alone["warnings"] == expected
     for prefer in (None, "return=minimal"):
@@ -668,7 +672,7 @@ def test_no_warning_is_remembered_beyond_its_answer(http: Http) -> None:
 def test_minimal_keeps_a_warning_of_what_is_referred_to(http: Http) -> None:
     sent = [{"code": "D-1", "name": "Huda", "clinicCodes": ["C-1"]}, {"code": "D-2", "name": "Sara"}]
     (item,) = told(http.post("/doctors", sent, headers={"Prefer": "return=minimal"}), 200)["results"]
-    assert (item["index"], item["warnings"]) == (0, ["clinic C-1 is not stored and was left out"])
+    assert (item["index"], item["warnings"]) == (0, ["clinicCodes: clinic C-1 is not stored, left out"])
 
 
 @pytest.mark.parametrize("prefer", [None, "return=representation", "minimal", "return=minimalist", "wait=10"])

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -155,7 +156,9 @@ def test_an_id_of_zero_is_absent(name):
     assert clean("appointment", **{name: 0}) == {"appointment_no": "A-1"}
 
 
-@pytest.mark.parametrize("zero", ["00:00:00", "00:00", "00:00:00.0000000", "0001-01-01T00:00:00"])
+@pytest.mark.parametrize(
+    "zero", ["00:00:00", "00:00", "00:00:00.0000000", "0001-01-01T00:00:00", "1970-01-01T00:00:00Z", "0000-00-00 00:00"]
+)
 def test_a_time_to_of_zero_is_absent(zero):
     assert clean("appointment", timeTo=zero) == {"appointment_no": "A-1"}
 
@@ -169,7 +172,12 @@ ZERO_DATES = [
     "0001-01-01T00:00:00",
     "0001-01-01T00:00:00Z",
     "0001-01-01T00:00:00+03:00",
+    "0001-01-01T05:00:00Z",
+    "1753-01-01T00:00:00",
     "1899-12-30T00:00:00",
+    "1899-12-31",
+    "0000-00-00",
+    "0000-00-00 00:00:00",
     "1900-01-01",
     "1900-01-01 00:00:00.000",
     "/Date(-62135596800000)/",
@@ -180,8 +188,8 @@ ZERO_DATES = [
 
 @pytest.mark.parametrize("zero", ZERO_DATES)
 @pytest.mark.parametrize("entity", ["patient", "doctor"])
-def test_a_date_of_birth_before_1900_01_02_is_absent(entity, zero):
-    assert clean(entity, dateOfBirth=zero) == clean(entity)
+def test_a_zero_date_of_birth_is_absent_without_a_warning(entity, zero):
+    assert SCHEMAS[entity].clean(LEAST[entity] | {"dateOfBirth": zero}) == SCHEMAS[entity].clean(LEAST[entity])
 
 
 def test_1900_01_02_is_a_birthday():
@@ -252,9 +260,23 @@ def test_text_is_trimmed_composed_and_kept(entity, name, sent, kept):
 
 
 @pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS + [("patient", "mobile"), ("clinic", "phone")])
-@pytest.mark.parametrize("wrong", [10928.0, 1.5, True, False, [], ["P-1"], {}])
+@pytest.mark.parametrize("wrong", [True, False, [], ["P-1"], {}])
 def test_what_is_neither_text_nor_a_whole_number_is_refused(entity, name, wrong):
     assert only_fault(entity, **{schemas.json_name(name): wrong}) == "Must be text."
+
+
+@pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS + [("patient", "mobile"), ("clinic", "phone")])
+@pytest.mark.parametrize("wrong", [1.5, -0.5, Decimal("10928.01"), Decimal("0.1")])
+def test_a_number_with_a_fraction_is_refused_and_told_so(entity, name, wrong):
+    assert "fraction" in only_fault(entity, **{schemas.json_name(name): wrong})
+
+
+@pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS)
+@pytest.mark.parametrize("whole", [10928.0, Decimal("10928.0"), Decimal("10928.000")])
+def test_a_whole_number_with_a_fraction_of_zero_is_taken_for_its_digits_with_a_warning(entity, name, whole):
+    sent = schemas.json_name(name)
+    assert one_value(entity, name, whole) == "10928"
+    assert warned(entity, **{sent: whole}) == [f'{sent}: "10928.0" is taken for the whole number']
 
 
 @pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS)
@@ -340,7 +362,7 @@ def test_an_email_has_200_characters_at_most():
         ("patientNo", "P" * 64 + RLM, 64),
         ("patientNo", "P" * 31 + "    " + "P" * 32, 64),
         ("nationalID", "ß" * 32, 64),
-        ("name", "😀" * 200, 200),
+        ("name", "a" + "😀" * 199, 200),
     ],
 )
 def test_a_length_is_measured_after_canonicalising(name, sent, length):
@@ -366,8 +388,15 @@ def test_what_grows_beyond_the_limit_is_refused(name, sent):
         ("p\u00a0\u30001", "P 1"),
         (f"{RLM}P-{LRM}1{BOM}", "P-1"),
         (f"P{ZWJ}-{ZWNJ}1\u200b\u00ad\u061c\u202b\u2067\u2060", "P-1"),
-        ("٠١٢٣٤٥٦٧٨٩", "0123456789"),
-        ("۰۱۲۳۴۵۶۷۸۹", "0123456789"),
+        ("٠٩٨٧٦٥٤٣٢١", "0987654321"),
+        ("۰۹۸۷۶۵۴۳۲۱", "0987654321"),
+        ("'00123", "00123"),
+        ("’٠٠١٢٣", "00123"),
+        ("''77.0", "77"),
+        ("10928.00", "10928"),
+        ("10928.000", "10928.000"),
+        ("12E5", "12E5"),
+        ("O'NEIL-5", "O'NEIL-5"),
         ("Ｐ－１", "P-1"),
         ("ﬁle", "FILE"),
         ("straße", "STRASSE"),
@@ -396,7 +425,7 @@ def test_an_id_is_a_positive_whole_number(entity, name, good):
 
 
 @pytest.mark.parametrize("name", ["patientId", "doctorId", "clinicId"])
-@pytest.mark.parametrize("wrong", [-1, 1.0, True, "x", [], 2**63])
+@pytest.mark.parametrize("wrong", [1.0, True, "x", "17", [], 2**63])
 def test_any_other_id_is_refused(name, wrong):
     assert only_fault("appointment", **{name: wrong})
 
@@ -434,7 +463,7 @@ def test_spellings_of_one_number_are_one_number(name, spelling):
     [
         "0",
         "123",
-        "none",
+        "reception",
         "0502222222 ext. 5",
         "0502222222 x5",
         "0502222222;ext=5",
@@ -450,8 +479,7 @@ def test_spellings_of_one_number_are_one_number(name, spelling):
 def test_what_is_no_single_valid_number_is_kept_as_sent_with_a_warning(name, odd):
     data, (warning,) = SCHEMAS["patient"].clean({"patientNo": "P-1", name: f"  {odd} "})
     assert data[name] == odd
-    assert name in warning
-    assert odd not in warning.removeprefix(name) or len(odd) == 1
+    assert warning == f'{name}: "{odd}" is not a valid phone number for SA, kept as sent'
 
 
 def test_marks_that_nobody_sees_are_taken_out_of_a_phone_that_is_kept():
@@ -594,6 +622,11 @@ def test_a_booking_may_lie_in_the_future():
         ("2026-06-15T10:30:00", "10:30:00"),
         ("2026-06-15 10:30", "10:30:00"),
         ("1900-01-01T10:30:00", "10:30:00"),
+        ("1899-12-30T10:30:00Z", "10:30:00"),
+        ("1753-01-01T10:30:00+03:00", "10:30:00"),
+        ("1970-01-01T10:30:00.000Z", "10:30:00"),
+        ("2000-01-01T10:30:00.000Z", "10:30:00"),
+        ("1448-06-21T07:30:00Z", "10:30:00"),
         ("0001-01-01T10:30:00", "10:30:00"),
         ("2026-06-15T07:30:00Z", "10:30:00"),
         ("2026-06-15T10:30:00+03:00", "10:30:00"),
@@ -610,7 +643,7 @@ def test_a_time_is_stored_to_the_second(name, sent, stored):
 @pytest.mark.parametrize(
     "wrong",
     [
-        *("24:00", "25:30", "10:60", "10:30:60", "10", "1030", "10.30", "10:30 AM", "10:3", "10:30:", "half past ten"),
+        *("24:01", "25:30", "10:60", "10:30:60", "10", "1030", "10.30", "10:30 AM", "10:3", "10:30:", "half past ten"),
         *(
             "2026-06-15",
             "15/06/2026 10:30",
@@ -674,7 +707,7 @@ def test_a_gender_is_understood_in_any_case(entity, stored, spellings):
     assert {clean(entity, gender=f" {spelling} ")["gender"] for spelling in spellings.split()} == {stored}
 
 
-@pytest.mark.parametrize("wrong", ["x", "O", "U", "man", "fe male", "male female", "ذكر", 1, 0, True, 1.5, [], {}])
+@pytest.mark.parametrize("wrong", ["x", "O", "U", "man", "fe male", "male female", "رجل", 1, 0, True, 1.5, [], {}])
 @pytest.mark.parametrize("entity", ["patient", "doctor"])
 def test_any_other_gender_is_refused(entity, wrong):
     assert only_fault(entity, gender=wrong)
@@ -705,6 +738,14 @@ def test_any_other_blood_type_is_refused(wrong):
         (" false ", False),
         (1, True),
         (0, False),
+        (-1, True),
+        ("1", True),
+        ("0", False),
+        (" -1 ", True),
+        ("Yes", True),
+        ("NO", False),
+        ("نعم", True),
+        ("لا", False),
     ],
 )
 @pytest.mark.parametrize("entity", ["clinic", "doctor", "patient"])
@@ -712,7 +753,7 @@ def test_a_flag_is_true_or_false_and_nothing_else(entity, sent, stored):
     assert clean(entity, isActive=sent)["is_active"] is stored
 
 
-@pytest.mark.parametrize("wrong", [2, -1, 1.0, 0.0, "yes", "no", "1", "0", "t", [], {}, [True]])
+@pytest.mark.parametrize("wrong", [2, -2, 1.0, 0.0, "y", "2", "on", "t", [], {}, [True]])
 @pytest.mark.parametrize("entity", ["clinic", "doctor", "patient"])
 def test_any_other_flag_is_refused(entity, wrong):
     assert only_fault(entity, isActive=wrong)
@@ -940,10 +981,10 @@ moments = st.datetimes() | st.datetimes(timezones=st.timezones())
 @given(st.dates().map(str) | moments.map(str) | moments.map(datetime.isoformat))
 def test_a_canonical_date_means_itself(text):
     try:
-        once = canonical.calendar_date(text, RIYADH)
-    except ValueError:  # the last hours of 9999, or an offset with seconds
+        once, _ = canonical.calendar_date(text, RIYADH)
+    except ValueError:  # the last hours of 9999, an offset with seconds, or no day of today's calendars
         return
-    assert once is None or canonical.calendar_date(once, RIYADH) == once
+    assert once is None or canonical.calendar_date(once, RIYADH) == (once, False)
 
 
 strings = st.sampled_from(
@@ -973,6 +1014,10 @@ strings = st.sampled_from(
             "23:45",
         ),
         *("00:00", "e\u0301" * 200, "a\0b", "\ud83d", "a\r\nb"),
+        *("-", "N/A", "#n/a", "(null)", "لا يوجد", "Unknown", "0", "000", "-1", "{00000000-0000}", "9999999999"),
+        *("10000000", "123456789", "???", "؟؟ علي", "M?hammed", "\ufffd", "P\ufffd1", ".", "1.08E+09", "12E5", "1e5"),
+        *("'00123", "77.0", "784-1990-1", "50222222.0", "502222222.0", "24:00", "1.00:00:00", "2026-06-16T00:00:00"),
+        *("1405-03-12", "1405-02-30", "1448-06-21T00:00:00", "0000-00-00", "1980-00-00", "1880-05-05", "Baby", "Test"),
     ]
 ) | st.text(max_size=30)
 scalars = st.none() | st.booleans() | st.integers() | st.integers(-2, 2) | st.floats() | strings
@@ -1032,7 +1077,9 @@ def by_marshmallow(schema: schemas.Entity, record: dict[str, Any]) -> tuple[dict
         loaded, errors = error.valid_data, error.messages_dict
     by_python_name = {schemas.json_name(name): name for name in schema.load_fields}
     errors = {by_python_name[name]: told for name, told in errors.items()}
-    data = {name: value for name, value in loaded.items() if value is not schemas.ABSENT}
+    columns = {name: [value] for name, value in loaded.items()}
+    schema.settle(columns, ())
+    data = {name: value for name, (value,) in columns.items() if value is not schemas.ABSENT}
     return data, errors | {name: [told] for name, told in schema.faults(data, frozenset(errors)).items()}
 
 
@@ -1046,18 +1093,8 @@ def test_both_roads_agree(entity, data):
     try:
         assert (schema.clean(record)[0], {}) == (expected, errors)
     except ValidationFailed as refusal:
-        assert dict(refusal.errors) == errors
-
-
-@pytest.mark.parametrize(
-    ("sent", "warned"),
-    [("1411-10-06", True), ("1899-12-31", True), ("0001-01-01T00:00:00", False), ("1900-01-01", False), ("", False)],
-)
-def test_a_date_of_another_calendar_is_left_out_with_a_warning_and_a_zero_date_without(sent: str, warned: bool) -> None:
-    schema = schemas.PatientSchema("SA", ZoneInfo("Asia/Riyadh"))
-    data, warnings = schema.clean({"patientNo": "P-1", "dateOfBirth": sent})
-    assert not data.get("date_of_birth")
-    assert warnings == (["dateOfBirth: lies before 1900, left out"] if warned else [])
+        explained = refusal.errors  # with what was left out, of fields that are missing
+        assert {name: list(explained[name])[: len(told)] for name, told in errors.items()} == errors
 
 
 FORMS = {
@@ -1172,6 +1209,8 @@ def test_both_roads_agree_on_every_form_of_a_field(entity, name, value):
         loaded, errors = error.valid_data, error.messages_dict
     expected = loaded.get(name, schemas.ABSENT), errors.get(schemas.json_name(name), [])
     try:
-        assert (schema.load_fields[name].clean(value), []) == expected
+        cleaned = schema.load_fields[name].clean(value)
     except ValueError as error:
         assert (schemas.ABSENT, [str(error)]) == expected
+    else:
+        assert (cleaned.value if isinstance(cleaned, schemas.Doubt) else cleaned, []) == expected

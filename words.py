@@ -1,0 +1,110 @@
+"""Words that do not mean what they say: for none, for a newborn, for nobody, and what stands before a name.
+
+They are data, and what they are for. The lists of the contract are closed: a word that is added here changes who is
+taken for whom. All are compared folded, so one spelling of each is enough.
+"""
+
+import re
+from collections.abc import Collection
+
+import canonical
+
+# --- None --------------------------------------------------------------------------------------
+
+NONE = ("n/a", "null", "none", "nil", "nan", "undefined", "unknown", "لا يوجد", "غير معروف", "بدون")
+# A code may well be NA or NONE; nobody's is N/A.
+NONE_FOR_A_CODE = ("n/a", "#n/a", "null", "(null)")
+# Typed where a form insists on a number: 9999999999, 10000000, and the keys of a keyboard in their order.
+_FILLER = re.compile(r"([0-9])\1{7,}|[0-9]0{7,}|0?123456789|1234567890")
+_ZERO = re.compile(r"\{?-*0[0-]*\}?|-[0-9]+(?:\.0+)?")  # a Guid of zeros has hyphens, and maybe braces
+_ZERO_FOR_A_CODE = re.compile(r"0|-[0-9]+(?:\.0+)?")
+
+# --- Newborns, and nobody ----------------------------------------------------------------------
+
+# How the names begin that are given to children before they have one.
+NEWBORN = (
+    *("baby of", "baby boy", "baby girl", "baby a", "baby b", "baby 1", "baby 2", "b/o", "b\\o", "newborn", "new born"),
+    *("twin", "twins", "مولود", "مولودة", "رضيع", "رضيعة", "طفل", "طفلة", "توأم", "بيبي"),
+)
+BABY = "baby"  # alone: Baby Thomas has a name
+# A name of nothing but these, and maybe digits, names nobody.
+NOBODY = (
+    *("unknown", "male", "female", "patient", "test"),
+    *("مجهول", "مجهولة", "الهوية", "مريض", "مريضة", "اختبار"),
+)
+
+# --- Names -------------------------------------------------------------------------------------
+
+TITLES = ("dr", "prof", "د")
+# Words that are no given name by themselves: Abu Bakr and Abu Ali are two, as are two newborns called Baby.
+NOT_ALONE = (
+    *("عبد", "ابو", "ام", "بنت", "ابن", "طفل", "طفلة", "مولود", "مولودة", "توأم", "ولد"),
+    *("abd", "abdul", "abdel", "abdal", "abdur", "abu", "umm", "um", "bin", "bint", "baby", "twin", "newborn", "al"),
+)
+
+_PUNCTUATION_OF_NAMES = re.compile(r"[\s.,:;_()-]+")  # a stroke stays: B/O
+
+
+def _folded(words: Collection[str]) -> frozenset[str]:
+    return frozenset(map(canonical.fold_name, words))
+
+
+_NONE = frozenset(map(canonical.letters_and_digits, NONE))
+_NEWBORN = tuple(_folded(NEWBORN))
+_NOBODY, _TITLES, _NOT_ALONE = map(_folded, (NOBODY, TITLES, NOT_ALONE))
+
+
+def is_none(text: str) -> bool:
+    """Tell whether a text says that there is nothing: a word for none, or nothing but punctuation."""
+    bare = canonical.letters_and_digits(text)
+    return bare in _NONE or (not bare and canonical.is_visible(text))
+
+
+def is_none_for_a_code(text: str) -> bool:
+    """Tell the same of a clinic's or doctor's code, which may be a word."""
+    blankless = "".join(canonical.fold_name(text).split())
+    return blankless in NONE_FOR_A_CODE or (not canonical.letters_and_digits(text) and canonical.is_visible(text))
+
+
+def is_none_or_filler(text: str) -> bool:
+    """Tell the same of a number that an authority gives out: what fills a form is none, too."""
+    return is_none(text) or bool(_FILLER.fullmatch(canonical.letters_and_digits(text)))
+
+
+def is_zero(text: str) -> bool:
+    """Tell whether a number is what programs write for none: zeros, or a negative number."""
+    return bool(_ZERO.fullmatch(canonical.identifier(text)))
+
+
+def is_zero_for_a_code(text: str) -> bool:
+    """Tell the same of a clinic's or doctor's code: 000 is one."""
+    return bool(_ZERO_FOR_A_CODE.fullmatch(canonical.identifier(text)))
+
+
+def is_newborns(name: str) -> bool:
+    """Tell whether a name is one that children have before they are named."""
+    words = _words(name)
+    return words == BABY or f"{words} ".startswith(tuple(f"{start} " for start in _NEWBORN))
+
+
+def is_nobodys(name: str) -> bool:
+    """Tell whether a name names nobody."""
+    said = [word for word in _words(name).split() if not word.isdecimal()]
+    return is_none(name) or (bool(said) and _NOBODY.issuperset(said))
+
+
+def is_readable(name: str) -> bool:
+    """Tell whether a name can be one: it has a letter or digit, and lost none on its way."""
+    return bool(canonical.letters_and_digits(name)) and not canonical.is_damaged(name)
+
+
+def given_name(folded: str) -> str:
+    """Return the first word of a folded name that is no title, or ''; the whole name if that word is no given name."""
+    words = re.split(r"[\s./]+", folded)
+    first = next((word for word in words if word and word not in _TITLES), "")
+    return folded if first in _NOT_ALONE or first.endswith(",") else first
+
+
+def _words(name: str) -> str:
+    """Return a name's folded words with single blanks between."""
+    return _PUNCTUATION_OF_NAMES.sub(" ", canonical.fold_name(name)).strip()
