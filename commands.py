@@ -9,6 +9,7 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
+import rekey
 import sync
 import upsert
 from history import Origin
@@ -27,6 +28,7 @@ def register(app: Flask) -> None:
     """Add the commands to `flask`."""
     app.cli.add_command(merge)
     app.cli.add_command(retire)
+    app.cli.add_command(form_anew)
 
 
 @click.command()
@@ -77,6 +79,28 @@ def retire(entity: str, record_id: int, yes: bool) -> None:
     )
     log.info("retired %s %s", entity, record_id)
     click.echo(f"Retired: {entity} {record_id}. The next sync files everything anew.")
+
+
+@click.command("rekey")
+@with_appcontext
+@click.option("--dry-run", is_flag=True, help="Change nothing.")
+def form_anew(dry_run: bool) -> None:
+    """Put stored keys into today's form, and tell by id what becomes of each.
+
+    `flask db upgrade` does it after an update of the program; with --dry-run this command tells beforehand what that
+    would change, and afterwards what is still waiting for somebody.
+    """
+
+    def work(index: Index) -> list[rekey.Finding]:
+        findings = rekey.form_anew(index.connection)
+        if dry_run:
+            index.connection.rollback()
+        return findings
+
+    findings = _answered(sync.transact, work)
+    for line in rekey.summary(findings, whole=True):
+        click.echo(line)
+    click.echo("Nothing was changed." if dry_run or not findings else "Done.")
 
 
 def _the(rules: Rules, record_id: int, index: Index) -> Stored:

@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "overview": {"answers", "models", "sync", "upsert"},
     "pages": {"logins", "overview", "problems", "reading", "schemas", "upsert"},
     "openapi": {"answers", "config", "history", "problems", "reading", "schemas", "sync", "upsert", "words"},
-    "commands": {"history", "index", "problems", "sync", "upsert"},
+    "rekey": {"index", "models", "schemas", "upsert"},
+    "commands": {"history", "index", "problems", "rekey", "sync", "upsert"},
     "app": {
         "answers",
         "commands",

@@ -203,9 +203,7 @@ def test_a_fourth_with_an_own_number_gets_a_file_of_his_own_and_is_told_of_the_o
     answer = portal.send("patient", KHAN, patientNo="P-9")
     assert answer["action"] == "created"
     named = ", ".join(map(str, khans))
-    assert answer["warnings"] == [
-        f"mobile: it is, with the name, also that of patient {named}: stored as a file of its own"
-    ]
+    assert answer["warnings"] == [f"mobile: it is, with the name, also that of patient {named}: a file of its own"]
     assert found(portal, answer["id"], "patientNo", "patient", KHAN, patientNo="P-9")["action"] == "unchanged"
 
 
