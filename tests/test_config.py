@@ -402,3 +402,15 @@ def test_a_password_that_can_be_guessed_is_warned_about(caplog):
     read(PORTAL_PASSWORD="p" * 9, SECRET_KEY="s" * 16)
     assert "PORTAL_PASSWORD" in caplog.text
     assert "ppp" not in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "cp1256"])
+def test_an_env_that_is_not_utf_8_ends_the_start_with_a_sentence(root, encoding):
+    (root / ".env").write_bytes("# مفتاح\nAPI_KEYS=tests:a-key-for-the-tests-only\n".encode(encoding, "replace"))
+    with pytest.raises(SystemExit, match=r"Cannot start: \.env is not UTF-8"):
+        config.load()
+
+
+def test_an_env_with_the_mark_of_windows_editors_is_read(root):
+    (root / ".env").write_text("API_KEYS=tests:a-key-for-the-tests-only\n", encoding="utf-8-sig")
+    assert config.load().api_keys[0].name == "tests"

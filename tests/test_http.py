@@ -697,3 +697,57 @@ def test_healthz_is_a_503_when_the_database_does_not_answer(tmp_path: Path, capl
     assert response.headers["X-Request-Id"]
     assert str(tmp_path) not in response.text
     assert str(tmp_path) not in caplog.text
+
+
+# --- Advice that fits the mistake --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "advice"),
+    [
+        ("/patients", json.dumps([PATIENT]), "encoded twice"),
+        ("/patient", json.dumps(PATIENT), "encoded twice"),
+        ("/sync", json.dumps({"patients": [PATIENT]}), "encoded twice"),
+        ("/sync", {"patients": json.dumps([PATIENT])}, "encoded twice"),
+        ("/patients", {"patients": [PATIENT]}, f"goes to {API}/sync; here, send the list that stands in 'patients'"),
+        ("/patients", {"Patients": [PATIENT], "Clinics": []}, f"goes to {API}/sync"),
+        ("/patients", {"value": [PATIENT], "@odata.context": "x"}, "send what stands in 'value'"),
+        ("/patients", {"data": [PATIENT]}, "send what stands in 'data'"),
+        ("/patients", {"0": PATIENT, "1": PATIENT}, "members are numbered"),
+        ("/clinics", {"0": {}}, "members are numbered"),
+        ("/sync", {"data": {"patients": [PATIENT]}}, "Send what stands in 'data' alone"),
+        ("/sync", {"patients": {"value": [PATIENT]}}, "send what stands in 'value'"),
+    ],
+)
+def test_the_advice_fits_what_was_sent(http: Http, sqlite_portal: Portal, path: str, body: Any, advice: str) -> None:
+    assert advice in refused(http.post(path, body), 400, "invalid_body")["detail"]
+    assert sqlite_portal.stored("patient") == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("charset", ["utf-8", "windows-1256"])
+def test_utf_16_is_told_as_what_it_is(http: Http, encoding: str, charset: str) -> None:
+    raw = json.dumps(PATIENT).encode(encoding)
+    assert "UTF-16" in refused(http.post("/patient", raw, headers=with_charset(charset)), 400, "invalid_json")["detail"]
+
+
+@pytest.mark.parametrize("name", ["patients", "Patients", "PATIENTS", "pAtIeNtS"])
+def test_the_members_of_sync_match_in_any_case(http: Http, name: str) -> None:
+    answer = http.post("/sync", {name: [PATIENT]}).json
+    assert (answer["created"], answer["patients"]["total"]) == (1, 1)
+
+
+@pytest.mark.parametrize("null", [None, []])
+def test_a_member_of_sync_in_two_spellings_is_refused(http: Http, sqlite_portal: Portal, null: Any) -> None:
+    told = refused(http.post("/sync", {"patients": [PATIENT], "Patients": null}), 400, "invalid_body")
+    assert "two spellings" in told["detail"]
+    assert sqlite_portal.stored("patient") == []
+
+
+def test_each_line_of_the_log_names_the_request_and_its_key(http: Http, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    second = {"X-API-Key": f"{KEY}-2", "X-Request-Id": "call-18"}
+    http.post("/patients", [PATIENT], headers=second)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines
+    assert all(line.startswith("call-18 second ") for line in lines)
