@@ -31,6 +31,7 @@ _FOLDED = _UNSEEN | _ORNAMENT | _LETTERS
 
 # The blank behind these words is a matter of taste: عبد الله and عبدالله are one.
 _JOINED = re.compile(r"(?<!\S)(عبد|ابو|ال) ")
+_NAME = 200  # characters
 # Letters that a client's code page did not have: it sent U+FFFD, or question marks in their place.
 _LOST = re.compile(r"\ufffd|(?<![\w!?؟])[?؟]{2,}(?![\w!?؟])|(?<=[^\W\d_])[?؟]+(?=[^\W\d_])")
 # What a spreadsheet puts before text that looks like a number, and what a float has behind it.
@@ -38,6 +39,7 @@ _QUOTED = re.compile(r"['’‘`]+(?=[0-9])")
 _FLOAT = re.compile(r"([0-9]+)\.00?")
 _SCIENTIFIC = re.compile(r"[0-9]+(?:\.[0-9]+)?E[+-][0-9]+")
 _SPACED_DIGITS = re.compile(r"[0-9](?:[0-9 \u2010-\u2015\u2212-]*[0-9])?")
+_NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 _NO_DIGIT = re.compile(r"[^0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROL_BUT_LAYOUT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -117,7 +119,7 @@ def document_number(value: str) -> str:
 
 def letters_and_digits(value: str) -> str:
     """Return a text folded, without blanks and punctuation."""
-    return "".join(filter(str.isalnum, fold_name(value)))
+    return _NEITHER.sub("", fold_name(value))
 
 
 def is_visible(value: str) -> bool:
@@ -134,6 +136,11 @@ def fold_name(value: str) -> str:
     """Return a name as it is compared: without case, ornament and spelling habits. Never stored."""
     if value.isascii():
         return " ".join(value.lower().split())
+    return _folded(value) if len(value) <= _NAME else _folded.__wrapped__(value)
+
+
+@lru_cache(maxsize=1 << 12)  # a name is asked for several times on its way; a longer one is none, and would fill memory
+def _folded(value: str) -> str:
     folded = _settled(value, lambda it: unicodedata.normalize("NFKC", it).casefold().translate(_FOLDED))
     return _JOINED.sub(r"\1", folded)
 

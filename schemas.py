@@ -695,9 +695,11 @@ class Entity(Schema):
         """Clean records that are spelt alike, column by column."""
         sent = list(zip(*rows, strict=True))
         columns = {name: self._fields[name].clean_all(sent[place]) for name, place in shape.places.items()}
-        formed = [name for name, place in shape.places.items() if columns[name] is not sent[place]]
-        doubts = self.settle(columns, formed)
-        kinds = {name: odd for name in formed if (odd := ODD.intersection(map(type, columns[name])))}
+        formed = {name: columns[name] for name, place in shape.places.items() if columns[name] is not sent[place]}
+        kinds = {name: ODD.intersection(map(type, column)) for name, column in formed.items()}
+        doubts = self.settle(columns, [name for name, odd in kinds.items() if Doubt in odd])
+        settled = [name for name, column in formed.items() if columns[name] is not column]
+        kinds |= {name: ODD.intersection(map(type, columns[name])) for name in settled}
         gappy = [name for name, odd in kinds.items() if _Absent in odd]
         names, values = _without_gaps(columns, gappy, len(rows))
         entries = [*map(Entry, self.keys(columns, len(rows)), names, values, repeat(shape.warnings))]
@@ -711,10 +713,10 @@ class Entity(Schema):
             entries[place] = Entry(problem.key, result=problem)
         return entries
 
-    def settle(self, columns: dict[str, Sequence[Any]], formed: Collection[str]) -> dict[int, list[str]]:
-        """Put values in the place of doubts, and return the warnings by place. Only `formed` columns may hold any."""
+    def settle(self, columns: dict[str, Sequence[Any]], doubtful: Iterable[str]) -> dict[int, list[str]]:
+        """Put values in the place of the doubts that these columns hold, and return the warnings by place."""
         warnings: dict[int, list[str]] = defaultdict(list)
-        for name in [name for name in formed if Doubt in map(type, columns[name])]:
+        for name in doubtful:
             doubts = {place: it for place, it in enumerate(columns[name]) if type(it) is Doubt}
             columns[name] = settled = list(columns[name])
             for place, doubt in doubts.items():
@@ -951,9 +953,9 @@ class AppointmentSchema(Entity):
             found |= {} if canonical.ends_well(time_from, time_to) else {"time_to": TIME_TO_WRONG}
         return found
 
-    def settle(self, columns: dict[str, Sequence[Any]], formed: Collection[str]) -> dict[int, list[str]]:
+    def settle(self, columns: dict[str, Sequence[Any]], doubtful: Iterable[str]) -> dict[int, list[str]]:
         """An end that is some day's midnight is the booking's end, or none; without a date the stored one will tell."""
-        warnings = super().settle(columns, formed)
+        warnings = super().settle(columns, doubtful)
         days, ends = columns.get("date"), columns.get("time_to")
         if not days or not ends:
             return warnings

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import repeat
-from operator import attrgetter, methodcaller
+from operator import attrgetter, itemgetter, methodcaller
 from typing import Any
 
 import canonical
@@ -41,6 +41,9 @@ class Notice:
         return f"{self.before}{', '.join(named)}{self.after}"
 
 
+Found = Sequence[tuple[Stored, str]]  # the records that unique keys lead to, each with the key, in the keys' order
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rules(Keys):
     """How an entity's records are matched.
@@ -57,10 +60,10 @@ class Rules(Keys):
     rules_out: Mapping[str, tuple[Callable[[Values, Stored], bool], ...]] = field(default_factory=dict)
     agrees: tuple[str, ...] = ()
     needs: tuple[str, ...] = ("name",)
-    leaves_out: Callable[[Values, Shelf], tuple[Values, list[Notice]]] = lambda data, shelf: (data, [])
-    belongs: Callable[[Values, Stored], bool] = lambda data, record: True
-    moves: Callable[[Values, Stored, Shelf], tuple[Values, list[Notice]]] = lambda data, record, shelf: (data, [])
-    warns: Callable[[Values, Stored, str, Index], list[Notice]] = lambda data, record, key, index: []
+    leaves_out: Callable[[Values, Found], tuple[Values, list[Notice]]] | None = None
+    belongs: Callable[[Values, Stored], bool] | None = None
+    moves: Callable[[Values, Stored, Shelf], tuple[Values, list[Notice]]] | None = None
+    warns: Callable[[Values, Stored, str, Index], list[Notice]] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,22 +92,22 @@ def placeholder_of_two_files(data: Values, record: Stored) -> bool:
     return not canonical.is_phone(data["mobile"]) or words.is_newborns(name) or words.is_nobodys(name)
 
 
-def without_the_mothers_id(data: Values, shelf: Shelf) -> tuple[Values, list[Notice]]:
+def without_the_mothers_id(data: Values, found: Found) -> tuple[Values, list[Notice]]:
     """Return a newborn's data without a nationalID that is somebody else's, for it is the mother's; and the warning."""
-    national_id = data.get("national_id")
-    holders = shelf.find("national_id", national_id) if national_id else ()
-    if not holders:
+    holders = {key: record for record, key in found}
+    holder, own = holders.get("national_id"), holders.get("patient_no")
+    if (
+        holder is None
+        or own is holder
+        or not words.is_newborns(data.get("name") or (own.values["name"] if own else ""))
+    ):
         return data, []
-    number = data.get("patient_no")
-    own = shelf.find("patient_no", number) if number else ()
-    name = data.get("name") or (own[0].values["name"] if own else "")
-    its_own = own[0] is holders[0] if own else _is_this_newborn(data, holders[0])
-    if its_own or not words.is_newborns(name):
+    if own is None and _is_this_newborn(data, holder):
         return data, []
-    left = {field: value for field, value in data.items() if field != "national_id"}
-    before = f'"{national_id}" is left out: it is that of patient '
+    before = f'"{data["national_id"]}" is left out: it is that of patient '
     after = ", and this is a newborn: it is the mother's"
-    return left, [Notice("national_id", before, (holders[0],), after)]
+    left = {field: value for field, value in data.items() if field != "national_id"}
+    return left, [Notice("national_id", before, (holder,), after)]
 
 
 def _is_this_newborn(data: Values, record: Stored) -> bool:
@@ -428,14 +431,14 @@ def _resolve_list(reference: Reference, data: Values, shelf: Shelf) -> list[Noti
 # --- Matching ----------------------------------------------------------------------------------
 
 
-def match(rules: Rules, data: Values, shelf: Shelf) -> tuple[Stored | None, str | None, list[Notice]]:
+def match(rules: Rules, data: Values, shelf: Shelf, found: Found) -> tuple[Stored | None, str | None, list[Notice]]:
     """Return the stored record that `data` describes, the first key that found it, and warnings; None: nobody.
 
-    Raises IdentityConflict or AmbiguousMatch where a person must decide. Changes nothing.
+    `found` is what its unique keys lead to. Raises IdentityConflict or AmbiguousMatch where a person must decide.
+    Changes nothing.
     """
-    found = [(record, key) for key in rules.unique if data.get(key) for record in shelf.find(key, data[key])]
     if found:
-        if len({record for record, _ in found}) > 1:
+        if _are_several(found):
             raise IdentityConflict("Its keys belong to different stored records.", candidates=found)
         _refuse_somebody_else(rules, data, found, shelf)
         return *found[0], []
@@ -451,7 +454,28 @@ def match(rules: Rules, data: Values, shelf: Shelf) -> tuple[Stored | None, str 
     return None, None, []
 
 
-def _refuse_somebody_else(rules: Rules, data: Values, found: list[tuple[Stored, str]], shelf: Shelf) -> None:
+def _found(rules: Rules, data: Values, shelf: Shelf) -> Found:
+    return [(record, key) for key in rules.unique if data.get(key) for record in shelf.find(key, data[key])]
+
+
+def _is_certain(rules: Rules, found: Found) -> bool:
+    """Tell whether a record carries several unique keys, and all lead to one: nothing else can object."""
+    return len(found) == len(rules.unique) > 1 and not _are_several(found)
+
+
+def _are_several(found: Found) -> bool:
+    return len({*map(itemgetter(0), found)}) > 1
+
+
+def _leave_out(rules: Rules, data: Values, found: Found, shelf: Shelf) -> tuple[Values, Found, list[Notice]]:
+    """Return the data without what is somebody else's, what its unique keys lead to then, and warnings."""
+    if not found or not rules.leaves_out:
+        return data, found, []
+    left, warnings = rules.leaves_out(data, found)
+    return left, _found(rules, left, shelf) if warnings else found, warnings
+
+
+def _refuse_somebody_else(rules: Rules, data: Values, found: Found, shelf: Shelf) -> None:
     """Raise IdentityConflict if the record that unique keys found is not the one that the data describes."""
     record = found[0][0]
     if len(found) < len(rules.unique):
@@ -460,9 +484,9 @@ def _refuse_somebody_else(rules: Rules, data: Values, found: list[tuple[Stored, 
         if renumbered and not _agree(rules, data, record):
             raise IdentityConflict("Another key differs, and name and birth date do not agree.", candidates=found)
     by_one_key = len(found) == 1
-    if by_one_key and _same_name(rules, data, record) is False and _same(data, record, BIRTH) is False:
+    if by_one_key and _same(data, record, BIRTH) is False and _same_name(rules, data, record) is False:
         raise IdentityConflict("The number belongs to somebody with another name and birth date.", candidates=found)
-    if not rules.belongs(data, record):
+    if rules.belongs and not rules.belongs(data, record):
         raise IdentityConflict("The number belongs to a booking of another patient.", candidates=found)
 
 
@@ -549,26 +573,36 @@ def _known_name(name: str | None) -> bool:
 
 def _upsert_one(rules: Rules, data: Values, index: Index) -> Outcome:
     shelf = index.shelf(rules)
-    data, warnings = rules.leaves_out(data, shelf)
-    record, matched_by, doubts = match(rules, data, shelf)
-    warnings = [*warnings, *doubts]
-    if record is None:
+    found = _found(rules, data, shelf)
+    if _is_certain(rules, found):
+        return _update(rules, data, found[0], [], index)
+    data, found, warnings = _leave_out(rules, data, found, shelf)
+    record, key, doubts = match(rules, data, shelf, found)
+    warnings += doubts
+    if record is None or key is None:
         return Outcome("created", _create(rules, data, shelf), None, warnings)
-    if rules.number in data and shelf.has_given_up(record, rules.number, data[rules.number]):
-        former = data[rules.number]
-        kept = f"{former} is a former number of this {rules.entity}, which keeps its current one"
-        warnings.append(Notice(rules.number, kept))
-        data = {name: value for name, value in data.items() if name != rules.number}
-    data, moved = rules.moves(data, record, shelf)
-    warnings += moved
+    return _update(rules, data, (record, key), warnings, index)
+
+
+def _update(rules: Rules, data: Values, found: tuple[Stored, str], warnings: list[Notice], index: Index) -> Outcome:
+    """Change the record that a key found as the data say."""
+    (record, key), shelf, number = found, index.shelf(rules), rules.number
+    if number in data and shelf.has_given_up(record, number, data[number]):
+        kept = f"{data[number]} is a former number of this {rules.entity}, which keeps its current one"
+        warnings.append(Notice(number, kept))
+        data = {name: value for name, value in data.items() if name != number}
+    if rules.moves:
+        data, moved = rules.moves(data, record, shelf)
+        warnings += moved
     stored = record.values
     changes = {name: value for name, value in data.items() if stored[name] != value}
     if not changes:
-        return Outcome("unchanged", record, matched_by, warnings)
-    warnings += rules.warns(data, record, matched_by or "", index)
+        return Outcome("unchanged", record, key, warnings)
+    if rules.warns:
+        warnings += rules.warns(data, record, key, index)
     shelf.change(record, changes)
-    told = [rules.codes.get(name, name) for name in changes] if rules.codes else list(changes)
-    return Outcome("updated", record, matched_by, warnings, told)
+    changed = [rules.codes.get(name, name) for name in changes] if rules.codes else list(changes)
+    return Outcome("updated", record, key, warnings, changed)
 
 
 def _create(rules: Rules, data: Values, shelf: Shelf) -> Stored:

@@ -50,8 +50,10 @@ def _folded(words: Collection[str]) -> frozenset[str]:
 
 
 _NONE = frozenset(map(canonical.letters_and_digits, NONE))
+_DIGITS = "0123456789"
 _NEWBORN = tuple(_folded(NEWBORN))
 _NOBODY, _TITLES, _NOT_ALONE = map(_folded, (NOBODY, TITLES, NOT_ALONE))
+_NOBODYS_BEGINNINGS = tuple(_NOBODY)
 
 
 def is_none(text: str) -> bool:
@@ -89,8 +91,10 @@ def is_newborns(name: str) -> bool:
 
 def is_nobodys(name: str) -> bool:
     """Tell whether a name names nobody."""
+    if not canonical.letters_and_digits(name).lstrip(_DIGITS).startswith(_NOBODYS_BEGINNINGS):  # most names
+        return is_none(name)
     said = [word for word in _words(name).split() if not word.isdecimal()]
-    return is_none(name) or (bool(said) and _NOBODY.issuperset(said))
+    return _NOBODY.issuperset(said) or is_none(name)
 
 
 def is_readable(name: str) -> bool:
