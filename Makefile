@@ -4,7 +4,11 @@ BIN := $(VENV)/bin
 BENCH := .venv-bench
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --requirement
 
-.PHONY: run test lint bench
+# What is stored, matched and answered, without servers, browsers and other programs.
+RULES := tests/test_pythons.py tests/test_values.py tests/test_none_and_damage.py tests/test_matching.py \
+  tests/test_placeholders.py tests/test_sequence.py tests/test_nights.py tests/test_answers.py
+
+.PHONY: run test rules lint bench
 
 run: $(VENV)/installed .env  ## Serve on SQLite at http://127.0.0.1:5082
 	@FLASK_SKIP_DOTENV=1 $(BIN)/flask --app app db upgrade  # the program reads .env itself, and says what is wrong with it
@@ -12,6 +16,9 @@ run: $(VENV)/installed .env  ## Serve on SQLite at http://127.0.0.1:5082
 
 test: $(VENV)/installed-dev  ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+rules: $(VENV)/installed-rules  ## Run the tests of the rules on SQLite (PYTHON=python3.13 VENV=.venv-3.13: on another Python)
+	@HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest --quiet -k 'not postgresql and not mariadb' $(RULES)
 
 lint: $(VENV)/installed-dev  ## Check style and types
 	@$(BIN)/ruff format --check .
@@ -32,6 +39,10 @@ $(VENV)/installed: requirements.txt
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	@$(INSTALL) requirements-dev.txt
+	@touch $@
+
+$(VENV)/installed-rules: requirements-dev.txt $(VENV)/installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check $$(grep -E '^(pytest|hypothesis)==' requirements-dev.txt)
 	@touch $@
 
 # A program to compare with that cannot be installed is left out; the next call tries again.

@@ -39,6 +39,7 @@ _QUOTED = re.compile(r"['’‘`]+(?=[0-9])")
 _FLOAT = re.compile(r"([0-9]+)\.00?")
 _SCIENTIFIC = re.compile(r"[0-9]+(?:\.[0-9]+)?E[+-][0-9]+")
 _SPACED_DIGITS = re.compile(r"[0-9](?:[0-9 \u2010-\u2015\u2212-]*[0-9])?")
+_LETTER_OR_DIGIT = re.compile(r"[^\W_\u0640]")
 _NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 _NO_DIGIT = re.compile(r"[^0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -122,6 +123,11 @@ def letters_and_digits(value: str) -> str:
     return _NEITHER.sub("", fold_name(value))
 
 
+def has_letter_or_digit(value: str) -> bool:
+    """Tell whether a text has a letter or digit; tatweel is none."""
+    return bool(_LETTER_OR_DIGIT.search(value))
+
+
 def is_visible(value: str) -> bool:
     """Tell whether anything of a text can be seen."""
     return bool(value.translate(_INVISIBLE).strip())
@@ -129,7 +135,7 @@ def is_visible(value: str) -> bool:
 
 def is_damaged(value: str) -> bool:
     """Tell whether letters of a text were lost on its way: those that a client's code page did not have."""
-    return bool(_LOST.search(value))
+    return ("?" in value or not value.isascii()) and bool(_LOST.search(value))
 
 
 def fold_name(value: str) -> str:
@@ -142,7 +148,8 @@ def fold_name(value: str) -> str:
 @lru_cache(maxsize=1 << 12)  # a name is asked for several times on its way; a longer one is none, and would fill memory
 def _folded(value: str) -> str:
     folded = _settled(value, lambda it: unicodedata.normalize("NFKC", it).casefold().translate(_FOLDED))
-    return _JOINED.sub(r"\1", folded)
+    # To look whether one of the words may be there takes a tenth of looking for each.
+    return _JOINED.sub(r"\1", folded) if "د " in folded or "و " in folded or "ل " in folded else folded
 
 
 def contact_key(mobile: str, name: str) -> str:

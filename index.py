@@ -253,10 +253,10 @@ def _stamps(now: str) -> Values:
 class Shelf:
     """The records of one entity."""
 
-    def __init__(self, connection: sa.Connection, keys: Keys):
-        self.keys = keys
+    def __init__(self, index: "Index", keys: Keys):
+        self.index, self.keys = index, keys
         self.records: dict[int, Stored] = {}
-        self._connection = connection
+        self._connection = index.connection
         self._by: dict[str, dict[Any, list[Stored]]] = defaultdict(dict)
         self._strangers: list[Stranger] = []  # that stand under no key yet, and the columns from which all of them read
         self._strange: dict[str, Sequence[Any]] = {}
@@ -643,7 +643,7 @@ class Index:
     def shelf(self, keys: Keys) -> Shelf:
         """Return the shelf of an entity."""
         if keys.entity not in self._shelves:
-            self._shelves[keys.entity] = Shelf(self.connection, keys)
+            self._shelves[keys.entity] = Shelf(self, keys)
         return self._shelves[keys.entity]
 
     def write(self, now: str) -> None:

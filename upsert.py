@@ -60,10 +60,10 @@ class Rules(Keys):
     rules_out: Mapping[str, tuple[Callable[[Values, Stored], bool], ...]] = field(default_factory=dict)
     agrees: tuple[str, ...] = ()
     needs: tuple[str, ...] = ("name",)
-    leaves_out: Callable[[Values, Found], tuple[Values, list[Notice]]] | None = None
+    leaves_out: Callable[[Values, Found], tuple[Values, Sequence[Notice]]] | None = None
     belongs: Callable[[Values, Stored], bool] | None = None
-    moves: Callable[[Values, Stored, Shelf], tuple[Values, list[Notice]]] | None = None
-    warns: Callable[[Values, Stored, str, Index], list[Notice]] | None = None
+    moves: Callable[[Values, Stored, Shelf], tuple[Values, Sequence[Notice]]] | None = None
+    warns: Callable[[Values, Stored, str, Shelf], Sequence[Notice]] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ def placeholder_of_two_files(data: Values, record: Stored) -> bool:
     return not canonical.is_phone(data["mobile"]) or words.is_newborns(name) or words.is_nobodys(name)
 
 
-def without_the_mothers_id(data: Values, found: Found) -> tuple[Values, list[Notice]]:
+def without_the_mothers_id(data: Values, found: Found) -> tuple[Values, Sequence[Notice]]:
     """Return a newborn's data without a nationalID that is somebody else's, for it is the mother's; and the warning."""
     holders = {key: record for record, key in found}
     holder, own = holders.get("national_id"), holders.get("patient_no")
@@ -101,9 +101,9 @@ def without_the_mothers_id(data: Values, found: Found) -> tuple[Values, list[Not
         or own is holder
         or not words.is_newborns(data.get("name") or (own.values["name"] if own else ""))
     ):
-        return data, []
+        return data, ()
     if own is None and _is_this_newborn(data, holder):
-        return data, []
+        return data, ()
     before = f'"{data["national_id"]}" is left out: it is that of patient '
     after = ", and this is a newborn: it is the mother's"
     left = {field: value for field, value in data.items() if field != "national_id"}
@@ -116,11 +116,13 @@ def _is_this_newborn(data: Values, record: Stored) -> bool:
     return not two_files and _agree(PATIENT, data, record)
 
 
-def renumbered_by_contact(data: Values, record: Stored, key: str, index: Index) -> list[Notice]:
+def renumbered_by_contact(data: Values, record: Stored, key: str, shelf: Shelf) -> Sequence[Notice]:
     """Warn where only phone and name say that a new number is the same person's."""
+    if key != CONTACT.name:
+        return ()
     old, new = record.values["patient_no"], data.get("patient_no")
-    if key != CONTACT.name or not old or not new or old == new or _same(data, record, BIRTH):
-        return []
+    if not old or not new or old == new or _same(data, record, BIRTH):
+        return ()
     before = f"{new} replaces {old}, for phone and name alone lead to patient "
     return [Notice("patient_no", before, (record,), ". If they are two people, somebody must tell them apart")]
 
@@ -128,15 +130,15 @@ def renumbered_by_contact(data: Values, record: Stored, key: str, index: Index) 
 # --- Named rules: bookings ---------------------------------------------------------------------
 
 
-def replaced_by_slot(data: Values, record: Stored, key: str, index: Index) -> list[Notice]:
+def replaced_by_slot(data: Values, record: Stored, key: str, shelf: Shelf) -> Sequence[Notice]:
     """Warn where a booking without a number changes the doctor or clinic of the one at its moment."""
     if key != SLOT.name:
-        return []
+        return ()
     notices = []
     for reference in APPOINTMENT.references[1:]:
         old, new = record.values[reference.column], data.get(reference.column)
         if old and new and old != new:
-            codes = f"{_code(reference, old, index)} is replaced by {_code(reference, new, index)}"
+            codes = f"{_code(reference, old, shelf.index)} is replaced by {_code(reference, new, shelf.index)}"
             notices.append(Notice(reference.code, f"{codes}: without a number two bookings at one time are one"))
     return notices
 
@@ -153,7 +155,7 @@ def keeps_its_patient(data: Values, record: Stored) -> bool:
     return same_patient or all(data.get(part) == record.values[part] for part in ("date", "time_from"))
 
 
-def reschedule(data: Values, record: Stored, shelf: Shelf) -> tuple[Values, list[Notice]]:
+def reschedule(data: Values, record: Stored, shelf: Shelf) -> tuple[Values, Sequence[Notice]]:
     """Return the data of a stored booking with its end, and warnings; raise SlotTaken or ValidationFailed.
 
     A booking that moves without an end keeps its length. Two may share a slot only if each has a number.
@@ -171,14 +173,14 @@ def reschedule(data: Values, record: Stored, shelf: Shelf) -> tuple[Values, list
     return data, warnings
 
 
-def _with_its_end(data: Values, record: Stored) -> tuple[Values, list[Notice]]:
+def _with_its_end(data: Values, record: Stored) -> tuple[Values, Sequence[Notice]]:
     """Settle an end that is the midnight of some day by the stored date: it is the booking's, or none."""
     time_to = data.get("time_to")
     if not time_to or not canonical.is_dated(time_to):
-        return data, []
+        return data, ()
     end, warning = canonical.settled_end(data.get("date") or record.values["date"], time_to)
     left = {name: value for name, value in data.items() if name != "time_to"}
-    return (left | {"time_to": end} if end else left), ([Notice("time_to", warning)] if warning else [])
+    return (left | {"time_to": end} if end else left), ([Notice("time_to", warning)] if warning else ())
 
 
 def _refuse_taken_slot(new: Values, record: Stored, shelf: Shelf) -> None:
@@ -264,16 +266,15 @@ def upsert(rules: Rules, batch: Batch, index: Index, refused: Set[tuple[str, str
     if rules.references:
         batch, warnings, told = _resolve_all(rules, batch, index, refused)
     places = range(len(batch.rows))
-    told |= _upsert_all(rules, batch, [place for place in places if place not in told], index)
+    told |= _upsert_all(rules, batch, [place for place in places if place not in told], index.shelf(rules))
     for place, sentences in warnings.items():
         if isinstance(outcome := told[place], Outcome):
             outcome.warnings = [*sentences, *outcome.warnings]
     return [told[place] for place in places]
 
 
-def _upsert_all(rules: Rules, batch: Batch, places: Sequence[int], index: Index) -> dict[int, Outcome | Problem]:
+def _upsert_all(rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf) -> dict[int, Outcome | Problem]:
     """Return what becomes of the records at these places: in columns where nobody has to be matched, else in turn."""
-    shelf = index.shelf(rules)
     stored = _stored(rules, batch, places, shelf)
     if len(stored) == len(places):
         return {**stored}
@@ -291,7 +292,7 @@ def _upsert_all(rules: Rules, batch: Batch, places: Sequence[int], index: Index)
         elif place in strangers and not shelf.shares(strangers[place]):
             told[place] = Outcome("created", shelf.add(sent[place]), None)
         else:
-            told[place] = _attempt(_upsert_one, rules, sent.get(place) or batch[place], index)
+            told[place] = _attempt(_upsert_one, rules, sent.get(place) or batch[place], shelf)
     return told
 
 
@@ -382,7 +383,9 @@ def _resolve_all(
     return Batch.of(data for data, _ in good), {place: told for place, (_, told) in enumerate(good) if told}, problems
 
 
-def _resolve(rules: Rules, data: Values, index: Index, refused: Set[tuple[str, str]]) -> tuple[Values, list[Notice]]:
+def _resolve(
+    rules: Rules, data: Values, index: Index, refused: Set[tuple[str, str]]
+) -> tuple[Values, Sequence[Notice]]:
     """Return the data with ids for references, and warnings; raise what is wrong with any of them, all at once."""
     data, wrong, unknown = dict(data), {}, {}
     warnings: list[Notice] = []
@@ -431,7 +434,7 @@ def _resolve_list(reference: Reference, data: Values, shelf: Shelf) -> list[Noti
 # --- Matching ----------------------------------------------------------------------------------
 
 
-def match(rules: Rules, data: Values, shelf: Shelf, found: Found) -> tuple[Stored | None, str | None, list[Notice]]:
+def match(rules: Rules, data: Values, shelf: Shelf, found: Found) -> tuple[Stored | None, str | None, Sequence[Notice]]:
     """Return the stored record that `data` describes, the first key that found it, and warnings; None: nobody.
 
     `found` is what its unique keys lead to. Raises IdentityConflict or AmbiguousMatch where a person must decide.
@@ -441,17 +444,17 @@ def match(rules: Rules, data: Values, shelf: Shelf, found: Found) -> tuple[Store
         if _are_several(found):
             raise IdentityConflict("Its keys belong to different stored records.", candidates=found)
         _refuse_somebody_else(rules, data, found, shelf)
-        return *found[0], []
+        return *found[0], ()
     for key in rules.weak:
         holders = _holders(key, data, shelf)
         candidates = [record for record in holders if not _contradicts(rules, key, data, record)]
         if key == CONTACT.name and len(holders) > CROWD:
             return None, None, _one_of_a_crowd(rules, data, key, holders)
         if len(candidates) == 1:
-            return candidates[0], key, []
+            return candidates[0], key, ()
         if candidates:
             return None, None, _one_more_file(rules, data, key, candidates)
-    return None, None, []
+    return None, None, ()
 
 
 def _found(rules: Rules, data: Values, shelf: Shelf) -> Found:
@@ -467,10 +470,10 @@ def _are_several(found: Found) -> bool:
     return len({*map(itemgetter(0), found)}) > 1
 
 
-def _leave_out(rules: Rules, data: Values, found: Found, shelf: Shelf) -> tuple[Values, Found, list[Notice]]:
+def _leave_out(rules: Rules, data: Values, found: Found, shelf: Shelf) -> tuple[Values, Found, Sequence[Notice]]:
     """Return the data without what is somebody else's, what its unique keys lead to then, and warnings."""
     if not found or not rules.leaves_out:
-        return data, found, []
+        return data, found, ()
     left, warnings = rules.leaves_out(data, found)
     return left, _found(rules, left, shelf) if warnings else found, warnings
 
@@ -571,35 +574,34 @@ def _known_name(name: str | None) -> bool:
 # --- What follows ------------------------------------------------------------------------------
 
 
-def _upsert_one(rules: Rules, data: Values, index: Index) -> Outcome:
-    shelf = index.shelf(rules)
+def _upsert_one(rules: Rules, data: Values, shelf: Shelf) -> Outcome:
     found = _found(rules, data, shelf)
     if _is_certain(rules, found):
-        return _update(rules, data, found[0], [], index)
+        return _update(rules, data, found[0], (), shelf)
     data, found, warnings = _leave_out(rules, data, found, shelf)
     record, key, doubts = match(rules, data, shelf, found)
-    warnings += doubts
+    warnings = (*warnings, *doubts)
     if record is None or key is None:
         return Outcome("created", _create(rules, data, shelf), None, warnings)
-    return _update(rules, data, (record, key), warnings, index)
+    return _update(rules, data, (record, key), warnings, shelf)
 
 
-def _update(rules: Rules, data: Values, found: tuple[Stored, str], warnings: list[Notice], index: Index) -> Outcome:
+def _update(rules: Rules, data: Values, found: tuple[Stored, str], warnings: Sequence[Notice], shelf: Shelf) -> Outcome:
     """Change the record that a key found as the data say."""
-    (record, key), shelf, number = found, index.shelf(rules), rules.number
+    (record, key), number = found, rules.number
     if number in data and shelf.has_given_up(record, number, data[number]):
         kept = f"{data[number]} is a former number of this {rules.entity}, which keeps its current one"
-        warnings.append(Notice(number, kept))
+        warnings = (*warnings, Notice(number, kept))
         data = {name: value for name, value in data.items() if name != number}
     if rules.moves:
         data, moved = rules.moves(data, record, shelf)
-        warnings += moved
+        warnings = (*warnings, *moved)
     stored = record.values
     changes = {name: value for name, value in data.items() if stored[name] != value}
     if not changes:
         return Outcome("unchanged", record, key, warnings)
     if rules.warns:
-        warnings += rules.warns(data, record, key, index)
+        warnings = (*warnings, *rules.warns(data, record, key, shelf))
     shelf.change(record, changes)
     changed = [rules.codes.get(name, name) for name in changes] if rules.codes else list(changes)
     return Outcome("updated", record, key, warnings, changed)

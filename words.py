@@ -42,7 +42,8 @@ NOT_ALONE = (
     *("abd", "abdul", "abdel", "abdal", "abdur", "abu", "umm", "um", "bin", "bint", "baby", "twin", "newborn", "al"),
 )
 
-_PUNCTUATION_OF_NAMES = re.compile(r"[\s.,:;_()-]+")  # a stroke stays: B/O
+_MARKS = " .,:;_()-"  # a stroke stays: B/O
+_PUNCTUATION_OF_NAMES = re.compile(f"[{_MARKS}]+")
 
 
 def _folded(words: Collection[str]) -> frozenset[str]:
@@ -51,7 +52,8 @@ def _folded(words: Collection[str]) -> frozenset[str]:
 
 _NONE = frozenset(map(canonical.letters_and_digits, NONE))
 _DIGITS = "0123456789"
-_NEWBORN = tuple(_folded(NEWBORN))
+_NEWBORNS_LETTERS = tuple({start[:2] for start in _folded(NEWBORN)})
+_NEWBORNS_BEGINNINGS = tuple(f"{start} " for start in _folded(NEWBORN))
 _NOBODY, _TITLES, _NOT_ALONE = map(_folded, (NOBODY, TITLES, NOT_ALONE))
 _NOBODYS_BEGINNINGS = tuple(_NOBODY)
 
@@ -85,8 +87,10 @@ def is_zero_for_a_code(text: str) -> bool:
 
 def is_newborns(name: str) -> bool:
     """Tell whether a name is one that children have before they are named."""
+    if not canonical.fold_name(name).lstrip(_MARKS).startswith(_NEWBORNS_LETTERS):  # most names
+        return False
     words = _words(name)
-    return words == BABY or f"{words} ".startswith(tuple(f"{start} " for start in _NEWBORN))
+    return words == BABY or f"{words} ".startswith(_NEWBORNS_BEGINNINGS)
 
 
 def is_nobodys(name: str) -> bool:
@@ -99,7 +103,7 @@ def is_nobodys(name: str) -> bool:
 
 def is_readable(name: str) -> bool:
     """Tell whether a name can be one: it has a letter or digit, and lost none on its way."""
-    return bool(canonical.letters_and_digits(name)) and not canonical.is_damaged(name)
+    return canonical.has_letter_or_digit(name) and not canonical.is_damaged(name)
 
 
 def given_name(folded: str) -> str:

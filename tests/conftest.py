@@ -27,8 +27,9 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 
 slow = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
 settings.register_profile("default", max_examples=300, **slow)
+settings.register_profile("quick", max_examples=60, **slow)
 settings.register_profile("thorough", max_examples=5000, **slow)
-settings.load_profile("default")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from conftest import Http, Portal
+from conftest import KEY, Http, Portal, emptied
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_matching import MOBILE, found, new, patients, refused, row
@@ -394,7 +394,7 @@ def test_a_number_as_a_float_is_the_number(http: Http) -> None:
 
 def test_a_filter_that_counts_as_absent_is_a_400(http: Http) -> None:
     for query in ("patientNo=0", "nationalID=N/A", "mobile=-", "nationalID=9999999999", "patientNo=%EF%BF%BD1"):
-        answer = http.client.get(f"/api/healthcare/patients?{query}", headers={"X-API-Key": "a-key-for-the-tests-only"})
+        answer = http.client.get(f"/api/healthcare/patients?{query}", headers={"X-API-Key": KEY})
         assert (answer.status_code, answer.json["code"]) == (400, "invalid_parameter"), query
 
 
@@ -427,11 +427,9 @@ def made_up_people(draw: st.DrawFn) -> list[dict[str, Any]]:
     return people
 
 
-@settings(max_examples=150)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(people=made_up_people(), order=st.randoms())
 def test_the_patients_stored_are_the_people_there_are(sqlite_portal: Portal, people: list[dict], order: Any) -> None:
-    from conftest import emptied
-
     emptied(sqlite_portal.app)
     first = sqlite_portal.send_many({"patient": people})["patient"]["results"]
     assert {it.get("action") for it in first} == {"created"}, first

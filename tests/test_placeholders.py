@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from conftest import Portal
 from test_matching import (
     ALI,
@@ -20,6 +21,8 @@ from test_matching import (
     renumbered_patient,
     row,
 )
+
+from models import Patient, db
 
 BABY = {"name": "Baby of Fatima Ali", "mobile": MOBILE, "dateOfBirth": "2026-06-01"}
 NEWBORNS = [
@@ -300,10 +303,6 @@ def test_a_given_name_that_is_none_cannot_speak(portal: Portal, given: str) -> N
 
 def overwrite(portal: Portal, record_id: int, **values: Any) -> None:
     """Store what the service would not."""
-    import sqlalchemy as sa
-
-    from models import Patient, db
-
     with portal.app.app_context(), db.engine.connect().execution_options(writes=True) as connection, connection.begin():
         connection.execute(sa.update(Patient.__table__).where(Patient.__table__.c.id == record_id).values(**values))
 

@@ -947,7 +947,7 @@ regions = st.sampled_from(
 )
 
 
-@settings(max_examples=3000)
+@settings(max_examples=10 * settings.default.max_examples)
 @given(local_phone | written_phone | any_phone, regions)
 @example("(+966) 551234567", "SA")
 @example(" +966551234567", "SA")
@@ -1138,7 +1138,7 @@ COLUMNS = {form: columns(SCHEMAS[form[0]].load_fields[form[1]]) for form in FORM
 
 
 @pytest.mark.parametrize(("entity", "name"), FORMS.values())
-@settings(max_examples=1000)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(data=st.data())
 def test_a_column_comes_out_as_each_of_its_values_alone(entity, name, data):
     field = SCHEMAS[entity].load_fields[name]
@@ -1199,7 +1199,6 @@ def test_a_rule_does_not_take_one_for_true():
 
 
 @pytest.mark.parametrize(("entity", "name"), FORMS.values())
-@settings(max_examples=1000)
 @given(value=usual | values.filter(lambda value: value is not None))
 def test_both_roads_agree_on_every_form_of_a_field(entity, name, value):
     schema = SCHEMAS[entity]
