@@ -228,3 +228,25 @@ def test_a_database_of_older_rules_comes_to_rest_in_two_nights(older: Portal, ca
     assert {it.get("action") for it in second} == {"unchanged"}
     assert older.count("patient") == 7
     assert sorted(row["name"] for row in older.stored("patient")) == sorted(it["name"] for it in night)
+
+
+def test_what_a_list_stored_wrongly_on_another_python_is_mended_by_the_next_sync(sqlite_portal: Portal) -> None:
+    """As Debian's 3.11.2 did: a phone with a digit too few became a number, a date and a name stayed as they were."""
+    store(
+        sqlite_portal,
+        "patient",
+        patient(patient_no="P-1", mobile="+96651234567"),
+        patient(patient_no="P-2", date_of_birth="1990-"),
+        patient(patient_no="P-3", name="Ali Hassan "),
+    )
+    night = [
+        {"patientNo": "P-1", "name": "Ali Hassan", "mobile": "051234567"},
+        {"patientNo": "P-2", "name": "Ali Hassan", "dateOfBirth": "1990-01-01"},
+        {"patientNo": "P-3", "name": "Ali Hassan "},
+    ]
+    for action in ("updated", "unchanged"):
+        told = sqlite_portal.send_many({"patient": night})["patient"]["results"]
+        assert {it["action"] for it in told} == {action}
+    rows = sqlite_portal.stored("patient")
+    assert [row["name"] for row in rows] == ["Ali Hassan"] * 3
+    assert [rows[0]["mobile"], rows[1]["date_of_birth"]] == ["051234567", "1990-01-01"]
