@@ -690,6 +690,11 @@ def test_a_booking_that_ends_when_it_starts_or_before_is_refused(time_from, time
     assert refused("appointment", SLOT | {"timeFrom": time_from, "timeTo": time_to}).keys() == {"time_to"}
 
 
+def test_a_booking_of_a_whole_day_lasts_a_day():
+    assert canonical.duration("00:00:00", "00:00:00") == timedelta(days=1)
+    assert canonical.duration("22:00:00", "00:00:00") == timedelta(hours=2)
+
+
 # --- Choices, flags, e-mail --------------------------------------------------------------------
 
 
