@@ -271,7 +271,7 @@ def settled_end(day: str, time_to: str) -> tuple[str | None, str]:
     It is MIDNIGHT, the end of the day, or None: this day's own is what programs write for none.
     """
     midnight_of = time_to.removesuffix(MIDNIGHT).strip()
-    if midnight_of == _next_day(day):
+    if date.fromisoformat(midnight_of) - timedelta(days=1) == date.fromisoformat(day):
         return MIDNIGHT, ""
     return None, "" if midnight_of == day else f'"{time_to}" is not the end of {day}, left out'
 

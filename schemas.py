@@ -221,6 +221,8 @@ class Text(Clean):
             return formed
         if not formed:
             return self._blank()
+        if formed != text and (reason := self.left_out(formed)):  # an invisible mark may have hidden it
+            return Doubt(ABSENT, f"{_shown(came)} {reason}{LEFT_OUT}")
         if self.is_zero(formed):
             return Doubt(ABSENT, f"{_shown(came)} {STANDS_FOR_NONE}{LEFT_OUT}") if isinstance(value, str) else ABSENT
         if len(formed) > self.length:
@@ -548,7 +550,7 @@ class Flag(Clean):
         if isinstance(value, bool):
             return value
         if isinstance(value, str):
-            text = canonical.text(value)
+            text = canonical.text(value) if len(value) <= MUCH * IDENTIFIER else value
             flag = self._spellings.get(text.lower()) if text else ABSENT
         else:
             flag = self._numbers.get(value) if isinstance(value, int) else None
@@ -563,7 +565,7 @@ class RecordId(Clean):
     told = "id of a stored record, a whole number; 0 and negative numbers count as absent"
 
     def clean(self, value: Any) -> Any:
-        if isinstance(value, str):
+        if isinstance(value, str) and len(value) <= MUCH * IDENTIFIER:
             return self._of_text(canonical.text(value))
         if isinstance(value, bool) or not isinstance(value, int) or value > LARGEST_ID:
             raise ValueError(self._wrong)

@@ -60,7 +60,7 @@ class Rules(Keys):
     rules_out: Mapping[str, tuple[Callable[[Values, Stored], bool], ...]] = field(default_factory=dict)
     agrees: tuple[str, ...] = ()
     needs: tuple[str, ...] = ("name",)
-    leaves_out: Callable[[Values, Found], tuple[Values, Sequence[Notice]]] | None = None
+    leaves_out: Callable[[Values, Found, Shelf], tuple[Values, Sequence[Notice]]] | None = None
     belongs: Callable[[Values, Stored], bool] | None = None
     moves: Callable[[Values, Stored, Shelf], tuple[Values, Sequence[Notice]]] | None = None
     warns: Callable[[Values, Stored, str, Shelf], Sequence[Notice]] | None = None
@@ -92,7 +92,7 @@ def placeholder_of_two_files(data: Values, record: Stored) -> bool:
     return not canonical.is_phone(data["mobile"]) or words.is_newborns(name) or words.is_nobodys(name)
 
 
-def without_the_mothers_id(data: Values, found: Found) -> tuple[Values, Sequence[Notice]]:
+def without_the_mothers_id(data: Values, found: Found, shelf: Shelf) -> tuple[Values, Sequence[Notice]]:
     """Return a newborn's data without a nationalID that is somebody else's, for it is the mother's; and the warning."""
     holders = {key: record for record, key in found}
     holder, own = holders.get("national_id"), holders.get("patient_no")
@@ -102,18 +102,20 @@ def without_the_mothers_id(data: Values, found: Found) -> tuple[Values, Sequence
         or not words.is_newborns(data.get("name") or (own.values["name"] if own else ""))
     ):
         return data, ()
-    if own is None and _is_this_newborn(data, holder):
+    if own is None and _is_this_newborn(data, holder, shelf):
         return data, ()
     before = f'"{data["national_id"]}" is left out: it is that of patient '
-    after = ", and this is a newborn: it is the mother's"
+    after = ", and this is a newborn: it is the mother's, or a twin's"
     left = {field: value for field, value in data.items() if field != "national_id"}
     return left, [Notice("national_id", before, (holder,), after)]
 
 
-def _is_this_newborn(data: Values, record: Stored) -> bool:
+def _is_this_newborn(data: Values, record: Stored, shelf: Shelf) -> bool:
     """Tell whether a newborn's id leads to its own record. Twins agree in all but their numbers."""
-    two_files = _same(data, record, "patient_no") is False
-    return not two_files and _agree(PATIENT, data, record)
+    other_file = _same(data, record, "patient_no") is False
+    if other_file and not shelf.has_given_up(record, "patient_no", data["patient_no"]):
+        return False
+    return _agree(PATIENT, data, record)
 
 
 def renumbered_by_contact(data: Values, record: Stored, key: str, shelf: Shelf) -> Sequence[Notice]:
@@ -474,7 +476,7 @@ def _leave_out(rules: Rules, data: Values, found: Found, shelf: Shelf) -> tuple[
     """Return the data without what is somebody else's, what its unique keys lead to then, and warnings."""
     if not found or not rules.leaves_out:
         return data, found, ()
-    left, warnings = rules.leaves_out(data, found)
+    left, warnings = rules.leaves_out(data, found, shelf)
     return left, _found(rules, left, shelf) if warnings else found, warnings
 
 

@@ -72,7 +72,8 @@ def is_none_for_a_code(text: str) -> bool:
 
 def is_none_or_filler(text: str) -> bool:
     """Tell the same of a number that an authority gives out: what fills a form is none, too."""
-    return is_none(text) or bool(_FILLER.fullmatch(canonical.letters_and_digits(text)))
+    number = canonical.identifier(text)  # without a float's .0
+    return is_none(text) or bool(_FILLER.fullmatch(canonical.letters_and_digits(number)))
 
 
 def is_zero(text: str) -> bool:

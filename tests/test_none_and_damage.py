@@ -455,3 +455,20 @@ def test_the_point_of_a_float_makes_no_number_where_local_ones_have_no_prefix() 
     mobile = SCHEMAS["patient"].__class__("KW", SCHEMAS["patient"].zone).load_fields["mobile"]
     first, second = mobile.clean_all(["51234560", "5123456.0"])
     assert (first, second.value) == ("+96551234560", "5123456")
+
+
+@pytest.mark.parametrize("filler", ["9999999999.0", "1111111111.00", "1234567890.0", "'0123456789.0", "99999999.0"])
+@pytest.mark.parametrize(("entity", "name"), OFFICIAL)
+def test_a_filler_as_a_float_is_one(entity: str, name: str, filler: str) -> None:
+    assert left_out(entity, name, filler) == [f'{name}: "{filler}" stands for none, left out']
+
+
+@pytest.mark.parametrize("mark", ["\u200f", "\u200d", "\u00ad"])
+def test_an_invisible_mark_hides_no_damage(mark: str) -> None:
+    assert "letters were lost" in left_out("patient", "nationalID", f"A{mark}?B")[0]
+
+
+@pytest.mark.parametrize(("entity", "name"), [("patient", "isActive"), ("appointment", "patientId")])
+def test_long_text_for_a_flag_or_an_id_is_refused_unread(entity: str, name: str) -> None:
+    sent = LEAST[entity] | {name: "1" + "\u0315\u0300" * 200_000}  # composing it would take minutes
+    assert len(refused_by_schema(entity, sent)) == 1

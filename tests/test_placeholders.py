@@ -95,7 +95,7 @@ def test_a_newborn_with_the_mothers_id_gets_its_own_file(portal: Portal) -> None
         answer = portal.send("patient", BABY, patientNo="P-2", nationalID="1000000007")
         assert answer["warnings"] == [
             f'nationalID: "1000000007" is left out: it is that of patient {mother},'
-            " and this is a newborn: it is the mother's"
+            " and this is a newborn: it is the mother's, or a twin's"
         ]
         assert answer["data"]["nationalID"] is None
     assert (answer["action"], portal.count("patient")) == ("unchanged", 2)
@@ -414,3 +414,25 @@ def test_a_former_number_decides_alone_and_a_contact_only_where_it_leaves_nobody
     sara = new(portal, "patient", SARA, mobile=MOBILE)
     found(portal, ali, "formerPatientNo", "patient", patientNo="P-1", mobile=MOBILE, name="Ali Hassan")
     found(portal, sara, "mobile+name", "patient", SARA, patientNo="P-1", mobile=MOBILE)
+
+
+def test_a_stale_number_of_a_newborns_own_leaves_its_id_to_it(portal: Portal) -> None:
+    known = {"nationalID": "1000000007", "dateOfBirth": "2026-06-01"}
+    baby = new(portal, "patient", known, patientNo="P-1", name="Sara Ali")
+    found(portal, baby, "nationalID", "patient", known, patientNo="P-2", name="Sara Ali")
+    found(portal, baby, "patientNo", "patient", known, patientNo="P-2", name="Baby of Huda")
+    answer = found(portal, baby, "nationalID", "patient", known, patientNo="P-1", name="Baby of Huda")
+    assert [it for it in answer["warnings"] if "mother" in it] == []
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_last_day_of_the_calendar_is_a_day_like_others(portal: Portal, stored: bool) -> None:
+    patients(portal)
+    last = {"appointmentNo": "A-1", "patientNo": "P-1", "date": "9999-12-31", "timeFrom": "10:00"}
+    if stored:
+        new(portal, "appointment", last)
+        last = {"appointmentNo": "A-1"}
+    told = portal.send_many(
+        {"appointment": [last | {"timeTo": "2026-01-01T00:00:00"}, BOOKED | {"appointmentNo": "A-2"}]}
+    )
+    assert [it["success"] for it in told["appointment"]["results"]] == [True, True]
