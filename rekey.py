@@ -123,7 +123,7 @@ def _form_key(
     column = rules.table.c[key]
     shown = (column, rules.table.c.id)
     rows_found = rows_among(connection, shown, column, {*wanted.values()}) if wanted else ()
-    holders = {form: record_id for form, record_id in rows_found}  # noqa: C416 rows are no pairs to `dict`
+    holders = {row[0]: row[1] for row in rows_found}
     for record_id, form in wanted.items():
         other = holders.setdefault(form, record_id)
         if other == record_id:

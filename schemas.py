@@ -283,7 +283,8 @@ class Text(Clean):
 
     def _odd(self, lines: str) -> Set[str]:
         """Return the lines that are not plain; each has its end, and one stands before the first."""
-        at = self._plain_lines.match(lines, 1).end()  # type: ignore[union-attr]  # it matches nothing, too
+        plain = self._plain_lines.match(lines, 1)
+        at = plain.end() if plain else 1
         return {found["odd"] for found in self._odd_lines.finditer(lines, at - 1)} if at < len(lines) else set()
 
     # Not in __init__: marshmallow copies a field for each schema.

@@ -590,7 +590,8 @@ def _upsert_one(rules: Rules, data: Values, shelf: Shelf) -> Outcome:
 
 def _update(rules: Rules, data: Values, found: tuple[Stored, str], warnings: Sequence[Notice], shelf: Shelf) -> Outcome:
     """Change the record that a key found as the data say."""
-    (record, key), number = found, rules.number
+    record, key = found
+    number = rules.number
     if number in data and shelf.has_given_up(record, number, data[number]):
         kept = f"{data[number]} is a former number of this {rules.entity}, which keeps its current one"
         warnings = (*warnings, Notice(number, kept))
