@@ -466,22 +466,24 @@ def _insert_for_ids(connection: sa.Connection, table: sa.Table, rows: Sequence[d
 
 
 class Fault(enum.Enum):
-    """What a database error means for the work: run it again, give up, or blame the record."""
+    """What a database error means for the work: run it again, look once more, give up, or blame the record."""
 
     RACE = enum.auto()
+    REFERENCE = enum.auto()
     OUTAGE = enum.auto()
     RECORD = enum.auto()
 
 
-# SQLSTATE: serialization failure, deadlock, unique and foreign key violation. MariaDB: deadlock,
-# record changed, duplicate, foreign keys. SQLite: stale snapshot and the constraints of the same kinds.
-# A foreign key fails when the other record was merged away between our reading and our writing.
+# SQLSTATE: serialization failure, deadlock, unique violation. MariaDB: deadlock, record changed, duplicate.
+# SQLite: stale snapshot and unique constraints.
 _RACES = {
-    *("40001", "40P01", "23505", "23503"),
-    *(1213, 1020, 1062, 1451, 1452),
+    *("40001", "40P01", "23505"),
+    *(1213, 1020, 1062),
     *("SQLITE_BUSY_SNAPSHOT", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"),
-    "SQLITE_CONSTRAINT_FOREIGNKEY",
 }
+# A foreign key fails once when somebody merged the other record away meanwhile. When it fails again, rows that this
+# program does not know refer to the record.
+_REFERENCES = {"23503", 1451, 1452, "SQLITE_CONSTRAINT_FOREIGNKEY"}
 _NO_TABLE = {"42P01", 1146, "SQLITE_ERROR"}
 _OUTAGES = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.ProgrammingError, sa.exc.TimeoutError)
 
@@ -495,6 +497,8 @@ def fault_of(error: sa.exc.SQLAlchemyError) -> tuple[Fault, str]:
     name = " ".join(map(str, [type(original or error).__name__, *known]))
     if not _RACES.isdisjoint(known):
         return Fault.RACE, name
+    if not _REFERENCES.isdisjoint(known):
+        return Fault.REFERENCE, name
     if not _NO_TABLE.isdisjoint(known):
         name += " (are the tables there? flask --app app db upgrade)"
     return (Fault.OUTAGE if isinstance(error, _OUTAGES) else Fault.RECORD), name

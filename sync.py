@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +34,10 @@ CONFLICT = 409
 
 BUSY = "The database does not answer or is busy. Nothing was half-written: send the same again."
 RETRY_AFTER = {"Retry-After": "10"}
+REFUSED = {
+    Fault.RECORD: "The database refused this record; the service's log says more.",
+    Fault.REFERENCE: "Rows of another table refer to this record, or it refers to none; the service's log says more.",
+}
 
 Results = dict[str, Report]  # by entity
 T = TypeVar("T")
@@ -312,6 +316,7 @@ def transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int |
     re-run mends, or after so many `losses`.
     """
     started, attempt = time.monotonic(), 0
+    seen: set[Fault] = set()
     while True:
         attempt += 1
         try:
@@ -326,7 +331,7 @@ def transact(work: Callable[[Index], T], *, dry_run: bool = False, losses: int |
         except LostRace:
             log.debug("lost a race: a record was written meanwhile")
         except sa.exc.SQLAlchemyError as error:
-            _raise_unless_race(error)
+            seen.add(_mendable(error, seen))
         if losses and attempt >= losses:
             raise InternalError("Others kept writing these records.")
         if attempt >= LOSSES and time.monotonic() - started > PATIENCE:
@@ -351,16 +356,16 @@ def _nobody_waits() -> bool:
     return queue is not None and not queue.wanted()
 
 
-def _raise_unless_race(error: sa.exc.SQLAlchemyError) -> None:
-    """Raise what the sender is told of a database error, unless a re-run may mend it."""
+def _mendable(error: sa.exc.SQLAlchemyError, seen: Set[Fault]) -> Fault:
+    """Return the fault of a database error that a re-run may mend; raise what the sender is told of any other."""
     fault, name = fault_of(error)
-    if fault is Fault.RACE:
+    if fault is Fault.RACE or (fault is Fault.REFERENCE and fault not in seen):
         log.debug("lost a race: %s", name)
-        return
+        return fault
     log.error("database error %s", name)
     if fault is Fault.OUTAGE:
         raise DatabaseUnavailable(BUSY, headers=RETRY_AFTER) from None
-    raise InternalError("The database refused this record; the service's log says more.") from None
+    raise InternalError(REFUSED[fault]) from None
 
 
 def _now() -> str:

@@ -1,8 +1,10 @@
 """A way out of every 409: a person decides with `flask merge` or `flask retire`, and the same sync goes through."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from click.testing import Result
 from conftest import Portal
 from test_matching import (
@@ -24,6 +26,8 @@ from test_matching import (
     renumbered_patient,
     row,
 )
+
+from models import db
 
 FAMILY = {"name": "Ali Hassan", "mobile": MOBILE}
 FATHER, SON = FAMILY | {"dateOfBirth": "1960-01-01"}, FAMILY | {"dateOfBirth": "1990-05-05"}
@@ -561,3 +565,39 @@ def test_a_retired_record_cannot_be_the_one_that_is_kept(portal: Portal) -> None
     assert portal.stored("patient") == before
     portal.command("merge", "patient", str(living), str(retired), "--yes")
     assert [row["id"] for row in portal.stored("patient")] == [living]
+
+
+VISIT = "visit_of_another_program"
+
+
+@pytest.fixture
+def visits(portal: Portal) -> Iterator[str]:
+    """A table of somebody else's that refers to patients."""
+    with portal.app.app_context():
+        kind = db.metadata.tables["patient"].c.id.type
+        visits = sa.Table(VISIT, sa.MetaData(), sa.Column("patient_id", kind, nullable=False))
+        patients = sa.Table("patient", visits.metadata, sa.Column("id", kind, primary_key=True), mysql_engine="InnoDB")
+        visits.append_constraint(sa.ForeignKeyConstraint(["patient_id"], [patients.c.id]))
+        with db.engine.begin() as connection:
+            visits.create(connection)
+        yield VISIT
+        with db.engine.begin() as connection:
+            visits.drop(connection)
+
+
+def test_a_row_of_another_program_that_refers_to_a_patient_ends_a_merge_at_once(portal: Portal, visits: str) -> None:
+    keep, drop = [portal.send("patient", {"patientNo": f"P-{i}", "name": "Sara"})["id"] for i in (1, 2)]
+    with portal.app.app_context(), db.engine.begin() as connection:
+        connection.execute(sa.text(f"INSERT INTO {visits} VALUES ({drop})"))
+    deletes = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if statement.startswith("DELETE FROM patient"):
+            deletes.append(statement)
+
+    with portal.app.app_context():
+        sa.event.listen(db.engine, "before_cursor_execute", note)
+        result = run_in_vain(portal, "merge", "patient", keep, drop, "--yes")
+        sa.event.remove(db.engine, "before_cursor_execute", note)
+    assert "Rows of another table refer to this record" in result.output
+    assert len(deletes) == 2  # once more, for a booking may have come meanwhile
