@@ -6,7 +6,6 @@ entity, because the service is liberal in what it takes and exact in what it ans
 
 import json
 from collections.abc import Iterable, Mapping
-from itertools import groupby
 from typing import Any
 
 from apispec import APISpec
@@ -16,11 +15,10 @@ import answers
 import history
 import reading
 import schemas as wire
-import sync
 import words
 from answers import Report
 from config import ROOT
-from problems import Problem, TooManyRequests
+from problems import Problem, TooManyRequests, ValidationFailed
 from schemas import ENTITIES, Entity, json_name
 from upsert import RULES, Rules
 
@@ -28,11 +26,18 @@ Json = dict[str, Any]
 
 OPENAPI, VERSION = "3.1.0", "0.1.0"
 JSON, PROBLEM_JSON = "application/json", "application/problem+json"
-PROBLEMS = {
-    status: list(kinds)
-    for status, kinds in groupby(Problem.__subclasses__(), key=lambda it: it.status)
-    if status != TooManyRequests.status  # that one is the log-in's
-}
+
+
+def by_status(kinds: Iterable[type[Problem]]) -> dict[int, list[type[Problem]]]:
+    """Return the problems that the API answers with, by status, each in the order in which it came."""
+    found: dict[int, list[type[Problem]]] = {}
+    for kind in kinds:
+        if kind is not TooManyRequests:  # that one is the log-in's
+            found.setdefault(kind.status, []).append(kind)
+    return dict(sorted(found.items()))
+
+
+PROBLEMS = by_status(Problem.__subclasses__())
 ABOUT = """\
 A clinic's desktop program sends clinics, doctors, patients and appointments; each lands once, on the right record.
 Every request below `/api/` carries `X-API-Key`. Sending the same again is harmless.
@@ -327,38 +332,9 @@ SAMPLES = {it: json.loads((ROOT / "samples" / f"{it}.json").read_text(encoding="
 LISTS = {f"{entity}s": [sample] for entity, sample in SAMPLES.items()}
 IDS = {"clinic": 2, "doctor": 5, "patient": 17, "appointment": 31}
 MOMENT = "2026-06-01 09:00:00"
-DETAILS = {
-    "invalid_json": "Expecting value at line 1, column 15.",
-    "invalid_body": "Send one JSON object, or a list to /api/healthcare/patients",
-    "invalid_parameter": "dryRun must be true or false, and be sent once.",
-    "unauthorized": "Send your key in the header X-API-Key.",
-    "not_found": "No patient with id 18 is stored.",
-    "method_not_allowed": "This path takes POST, OPTIONS.",
-    "identity_conflict": "Its keys belong to different stored records.",
-    "ambiguous_match": "Several stored records fit equally well.",
-    "slot_taken": "Another booking of this patient stands at that date and time.",
-    "payload_too_large": "At most 100000 records go into one request; these are 120000. Send parts.",
-    "unsupported_media_type": "Send JSON with the header Content-Type: application/json",
-    "validation_failed": "Some fields are not right.",
-    "unknown_reference": "The record refers to what is not stored. Send that first.",
-    "internal_error": "Something unforeseen happened. Tell the operator this request id: night-17",
-    "database_unavailable": sync.BUSY,
-}
-REASONS: dict[str, Json] = {
-    "validation_failed": {"key": "P-20418", "errors": {"email": ["Not a valid email address."]}},
-    "unknown_reference": {"key": "A-5501", "errors": {"doctorCode": ["No doctor DOC-HUDA-07 is stored."]}},
-    "identity_conflict": {
-        "key": "P-20417",
-        "candidates": [{"id": 17, "matchedBy": "patientNo"}, {"id": 23, "matchedBy": "nationalID"}],
-    },
-    "ambiguous_match": {
-        "key": "+966551112233",
-        "candidates": [{"id": 17, "matchedBy": "mobile+name"}, {"id": 23, "matchedBy": "mobile+name"}],
-    },
-    "slot_taken": {"key": "A-5501", "candidates": [{"id": 30, "matchedBy": "patient+date+timeFrom"}]},
-}
-WRONG = {"status": 422, "code": "validation_failed"} | REASONS["validation_failed"]
-REFUSED = {"success": False, "detail": DETAILS["validation_failed"]} | WRONG
+REFUSED: Json = {"success": False, "status": ValidationFailed.status, "code": ValidationFailed.code}
+REFUSED |= dict(ValidationFailed.example)
+WRONG = {name: REFUSED[name] for name in ("status", "code", "key", "errors")}
 RUN = (
     {"id": 9, "at": "2026-06-01T09:00:00Z", "requestId": "night-17", "keyName": "desktop", "entity": "patients"}
     | {"path": "/api/healthcare/patients", "total": 2, "created": 1, "updated": 0, "unchanged": 0, "failed": 1}
@@ -367,8 +343,8 @@ RUN = (
 
 
 def _problem(kind: type[Problem]) -> Json:
-    told = {"type": "about:blank", "title": kind.title, "status": kind.status, "detail": DETAILS[kind.code]}
-    return told | {"success": False, "code": kind.code} | REASONS.get(kind.code, {})
+    told = {"type": "about:blank", "title": kind.title, "status": kind.status, "success": False, "code": kind.code}
+    return told | {"detail": kind.title, **kind.example}
 
 
 def _created(schema: Entity, entity: str) -> Json:

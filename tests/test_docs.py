@@ -28,7 +28,7 @@ def test_every_field_is_in_the_docs(entity: str) -> None:
 def test_every_conflict_is_in_the_docs() -> None:
     text = (ROOT / "docs/matching.md").read_text(encoding="utf-8")
     conflicts = [problem.code for problem in problems.Problem.__subclasses__() if problem.status == 409]
-    assert len(conflicts) == 3
+    assert conflicts
     assert [code for code in conflicts if f"`{code}`" not in text] == []
 
 

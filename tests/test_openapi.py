@@ -309,6 +309,29 @@ def test_all_entities_are_described_alike(document: dict[str, Any]) -> None:
     assert [name for name, statuses in alike.items() if len(statuses) > 1] == []
 
 
+ANOTHER_PROBLEM = """
+import problems
+
+class PersonIsElsewhere(problems.Problem):
+    status, code, title, advice = 409, "person_is_elsewhere", "Another place", "Ask there."
+
+import openapi
+import schemas
+from zoneinfo import ZoneInfo
+
+described = openapi.document(schemas.all_for("SA", ZoneInfo("Asia/Riyadh"), True), "/api/healthcare")
+examples = described["components"]["responses"]["Problem409"]["content"]["application/problem+json"]["examples"]
+assert examples["person_is_elsewhere"]["value"]["detail"] == "Another place"
+print(*examples)
+"""
+
+
+def test_a_new_problem_joins_others_of_its_status_even_without_an_example() -> None:
+    command = [sys.executable, "-c", ANOTHER_PROBLEM]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.stdout.split() == ["identity_conflict", "ambiguous_match", "slot_taken", "person_is_elsewhere"], told
+
+
 @pytest.mark.parametrize(("name", "path"), [("health", "/healthz"), ("document", "/openapi.json")])
 def test_what_needs_no_key_is_as_it_is_described(
     sqlite_app: Flask, closed: dict[str, Any], name: str, path: str
