@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from problems import Problem
+from engine.problems import Problem
 from schemas import Entry, json_name
 from upsert import Outcome
 
@@ -31,7 +31,9 @@ class Report:
     texts: list[str] = field(default_factory=list)  # of one item or several, with commas between
 
     def __add__(self, more: "Report") -> "Report":
-        return Report(self.counts + more.counts, self.failures + more.failures, self.texts + more.texts)
+        return Report(
+            self.counts + more.counts, self.failures + more.failures, self.texts + more.texts
+        )
 
     def extend(self, more: "Report") -> None:
         """Take in a report of further records of the list."""
@@ -96,7 +98,9 @@ def item(entry: Entry, at: int = 0) -> Item:
 
 def _warnings(entry: Entry, gone: Set[int] = frozenset()) -> list[str]:
     """Return the warnings of a record; ids in `gone` are nobody's any more."""
-    matching = [f"{json_name(notice.field)}: {notice.text(gone)}" for notice in entry.result.warnings]
+    matching = [
+        f"{json_name(notice.field)}: {notice.text(gone)}" for notice in entry.result.warnings
+    ]
     return [*entry.warnings, *matching]
 
 
@@ -129,12 +133,16 @@ def members(problem: Problem) -> Item:
     """Return the members of a failure that only some have: `errors`, `candidates`, and `candidateCount` of many."""
     told: Item = {}
     if problem.errors:
-        told["errors"] = {json_name(name): list(sentences) for name, sentences in problem.errors.items()}
+        told["errors"] = {
+            json_name(name): list(sentences) for name, sentences in problem.errors.items()
+        }
     if problem.candidates:
         first = dict(reversed(problem.candidates))
         in_order = dict.fromkeys(record for record, _ in problem.candidates)
         named = list(in_order)[:MOST_CANDIDATES]
-        told["candidates"] = [{"id": it.public_id, "matchedBy": json_name(first[it])} for it in named]
+        told["candidates"] = [
+            {"id": it.public_id, "matchedBy": json_name(first[it])} for it in named
+        ]
         told |= {"candidateCount": len(in_order)} if len(in_order) > len(named) else {}
     return told
 
@@ -172,7 +180,9 @@ def all_listed(reports: Mapping[str, Report], **options: bool) -> str:
 
 def _with(told: Item, parts: Mapping[str, str]) -> str:
     """Return the JSON of an object, with members that are JSON already."""
-    return encode(told)[:-1] + "".join(f",{encode(name)}:{text}" for name, text in parts.items()) + "}"
+    return (
+        encode(told)[:-1] + "".join(f",{encode(name)}:{text}" for name, text in parts.items()) + "}"
+    )
 
 
 def status(told: Mapping[str, Any]) -> int:

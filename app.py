@@ -26,14 +26,14 @@ import commands
 import config
 import models
 import openapi
-import pages
-import problems
 import reading
 import schemas
 import sync
+from engine import problems
+from engine.problems import Problem
 from history import Origin
 from models import db
-from problems import Problem
+from portal import pages
 from upsert import RULES
 
 API = "/api/healthcare"
@@ -58,11 +58,21 @@ def create_app(**settings: Any) -> Flask:
 
     Settings go by their names in the environment (`API_KEYS="test:..."`). Touches no database.
     """
-    read = config.read({name: str(value) for name, value in settings.items()}) if settings else config.load()
-    app = Flask(__name__, instance_path=str(config.ROOT / "instance"))
+    read = (
+        config.read({name: str(value) for name, value in settings.items()})
+        if settings
+        else config.load()
+    )
+    app = Flask(
+        __name__,
+        instance_path=str(config.ROOT / "instance"),
+        template_folder="portal/templates",
+        static_folder="portal/static",
+    )
     app.config.update(
         SECRET_KEY=_signing_key(read),
-        MAX_CONTENT_LENGTH=read.max_content_length + 1,  # a chunked body is cut at it: one more byte shows
+        MAX_CONTENT_LENGTH=read.max_content_length
+        + 1,  # a chunked body is cut at it: one more byte shows
         SQLALCHEMY_DATABASE_URI=read.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=models.engine_options(read.database_url),
     )
@@ -86,7 +96,9 @@ def create_app(**settings: Any) -> Flask:
 def _log_from(level: str) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(level)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # the revision says itself when it is done
+    logging.getLogger("alembic").setLevel(
+        logging.WARNING
+    )  # the revision says itself when it is done
     logging.setLogRecordFactory(_log_record)
 
 
@@ -129,7 +141,9 @@ def _register(app: Flask) -> None:
 
 def _take_request_id() -> None:
     sent = request.headers.get("X-Request-Id", "")
-    request.environ["quoted_path"] = quote(request.path[:200])  # for the access log: no line breaks of a stranger's
+    request.environ["quoted_path"] = quote(
+        request.path[:200]
+    )  # for the access log: no line breaks of a stranger's
     g.started = time.monotonic()
     g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 
@@ -142,9 +156,12 @@ def _check_key() -> None:
     known = [key for key in current_app.extensions["settings"].api_keys if key.matches(sent)]
     if not known:
         detail = (
-            "Send your key in the header X-API-Key: what stands after the name and colon in the service's API_KEYS."
+            "Send your key in the header X-API-Key:"
+            " what stands after the name and colon in the service's API_KEYS."
         )
-        raise problems.Unauthorized(detail, headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'})
+        raise problems.Unauthorized(
+            detail, headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'}
+        )
     g.key_name = request.environ["key_name"] = known[0].name  # the access log reads the environment
 
 
@@ -175,13 +192,21 @@ def _charset() -> str:
     """Return the Python codec of the body; raise UnsupportedMediaType unless it is plain JSON."""
     sent = request.headers.get("Content-Type", "")
     kind, parameters = parse_options_header(sent)
-    charset = CHARSETS.get(parameters.get("charset", "malformed" if "charset" in sent.lower() else "utf-8").lower())
+    charset = CHARSETS.get(
+        parameters.get("charset", "malformed" if "charset" in sent.lower() else "utf-8").lower()
+    )
     if request.headers.get("Content-Encoding"):
         raise problems.UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
-    if kind.lower() != "application/json" and not re.fullmatch(r"application/[\w.+-]+\+json", kind.lower(), re.ASCII):
-        raise problems.UnsupportedMediaType("Send JSON with the header Content-Type: application/json")
+    if kind.lower() != "application/json" and not re.fullmatch(
+        r"application/[\w.+-]+\+json", kind.lower(), re.ASCII
+    ):
+        raise problems.UnsupportedMediaType(
+            "Send JSON with the header Content-Type: application/json"
+        )
     if charset is None:
-        raise problems.UnsupportedMediaType("Send UTF-8, or declare charset=windows-1256 or charset=windows-1252.")
+        raise problems.UnsupportedMediaType(
+            "Send UTF-8, or declare charset=windows-1256 or charset=windows-1252."
+        )
     return charset
 
 
@@ -194,7 +219,9 @@ def _decode(raw: bytes, charset: str) -> str:
     try:
         return raw.decode(charset).removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
-        raise problems.InvalidJson(f"The byte at position {error.start} is not {NAMES[charset]}. {save}") from None
+        raise problems.InvalidJson(
+            f"The byte at position {error.start} is not {NAMES[charset]}. {save}"
+        ) from None
 
 
 def _parse(text: str) -> Any:
@@ -205,7 +232,9 @@ def _parse(text: str) -> Any:
     except RecursionError:
         raise problems.InvalidJson("The JSON is nested too deeply.") from None
     except json.JSONDecodeError as error:
-        raise problems.InvalidJson(f"{error.msg} at line {error.lineno}, column {error.colno}.") from None
+        raise problems.InvalidJson(
+            f"{error.msg} at line {error.lineno}, column {error.colno}."
+        ) from None
     except ValueError:  # Python's own limit, 4,300 digits
         raise problems.InvalidJson("A number has too many digits.") from None
 
@@ -226,8 +255,12 @@ def _options() -> sync.Options:
     """Return what the query and the Prefer header ask for; a misspelt parameter is an error, not ignored."""
     unknown = [name for name in request.args if name not in ("atomic", "dryRun")]
     if unknown:
-        raise problems.InvalidParameter(f"Unknown parameter {unknown[0][:SHOWN]!r}. There are atomic and dryRun.")
-    preferred = re.split(r"[,;]", request.headers.get("Prefer", "").replace(" ", "").replace('"', "").lower())
+        raise problems.InvalidParameter(
+            f"Unknown parameter {unknown[0][:SHOWN]!r}. There are atomic and dryRun."
+        )
+    preferred = re.split(
+        r"[,;]", request.headers.get("Prefer", "").replace(" ", "").replace('"', "").lower()
+    )
     days = current_app.extensions["settings"].history_days
     origin = Origin(g.request_id, g.key_name, request.path[:200], days, g.started)
     return sync.Options(_switch("atomic"), _switch("dryRun"), "return=minimal" in preferred, origin)
@@ -290,7 +323,9 @@ def _what_wraps(body: dict[str, Any]) -> str:
 def _refuse_too_many(count: int) -> None:
     limit = current_app.extensions["settings"].max_batch
     if count > limit:
-        raise problems.PayloadTooLarge(f"At most {limit} records go into one request; these are {count}. Send parts.")
+        raise problems.PayloadTooLarge(
+            f"At most {limit} records go into one request; these are {count}. Send parts."
+        )
 
 
 def _too_large() -> Problem:
@@ -408,7 +443,12 @@ def _answer_failure(error: Exception) -> Response:
 
 
 def _told(problem: Problem) -> dict[str, Any]:
-    told = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
+    told = {
+        "type": "about:blank",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
     told |= {"success": False, "code": problem.code} | answers.members(problem)
     return told | ({} if problem.key is None else {"key": problem.key})
 
@@ -419,13 +459,19 @@ def _as_problem(error: Exception) -> Problem:
     if not isinstance(error, HTTPException):
         # The message may hold a record's values: only the class and the frames are logged.
         log.error("%s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
-        return problems.InternalError("Something unforeseen happened. To send it again is harmless.")
+        return problems.InternalError(
+            "Something unforeseen happened. To send it again is harmless."
+        )
     if error.code == problems.NotFound.status:
         paths = ", ".join([*schemas.ENTITIES, *PLURALS, "sync", "syncs"])
-        return problems.NotFound(f"Nothing is at {request.path[:200]}. Below {API}/ there are {paths}.")
+        return problems.NotFound(
+            f"Nothing is at {request.path[:200]}. Below {API}/ there are {paths}."
+        )
     if error.code == problems.MethodNotAllowed.status:
         headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-        return problems.MethodNotAllowed(f"This path takes {headers.get('Allow')}.", headers=headers)
+        return problems.MethodNotAllowed(
+            f"This path takes {headers.get('Allow')}.", headers=headers
+        )
     if error.code == problems.PayloadTooLarge.status:
         return _too_large()
     return problems.InvalidBody(error.description or "The request cannot be read.")

@@ -12,9 +12,9 @@ from flask.cli import with_appcontext
 import rekey
 import sync
 import upsert
+from engine.problems import Problem
 from history import Origin
 from index import Index, Stored, Values
-from problems import Problem
 from upsert import RULES, Rules
 
 PERSONS = ("patient", "doctor")
@@ -52,7 +52,9 @@ def merge(entity: str, keep: int, drop: int, yes: bool) -> None:
     _decide(
         rules,
         f"merge {entity} {keep} {drop}",
-        lambda index: upsert.merge(rules, _the(rules, keep, index), _the(rules, drop, index), index),
+        lambda index: upsert.merge(
+            rules, _the(rules, keep, index), _the(rules, drop, index), index
+        ),
     )
     log.info("merged %s %s into %s", entity, drop, keep)
     click.echo(
@@ -75,7 +77,9 @@ def retire(entity: str, record_id: int, yes: bool) -> None:
     _show(rules, "retire", record_id)
     _confirm(f"Retire {entity} {record_id}? There is no way back.", yes)
     _decide(
-        rules, f"retire {entity} {record_id}", lambda index: upsert.retire(rules, _the(rules, record_id, index), index)
+        rules,
+        f"retire {entity} {record_id}",
+        lambda index: upsert.retire(rules, _the(rules, record_id, index), index),
     )
     log.info("retired %s %s", entity, record_id)
     click.echo(f"Retired: {entity} {record_id}. The next sync files everything anew.")

@@ -51,7 +51,9 @@ class ApiKey:
 
     def matches(self, sent: bytes) -> bool:
         """Compare in constant time; digests, because compare_digest wants equal kinds and lengths."""
-        return hmac.compare_digest(hashlib.sha256(sent).digest(), hashlib.sha256(self.secret.encode()).digest())
+        return hmac.compare_digest(
+            hashlib.sha256(sent).digest(), hashlib.sha256(self.secret.encode()).digest()
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,11 +87,15 @@ def environment() -> dict[str, str]:
 def _text_of(path: Path) -> str:
     """Return the text of a file that a person wrote with some editor; raise SettingError unless it is UTF-8."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before the first name
+        text = path.read_text(
+            encoding="utf-8-sig"
+        )  # Windows' editors put a mark before the first name
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:  # UTF-16
-        raise SettingError(f"{path.name} is not UTF-8. Save it again as UTF-8 (Notepad: Save as, Encoding, UTF-8).")
+        raise SettingError(
+            f"{path.name} is not UTF-8. Save it again as UTF-8 (Notepad: Save as, Encoding, UTF-8)."
+        )
     return text
 
 
@@ -125,34 +131,47 @@ def read(env: Mapping[str, str]) -> Settings:
 def _api_keys(text: str) -> tuple[ApiKey, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
-        raise SettingError("API_KEYS is not set. Give each client a key: API_KEYS=desktop:<a long random key>")
+        raise SettingError(
+            "API_KEYS is not set. Give each client a key: API_KEYS=desktop:<a long random key>"
+        )
     keys = []
     for part in parts:
         name, colon, secret = part.partition(":")
-        keys.append(ApiKey(name.strip() or "default", secret.strip()) if colon else ApiKey("default", part))
+        keys.append(
+            ApiKey(name.strip() or "default", secret.strip()) if colon else ApiKey("default", part)
+        )
     return _checked_keys(keys)
 
 
 def _checked_keys(keys: list[ApiKey]) -> tuple[ApiKey, ...]:
     names = [key.name for key in keys]
     if len(set(names)) < len(names):
-        raise SettingError("API_KEYS has two keys of one name. Name each: API_KEYS=desktop:<key>,nightly:<key>")
+        raise SettingError(
+            "API_KEYS has two keys of one name. Name each: API_KEYS=desktop:<key>,nightly:<key>"
+        )
     for key in keys:
         if len(key.name) > LONGEST_NAME:
             raise SettingError(
                 f"API_KEYS has a key's name of more than {LONGEST_NAME} characters; the history keeps it."
             )
         if not (key.secret.isascii() and key.secret.isprintable() and key.secret):
-            raise SettingError(f"API_KEYS: the key {key.name!r} must be printable ASCII text, as a header carries it.")
+            raise SettingError(
+                f"API_KEYS: the key {key.name!r} must be printable ASCII text, as a header carries it."
+            )
         if len(key.secret) < SHORTEST_KEY or key.secret == PLACEHOLDER:
-            log.warning("API_KEYS: THE KEY %r IS EASY TO GUESS. Anybody who does can write patients.", key.name)
+            log.warning(
+                "API_KEYS: THE KEY %r IS EASY TO GUESS. Anybody who does can write patients.",
+                key.name,
+            )
     return tuple(keys)
 
 
 def _secret_key(env: Mapping[str, str]) -> str | None:
     secret = env.get("SECRET_KEY") or None
     if secret and len(secret) < SHORTEST_KEY:
-        raise SettingError(f"SECRET_KEY must have {SHORTEST_KEY} characters or more: it signs who is logged in.")
+        raise SettingError(
+            f"SECRET_KEY must have {SHORTEST_KEY} characters or more: it signs who is logged in."
+        )
     if env.get("PORTAL_PASSWORD") and not secret:
         raise SettingError(
             "PORTAL_PASSWORD needs a SECRET_KEY, which signs who is logged in. Set any long random text."
@@ -163,7 +182,9 @@ def _secret_key(env: Mapping[str, str]) -> str | None:
 def _portal_password(env: Mapping[str, str]) -> str | None:
     password = env.get("PORTAL_PASSWORD") or None
     if password and len(password) < SHORTEST_PASSWORD:
-        log.warning("PORTAL_PASSWORD IS EASY TO GUESS. Anybody who does can read the API keys and the history.")
+        log.warning(
+            "PORTAL_PASSWORD IS EASY TO GUESS. Anybody who does can read the API keys and the history."
+        )
     return password
 
 
@@ -180,7 +201,9 @@ def _database_url(env: Mapping[str, str]) -> sa.URL:
         url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
         url.get_dialect().import_dbapi()
     except ImportError as error:
-        raise SettingError(f"DATABASE_URL needs the Python package {error.name}: install it.") from None
+        raise SettingError(
+            f"DATABASE_URL needs the Python package {error.name}: install it."
+        ) from None
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
         raise SettingError(
             "DATABASE_URL is no database's address. Example: postgresql://user:password@host/name"
@@ -190,13 +213,19 @@ def _database_url(env: Mapping[str, str]) -> sa.URL:
 
 def _checked_sqlite(url: sa.URL) -> sa.URL:
     if url.database in (None, "", ":memory:"):
-        raise SettingError("DATABASE_URL: SQLite in memory forgets everything. Give a file: sqlite:///clinic.db")
-    return url.set(database=str(ROOT / "instance" / url.database))  # an absolute path stays as it is
+        raise SettingError(
+            "DATABASE_URL: SQLite in memory forgets everything. Give a file: sqlite:///clinic.db"
+        )
+    return url.set(
+        database=str(ROOT / "instance" / url.database)
+    )  # an absolute path stays as it is
 
 
 def _host(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.:_-]+", text):
-        raise SettingError("HOST must be an address or a name to listen on, as 127.0.0.1 or 0.0.0.0.")
+        raise SettingError(
+            "HOST must be an address or a name to listen on, as 127.0.0.1 or 0.0.0.0."
+        )
     return text
 
 
@@ -213,14 +242,23 @@ def _hijri_dates(env: Mapping[str, str]) -> bool:
     return _one_of(env, "HIJRI_DATES", default, ("ON", "OFF"), "on or off") == "ON"
 
 
-def _whole_number(env: Mapping[str, str], name: str, default: int, most: int = 2**53, least: int = 1) -> int:
+def _whole_number(
+    env: Mapping[str, str], name: str, default: int, most: int = 2**53, least: int = 1
+) -> int:
     text = env.get(name, "").strip() or str(default)
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most):
+    if not (
+        text.isascii()
+        and text.isdecimal()
+        and len(text) <= len(str(most))
+        and least <= int(text) <= most
+    ):
         raise SettingError(f"{name} must be a whole number from {least} to {most}.")
     return int(text)
 
 
-def _one_of(env: Mapping[str, str], name: str, default: str, choices: Collection[str], wanted: str) -> str:
+def _one_of(
+    env: Mapping[str, str], name: str, default: str, choices: Collection[str], wanted: str
+) -> str:
     text = (env.get(name) or default).upper()
     if text not in choices:
         raise SettingError(f"{name} must be {wanted}.")
@@ -245,4 +283,6 @@ def write_env(path: Path) -> bool:
 
 if __name__ == "__main__":
     if write_env(ROOT / ".env"):
-        print("Wrote .env with a new API key, secret and portal password. Only you can read it: keep it so.")
+        print(
+            "Wrote .env with a new API key, secret and portal password. Only you can read it: keep it so."
+        )

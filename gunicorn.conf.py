@@ -9,11 +9,17 @@ from config import load
 
 settings = load()
 
-bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+bind = (
+    f"[{settings.host}]:{settings.port}"
+    if ":" in settings.host
+    else f"{settings.host}:{settings.port}"
+)
 workers = settings.web_concurrency
 # Threads, because a sync worker drops requests in flight at SIGTERM, and one stalled client blocks it.
 worker_class = "gthread"
-threads = 8  # at most 14: whoever waits for the turn to write holds one of the pool's 15 connections
+threads = (
+    8  # at most 14: whoever waits for the turn to write holds one of the pool's 15 connections
+)
 timeout = 120  # seconds without a sign of life from a worker
 graceful_timeout = 60  # seconds for what is in flight at SIGTERM
 keepalive = 5
@@ -22,7 +28,8 @@ loglevel = settings.log_level.lower()
 accesslog = "-"
 # The path without its query, our own request id, and the name of the key: no key and no record.
 access_log_format = (
-    '%(t)s %(h)s "%(m)s %({quoted_path}e)s" %(s)s %(B)s bytes %(M)s ms %({x-request-id}o)s %({key_name}e)s'
+    '%(t)s %(h)s "%(m)s %({quoted_path}e)s" %(s)s %(B)s bytes %(M)s ms'
+    " %({x-request-id}o)s %({key_name}e)s"
 )
 
 M_MMAP_THRESHOLD = -3  # of mallopt(3)

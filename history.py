@@ -33,7 +33,9 @@ class Origin:
     started: float = field(default_factory=time.monotonic)
 
 
-def write(connection: sa.Connection, origin: Origin, reports: Mapping[str, Report], dry_run: bool) -> None:
+def write(
+    connection: sa.Connection, origin: Origin, reports: Mapping[str, Report], dry_run: bool
+) -> None:
     """Write a row for each entity's report, and now and then remove what is too old."""
     now = datetime.now(UTC)
     common = {
@@ -44,9 +46,13 @@ def write(connection: sa.Connection, origin: Origin, reports: Mapping[str, Repor
         "dry_run": dry_run,
         "duration_ms": round((time.monotonic() - origin.started) * 1000),
     }
-    rows = [common | {"entity": f"{entity}s"} | _summary(report) for entity, report in reports.items()]
+    rows = [
+        common | {"entity": f"{entity}s"} | _summary(report) for entity, report in reports.items()
+    ]
     if rows:
-        insert_rows(connection, SyncRun.__table__, {name: [row[name] for row in rows] for name in rows[0]})
+        insert_rows(
+            connection, SyncRun.__table__, {name: [row[name] for row in rows] for name in rows[0]}
+        )
     if random.random() < PRUNING:  # noqa: S311 chance only spreads the work
         prune(connection, now - timedelta(days=origin.keep_days))
 
@@ -54,7 +60,12 @@ def write(connection: sa.Connection, origin: Origin, reports: Mapping[str, Repor
 def prune(connection: sa.Connection, before: datetime) -> None:
     """Remove some of the oldest rows from before this moment."""
     c = SyncRun.__table__.c
-    old = sa.select(c.id).where(c.at < before.strftime("%Y-%m-%d %H:%M:%S")).order_by(c.at, c.id).limit(PRUNED_AT_ONCE)
+    old = (
+        sa.select(c.id)
+        .where(c.at < before.strftime("%Y-%m-%d %H:%M:%S"))
+        .order_by(c.at, c.id)
+        .limit(PRUNED_AT_ONCE)
+    )
     ids = connection.scalars(old).all()
     if ids:
         connection.execute(sa.delete(SyncRun.__table__).where(among(connection, c.id, ids)))

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-import canonical
+from engine import canonical
 from models import (
     AS_READ,
     Columns,
@@ -65,9 +65,15 @@ class Ranked:
         return itemgetter(*self.sources)
 
 
-CONTACT = Ranked("mobile+name", ("mobile", "name"), "contact_key", "contact_rank", canonical.contact_key)
+CONTACT = Ranked(
+    "mobile+name", ("mobile", "name"), "contact_key", "contact_rank", canonical.contact_key
+)
 SLOT = Ranked(
-    "patient+date+time_from", ("patient_id", "date", "time_from"), "slot_key", "slot_rank", canonical.slot_key
+    "patient+date+time_from",
+    ("patient_id", "date", "time_from"),
+    "slot_key",
+    "slot_rank",
+    canonical.slot_key,
 )
 RANKED = {ranked.name: ranked for ranked in (CONTACT, SLOT)}
 
@@ -131,7 +137,11 @@ class Keys:
     @cached_property
     def blank(self) -> Values:
         """The values of a new record of which nothing is told."""
-        return {**dict.fromkeys(self.columns), **({self.links.column: ()} if self.links else {}), **self.defaults}
+        return {
+            **dict.fromkeys(self.columns),
+            **({self.links.column: ()} if self.links else {}),
+            **self.defaults,
+        }
 
     @cached_property
     def key_columns(self) -> dict[str, str]:
@@ -162,7 +172,9 @@ class Batch:
         kinds = {it: kind for kind, it in enumerate(dict.fromkeys(names))}
         self.kinds, self.rows = [*kinds], rows
         self.kind = [kinds[it] for it in names] if len(kinds) > 1 else [0] * len(names)
-        self._columns = dict(zip(names[0], zip(*rows, strict=True), strict=True)) if len(kinds) == 1 else {}
+        self._columns = (
+            dict(zip(names[0], zip(*rows, strict=True), strict=True)) if len(kinds) == 1 else {}
+        )
 
     @classmethod
     def of(cls, records: Iterable[Values]) -> "Batch":
@@ -177,7 +189,9 @@ class Batch:
         """Return the value of that name of each of these records, whose places ascend."""
         if len(self.kinds) > 1:
             at = [names.index(name) if name in names else None for names in self.kinds]
-            return [absent if (i := at[self.kind[it]]) is None else self.rows[it][i] for it in places]
+            return [
+                absent if (i := at[self.kind[it]]) is None else self.rows[it][i] for it in places
+            ]
         column = self._columns.get(name)
         if column is None:
             return [absent] * len(places)
@@ -187,7 +201,10 @@ class Batch:
         """Return the value of a key of each of these records, None where it has none."""
         if key not in RANKED:
             return self.column(key, places)
-        made, sources = RANKED[key].key, [self.column(source, places) for source in RANKED[key].sources]
+        made, sources = (
+            RANKED[key].key,
+            [self.column(source, places) for source in RANKED[key].sources],
+        )
         return [made(*parts) if all(parts) else None for parts in zip(*sources, strict=True)]
 
 
@@ -232,7 +249,13 @@ class Stranger(Stored):
     __slots__ = ("_at", "_columns")
 
     def __init__(self, record_id: int, columns: Mapping[str, Sequence[Any]], at: int):
-        self.id, self.before, self.removed, self._columns, self._at = record_id, None, False, columns, at
+        self.id, self.before, self.removed, self._columns, self._at = (
+            record_id,
+            None,
+            False,
+            columns,
+            at,
+        )
 
     def __getattr__(self, name: str) -> Any:
         self.values = {column: values[self._at] for column, values in self._columns.items()}
@@ -258,7 +281,9 @@ class Shelf:
         self.records: dict[int, Stored] = {}
         self._connection = index.connection
         self._by: dict[str, dict[Any, list[Stored]]] = defaultdict(dict)
-        self._strangers: list[Stranger] = []  # that stand under no key yet, and the columns from which all of them read
+        self._strangers: list[
+            Stranger
+        ] = []  # that stand under no key yet, and the columns from which all of them read
         self._strange: dict[str, Sequence[Any]] = {}
         self._held = [(self._by[key], column) for key, column in keys.key_columns.items()]
         self._asked: dict[str, set] = defaultdict(set)
@@ -266,9 +291,14 @@ class Shelf:
         self._formers_changed: set[str] = set()
         self._touched: dict[Stored, None] = {}
         self._moved: set[Stored] = set()  # whose keys may have changed
-        self._rekeyed: list[Stored] = []  # of the touched, the stored ones whose keys change; the other stored ones
+        self._rekeyed: list[
+            Stored
+        ] = []  # of the touched, the stored ones whose keys change; the other stored ones
         self._rewritten: list[Stored] = []
-        self._changing: set[str] = {"updated_at", "version"}  # the columns that change in any stored one: all get them
+        self._changing: set[str] = {
+            "updated_at",
+            "version",
+        }  # the columns that change in any stored one: all get them
 
     # Reading
 
@@ -286,7 +316,9 @@ class Shelf:
         else:
             self._take_in(key, unknown, self._rows(key, unknown))
 
-    def ask_unless_stored(self, key: str, sent: Mapping[int, Any], batch: Batch) -> dict[int, Stored]:
+    def ask_unless_stored(
+        self, key: str, sent: Mapping[int, Any], batch: Batch
+    ) -> dict[int, Stored]:
         """Load, with one query, what values of a key lead to, but for a value's only record if it holds all the data.
 
         `sent` are the values by place in the batch. Returned are the records that are so, at the same places; they
@@ -294,13 +326,22 @@ class Shelf:
         """
         self._shelve_strangers()
         unknown = self._unknown(key, sent.values())
-        found, column = self._rows(key, unknown), self.keys.columns.index(self.keys.key_columns[key])
+        found, column = (
+            self._rows(key, unknown),
+            self.keys.columns.index(self.keys.key_columns[key]),
+        )
         rows = {row[column]: row for row in found}
         if key not in self.keys.unique:
             times = Counter([row[column] for row in found])
-            rows = {value: row for value, row in rows.items() if times[value] == 1 and not self._by[key].get(value)}
+            rows = {
+                value: row
+                for value, row in rows.items()
+                if times[value] == 1 and not self._by[key].get(value)
+            }
         holding = self._holding(rows, sent, batch)
-        others = {value for place, value in sent.items() if place not in holding}.intersection(unknown)
+        others = {value for place, value in sent.items() if place not in holding}.intersection(
+            unknown
+        )
         self._asked[key] |= others
         self._take_in(key, others, [row for row in found if row[column] in others])
         return holding
@@ -308,7 +349,11 @@ class Shelf:
     def taken(self, key: str, values: Collection[Any]) -> set[Any]:
         """Return those of the values of a key that lead to a record, or led to one, or are there twice."""
         times = Counter(values)
-        taken = {value for value, count in times.items() if count > 1} if len(times) < len(values) else set()
+        taken = (
+            {value for value, count in times.items() if count > 1}
+            if len(times) < len(values)
+            else set()
+        )
         taken |= times.keys() & self._by[key].keys()
         if key == self.keys.number:
             taken |= times.keys() & self._by[self._former].keys()
@@ -322,16 +367,26 @@ class Shelf:
     def _unknown(self, key: str, values: Iterable[Any]) -> list[Any]:
         """Return those of the values of which it is not known already to whom they lead, each once, in order."""
         asked = self._asked[key]
-        held: Collection[Any] = self.records if key == "id" else self._by[key] if key in self.keys.unique else ()
-        return [value for value in dict.fromkeys(values) if value not in asked and value not in held]
+        held: Collection[Any] = (
+            self.records if key == "id" else self._by[key] if key in self.keys.unique else ()
+        )
+        return [
+            value for value in dict.fromkeys(values) if value not in asked and value not in held
+        ]
 
-    def _holding(self, rows: Mapping[Any, Sequence], sent: Mapping[int, Any], batch: Batch) -> dict[int, Stored]:
+    def _holding(
+        self, rows: Mapping[Any, Sequence], sent: Mapping[int, Any], batch: Batch
+    ) -> dict[int, Stored]:
         """Return the records of the rows that hold all the data at the places from which their values were sent."""
         if self.keys.links:  # more than a row
             return {}
         pickers = [_picker(self.keys, names) for names in batch.kinds]
         held = [(place, rows[value]) for place, value in sent.items() if value in rows]
-        equal = [(at, row) for at, row in held if pickers[batch.kind[at]](row) == (row[-1], *batch.rows[at])]
+        equal = [
+            (at, row)
+            for at, row in held
+            if pickers[batch.kind[at]](row) == (row[-1], *batch.rows[at])
+        ]
         return {place: Unread(self.keys.columns, row) for place, row in equal}
 
     def find(self, key: str, value: Any) -> Sequence[Stored]:
@@ -355,7 +410,11 @@ class Shelf:
 
     def has_given_up(self, record: Stored, key: str, value: Any) -> bool:
         """Tell whether `value` is a former number of `record`."""
-        return key == self.keys.number and record.values[key] != value and record in self.find(self._former, value)
+        return (
+            key == self.keys.number
+            and record.values[key] != value
+            and record in self.find(self._former, value)
+        )
 
     def _rows(self, key: str, values: Collection[Any]) -> Sequence[sa.Row]:
         """Return the rows that are not loaded yet, the id at the end of each."""
@@ -380,14 +439,20 @@ class Shelf:
     def _linked(self, owners: Collection[int]) -> Mapping[int, list[int]]:
         """Return the ids of the records to which each of these is linked."""
         c, links = DoctorClinic.__table__.c, defaultdict(list)
-        for owner, linked in rows_among(self._connection, (c.doctor_id, c.clinic_id), c.doctor_id, owners):
+        for owner, linked in rows_among(
+            self._connection, (c.doctor_id, c.clinic_id), c.doctor_id, owners
+        ):
             links[owner].append(linked)
         return links
 
     def _ask_formers(self, numbers: Collection[str]) -> None:
         c = FormerKey.__table__.c
         shown = (c.value, c.record_id)
-        rows = rows_among(self._connection, shown, c.value, numbers, self.keys.formers).all() if numbers else ()
+        rows = (
+            rows_among(self._connection, shown, c.value, numbers, self.keys.formers).all()
+            if numbers
+            else ()
+        )
         self.ask("id", [record_id for _, record_id in rows])
         for number, record_id in rows:
             self._by[self._former].setdefault(number, [self.the(record_id)])
@@ -439,12 +504,16 @@ class Shelf:
         if self.keys.links:
             return [self.add(batch[place]) for place in weak_keys]
         self._shelve_strangers()
-        columns = {name: batch.column(name, weak_keys, absent) for name, absent in self.keys.blank.items()}
+        columns = {
+            name: batch.column(name, weak_keys, absent) for name, absent in self.keys.blank.items()
+        }
         if ranked := self.keys.ranked:
             columns[ranked.column] = [*weak_keys.values()]
             columns[ranked.rank] = [None if key is None else 0 for key in weak_keys.values()]
         first = -1 - len(self.records)
-        self._strangers = [*map(Stranger, range(first, first - len(weak_keys), -1), repeat(columns), count())]
+        self._strangers = [
+            *map(Stranger, range(first, first - len(weak_keys), -1), repeat(columns), count())
+        ]
         self._strange = columns
         return [*self._strangers]
 
@@ -513,11 +582,17 @@ class Shelf:
         """
         if self._touched:  # strangers are written as columns, but only alone
             self._shelve_strangers()
-        witnesses = {it: None for number in self._formers_changed for it in self._by[self._former][number]}
-        self._touched = {r: None for r in self._touched if r.before is None or r.removed or r.values != r.before}
+        witnesses = {
+            it: None for number in self._formers_changed for it in self._by[self._former][number]
+        }
+        self._touched = {
+            r: None for r in self._touched if r.before is None or r.removed or r.values != r.before
+        }
         witnesses |= self._give_ranks()
         if self._strangers:
-            self._strange |= {name: [value] * len(self._strangers) for name, value in _stamps(now).items()}
+            self._strange |= {
+                name: [value] * len(self._strangers) for name, value in _stamps(now).items()
+            }
         for record in self._touched:
             values = record.values
             values["created_at"] = values["created_at"] or now
@@ -525,7 +600,9 @@ class Shelf:
         for record in [it for it in witnesses if it not in self._touched]:
             record.values = record.values | {"version": record.values["version"] + 1}
             self._touched[record] = None
-        for record in sorted([record for record in self._touched if record.before], key=attrgetter("id")):
+        for record in sorted(
+            [record for record in self._touched if record.before], key=attrgetter("id")
+        ):
             rekeyed = record in self._moved and self._changes_keys(record)
             (self._rekeyed if rekeyed else self._rewritten).append(record)
 
@@ -534,7 +611,9 @@ class Shelf:
         witnesses: dict[Stored, None] = {}
         if not (ranked := self.keys.ranked):
             return witnesses
-        ranking = [r for r in self._touched if r.values[ranked.column] and r.values[ranked.rank] is None]
+        ranking = [
+            r for r in self._touched if r.values[ranked.column] and r.values[ranked.rank] is None
+        ]
         if not ranking:
             return witnesses
         self.ask(ranked.name, [record.values[ranked.column] for record in ranking])
@@ -546,14 +625,20 @@ class Shelf:
             ranks = {it.values[ranked.rank]: it for it in holders}
             others = [it for rank, it in ranks.items() if rank is not None and it.before]
             witnesses |= dict.fromkeys(sorted(others, key=lambda it: it.values[ranked.rank])[:1])
-            record.values[ranked.rank] = next(rank for rank in range(len(ranks) + 1) if rank not in ranks)
+            record.values[ranked.rank] = next(
+                rank for rank in range(len(ranks) + 1) if rank not in ranks
+            )
         return witnesses
 
     def release_keys(self) -> None:
         """Set changing keys to NULL first: a value may pass from one record to another in this very write."""
         keys = self.keys.guarded
         stored = [(record, record.before or {}) for record in self._rekeyed]
-        changing = [r.id for r, before in stored if any(r.values[key] != before[key] is not None for key in keys)]
+        changing = [
+            r.id
+            for r, before in stored
+            if any(r.values[key] != before[key] is not None for key in keys)
+        ]
         if changing:
             c = self.keys.table.c
             nothing = {key: None for key in keys if c[key].nullable}
@@ -562,11 +647,17 @@ class Shelf:
 
     def insert(self) -> None:
         """Insert the new records, in order, and learn their ids."""
-        fresh: Sequence[Stored] = self._strangers or [record for record in self._touched if record.before is None]
+        fresh: Sequence[Stored] = self._strangers or [
+            record for record in self._touched if record.before is None
+        ]
         if not fresh:
             return
-        columns = self._strange or {name: [it.values[name] for it in fresh] for name in self.keys.columns}
-        for record, new in zip(fresh, insert_all(self._connection, self.keys.table, columns), strict=True):
+        columns = self._strange or {
+            name: [it.values[name] for it in fresh] for name in self.keys.columns
+        }
+        for record, new in zip(
+            fresh, insert_all(self._connection, self.keys.table, columns), strict=True
+        ):
             record.id = new
         self.records = {record.id: record for record in self.records.values()}
 
@@ -574,11 +665,21 @@ class Shelf:
         """Update what changed or goes; raise LostRace if one of the records was written by somebody else."""
         # A column that is set costs the upkeep of its index, even if its value stays.
         others = self._changing.difference(self.keys.guarded)
-        for records, changing in ((self._rekeyed, others.union(self.keys.guarded)), (self._rewritten, others)):
+        for records, changing in (
+            (self._rekeyed, others.union(self.keys.guarded)),
+            (self._rewritten, others),
+        ):
             if not records:
                 continue
-            columns = {name: [it.values[name] for it in records] for name in self.keys.columns if name in changing}
-            as_read = [[it.id for it in records], [it.before["version"] for it in records if it.before]]
+            columns = {
+                name: [it.values[name] for it in records]
+                for name in self.keys.columns
+                if name in changing
+            }
+            as_read = [
+                [it.id for it in records],
+                [it.before["version"] for it in records if it.before],
+            ]
             columns |= dict(zip(AS_READ, as_read, strict=True))
             if update_rows(self._connection, self.keys.table, columns) != len(records):
                 raise LostRace
@@ -595,32 +696,50 @@ class Shelf:
         number, c = self.keys.number, FormerKey.__table__.c
         if not number or not others_write(self._connection):
             return
-        taking = [r for r in self._touched if not r.removed and r.values[number] != (r.before or {}).get(number)]
+        taking = [
+            r
+            for r in self._touched
+            if not r.removed and r.values[number] != (r.before or {}).get(number)
+        ]
         taken = {record.values[number] for record in taking} | {*self._strange.get(number, ())}
         taken -= {*self._formers_changed, None}
-        if taken and rows_among(self._connection, (c.value,), c.value, taken, self.keys.formers).first():
+        if (
+            taken
+            and rows_among(self._connection, (c.value,), c.value, taken, self.keys.formers).first()
+        ):
             raise LostRace
 
     def write_links(self) -> None:
         """Write the links of the records whose links changed: all anew."""
         if not (links := self.keys.links):
             return
-        stale = [r for r in self._touched if (r.before or {}).get(links.column, ()) != r.values[links.column]]
+        stale = [
+            r
+            for r in self._touched
+            if (r.before or {}).get(links.column, ()) != r.values[links.column]
+        ]
         stale += [r for r in self._touched if r.removed]
         owners = [record.id for record in stale if record.before]
         rows = [(r.id, linked) for r in stale if not r.removed for linked in r.values[links.column]]
-        columns = {"doctor_id": [owner for owner, _ in rows], "clinic_id": [linked for _, linked in rows]}
+        columns = {
+            "doctor_id": [owner for owner, _ in rows],
+            "clinic_id": [linked for _, linked in rows],
+        }
         self._replace(DoctorClinic.__table__.c.doctor_id, owners, columns)
 
     def write_formers(self) -> None:
         """Write the numbers that became former, or are so no more."""
         c, entity = FormerKey.__table__.c, self.keys.entity
-        held = [number for number in sorted(self._formers_changed) if self._by[self._former][number]]
+        held = [
+            number for number in sorted(self._formers_changed) if self._by[self._former][number]
+        ]
         holders = [self._by[self._former][number][0].id for number in held]
         columns: Columns = {"entity": [entity] * len(held), "value": held, "record_id": holders}
         self._replace(c.value, self._formers_changed, columns, self.keys.formers)
 
-    def _replace(self, column: sa.Column, old: Collection[Any], columns: Columns, *also: sa.ColumnElement) -> None:
+    def _replace(
+        self, column: sa.Column, old: Collection[Any], columns: Columns, *also: sa.ColumnElement
+    ) -> None:
         """Delete the rows of a table that hold one of `old` in this column, and insert those that `columns` make."""
         if old:
             mine = among(self._connection, column, old)
@@ -630,7 +749,9 @@ class Shelf:
 
     def delete(self) -> None:
         """Delete the removed records; what refers to them must be gone."""
-        self._replace(self.keys.table.c.id, [record.id for record in self._touched if record.removed], {})
+        self._replace(
+            self.keys.table.c.id, [record.id for record in self._touched if record.removed], {}
+        )
 
 
 class Index:
@@ -653,7 +774,13 @@ class Index:
             shelf.prepare_writing(now)
             shelf.release_keys()
         # Links and formers need the ids that the insert gives.
-        steps = (Shelf.insert, Shelf.update, Shelf.look_again_for_formers, Shelf.write_links, Shelf.write_formers)
+        steps = (
+            Shelf.insert,
+            Shelf.update,
+            Shelf.look_again_for_formers,
+            Shelf.write_links,
+            Shelf.write_formers,
+        )
         for step in steps:
             for shelf in shelves:
                 step(shelf)

@@ -20,7 +20,11 @@ LOCK_WAIT_SECONDS = 10
 TABLE_OPTIONS = {"sqlite_autoincrement": True} | {
     f"{name}_{option}": value
     for name in ("mysql", "mariadb")
-    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
+    for option, value in {
+        "engine": "InnoDB",
+        "charset": "utf8mb4",
+        "collate": "utf8mb4_bin",
+    }.items()
 }
 
 
@@ -42,7 +46,11 @@ class _IsoText(TypeDecorator):
     """A date or time that is ISO text in Python and on SQLite, and the real type elsewhere."""
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
-        return dialect.type_descriptor(sa.String(19)) if dialect.name == "sqlite" else self.impl_instance
+        return (
+            dialect.type_descriptor(sa.String(19))
+            if dialect.name == "sqlite"
+            else self.impl_instance
+        )
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
         python: Any = self.impl_instance.python_type
@@ -53,7 +61,11 @@ class _IsoText(TypeDecorator):
 
     def result_processor(self, dialect: sa.Dialect, coltype: Any) -> Any:
         """Spare rows the call for each value where it is text already."""
-        return None if dialect.name in ("sqlite", "postgresql") else super().result_processor(dialect, coltype)
+        return (
+            None
+            if dialect.name in ("sqlite", "postgresql")
+            else super().result_processor(dialect, coltype)
+        )
 
 
 class IsoDate(_IsoText):
@@ -79,7 +91,9 @@ class Joined(TypeDecorator):
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:
         joined = self.BETWEEN.join([self.NULL if it is None else str(it) for it in value])
         marks = joined.count(self.BETWEEN), joined.count(self.NULL)
-        if marks != (max(len(value) - 1, 0), value.count(None)) or [*value] == [""]:  # no list is joined to that, too
+        if marks != (max(len(value) - 1, 0), value.count(None)) or [*value] == [
+            ""
+        ]:  # no list is joined to that, too
             raise ValueError("a value holds a separator")  # each after it would be another row's
         return joined
 
@@ -216,7 +230,9 @@ class SyncRun(db.Model):
     failed: Mapped[int]
     dry_run: Mapped[bool]
     duration_ms: Mapped[int]
-    failures: Mapped[str] = mapped_column(sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"))
+    failures: Mapped[str] = mapped_column(
+        sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+    )
 
 
 class LoginAttempt(db.Model):
@@ -236,14 +252,18 @@ def engine_options(url: sa.URL) -> dict[str, Any]:
     if backend == "sqlite":
         return options | {"connect_args": {"timeout": LOCK_WAIT_SECONDS}}
     options["pool_pre_ping"] = True  # a server may have restarted
-    options["isolation_level"] = "READ COMMITTED"  # keys and versions guard the rest; a retry must see the winner
+    options["isolation_level"] = (
+        "READ COMMITTED"  # keys and versions guard the rest; a retry must see the winner
+    )
     if backend == "postgresql":
         # A plan kept from when a table was empty reads the whole table for each chunk, until somebody analyses it.
         settings = f"-c lock_timeout={LOCK_WAIT_SECONDS}s -c plan_cache_mode=force_custom_plan -c datestyle=ISO"
         options["connect_args"] = {"connect_timeout": 10, "options": settings}
     if backend in ("mysql", "mariadb"):
         wait = f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}"
-        options["connect_args"] = {"init_command": f"{wait}, sql_mode=CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"}
+        options["connect_args"] = {
+            "init_command": f"{wait}, sql_mode=CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
+        }
     return options
 
 
@@ -271,7 +291,9 @@ def _open_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
         raise sqlite3.OperationalError("this SQLite file cannot use WAL: put it on a local disk")
     connection.execute("PRAGMA synchronous=FULL")  # a clinic has no UPS
     connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: a large list is written to the file less often
+    connection.execute(
+        "PRAGMA wal_autocheckpoint=4000"
+    )  # pages: a large list is written to the file less often
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
@@ -285,7 +307,9 @@ def others_write(connection: sa.Connection) -> bool:
     return connection.dialect.name != "sqlite"
 
 
-def among(connection: sa.Connection, column: sa.ColumnElement, values: Collection) -> sa.ColumnElement[bool]:
+def among(
+    connection: sa.Connection, column: sa.ColumnElement, values: Collection
+) -> sa.ColumnElement[bool]:
     """Return the condition that `column` is one of any number of `values`, as one parameter where it can be."""
     return _among(connection.dialect.name, column, value=list(values))
 
@@ -301,7 +325,9 @@ def rows_among(
 
     No value may come twice. Conditions are to be the same objects each time, for the statement is kept.
     """
-    return connection.execute(_select_among(connection.dialect.name, shown, column, *also), {"values": list(values)})
+    return connection.execute(
+        _select_among(connection.dialect.name, shown, column, *also), {"values": list(values)}
+    )
 
 
 @lru_cache(maxsize=256)  # to build one takes longer than to run it for a single record
@@ -309,7 +335,9 @@ def _select_among(
     dialect: str, shown: tuple[sa.Column, ...], column: sa.Column, *also: sa.ColumnElement[bool]
 ) -> sa.Select:
     found = sa.select(*shown).where(*also)
-    if dialect == "sqlite":  # twice as fast as IN, for which SQLite would make an index of the values first
+    if (
+        dialect == "sqlite"
+    ):  # twice as fast as IN, for which SQLite would make an index of the values first
         values = _values(key="values", required=True)
         return found.select_from(CrossJoin(values, column.table, column == values.c.value))
     return found.where(_among(dialect, column, key="values", required=True))
@@ -379,7 +407,9 @@ def _write(
         return connection.execute(from_arrays(table, written), arrays).rowcount
     if dialect.name == "sqlite":
         compiled = _compiled(dialect, row_by_row(table), written)
-        return connection.exec_driver_sql(compiled.string, [*_rows(columns, compiled.positiontup)]).rowcount
+        return connection.exec_driver_sql(
+            compiled.string, [*_rows(columns, compiled.positiontup)]
+        ).rowcount
     return connection.execute(row_by_row(table), _named(columns)).rowcount
 
 
@@ -392,7 +422,9 @@ def _named(columns: Columns) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=256)
-def _compiled(dialect: sa.Dialect, statement: sa.Insert | sa.Update, columns: tuple[str, ...]) -> Any:
+def _compiled(
+    dialect: sa.Dialect, statement: sa.Insert | sa.Update, columns: tuple[str, ...]
+) -> Any:
     return statement.compile(dialect=dialect, column_keys=columns)
 
 
@@ -425,14 +457,20 @@ def _as_read(table: sa.Table, record_id: Any, version: Any) -> sa.Update:
 def _unnested(table: sa.Table, names: tuple[str, ...]) -> sa.ColumnCollection:
     """Return the columns of the rows that PostgreSQL makes of an array for each."""
     kinds = {name: table.c[name.removeprefix("old_")].type for name in names}
-    arrays = [_array(sa.bindparam(f"all_{name}", type_=Joined()), kind) for name, kind in kinds.items()]
+    arrays = [
+        _array(sa.bindparam(f"all_{name}", type_=Joined()), kind) for name, kind in kinds.items()
+    ]
     columns = [sa.column(name, kind) for name, kind in kinds.items()]
     return sa.func.unnest(*arrays).table_valued(*columns, name="sent").render_derived().c
 
 
-FEW_AT_ONCE = {"insertmanyvalues_page_size": 200}  # rows: MariaDB takes 16 MB at most (max_allowed_packet)
+FEW_AT_ONCE = {
+    "insertmanyvalues_page_size": 200
+}  # rows: MariaDB takes 16 MB at most (max_allowed_packet)
 _LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = ?"
-_NEXT_IDS = sa.text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
+_NEXT_IDS = sa.text(
+    "SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)"
+)
 
 
 def insert_all(connection: sa.Connection, table: sa.Table, columns: Columns) -> Sequence[int]:
@@ -457,7 +495,9 @@ def _ids_for(connection: sa.Connection, name: str, count: int) -> Sequence[int] 
     return None
 
 
-def _insert_for_ids(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
+def _insert_for_ids(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]
+) -> Sequence[int]:
     insert = _insert(table)
     if connection.dialect.insert_executemany_returning_sort_by_parameter_order:
         returning = insert.returning(table.c.id, sort_by_parameter_order=True)
@@ -485,7 +525,12 @@ _RACES = {
 # program does not know refer to the record.
 _REFERENCES = {"23503", 1451, 1452, "SQLITE_CONSTRAINT_FOREIGNKEY"}
 _NO_TABLE = {"42P01", 1146, "SQLITE_ERROR"}
-_OUTAGES = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.ProgrammingError, sa.exc.TimeoutError)
+_OUTAGES = (
+    sa.exc.OperationalError,
+    sa.exc.InterfaceError,
+    sa.exc.ProgrammingError,
+    sa.exc.TimeoutError,
+)
 
 
 def fault_of(error: sa.exc.SQLAlchemyError) -> tuple[Fault, str]:

@@ -18,7 +18,7 @@ import schemas as wire
 import words
 from answers import Report
 from config import ROOT
-from problems import Problem, TooManyRequests, ValidationFailed
+from engine.problems import Problem, TooManyRequests, ValidationFailed
 from schemas import ENTITIES, Entity, json_name
 from upsert import RULES, Rules
 
@@ -82,7 +82,11 @@ _MARK = r"[ -/:-@\[-`{-~]"
 NONE = rf"{_MARK}*[!-/:-@\[-`{{-~]{_MARK}*|{_MARK}*({_any_case(words.NONE, f'{_MARK}*')}){_MARK}*"
 _ZERO = r"0+|-[0-9]+"
 
-TEXT: Json = {"type": ["string", "integer", "null"], "maxLength": wire.TEXT, "pattern": f"[^{_CONTROL}]*"}
+TEXT: Json = {
+    "type": ["string", "integer", "null"],
+    "maxLength": wire.TEXT,
+    "pattern": f"[^{_CONTROL}]*",
+}
 WORD: Json = {"type": ["string", "null"], "pattern": ""}
 ADDRESS: Json = {"type": "string", "format": "idn-email", "pattern": r"@.+\."}
 # What may be sent for each kind of field, and its subclasses. `pattern` is the form of a string without the blanks
@@ -121,7 +125,16 @@ ANSWERED: dict[type, Json] = {
     wire.Instant: {"type": "string", "format": "date-time"},
 }
 KINDS = (
-    *(wire.Text, wire.Identifier, wire.Code, wire.OfficialId, wire.NationalId, wire.Name, wire.Phone, wire.Email),
+    *(
+        wire.Text,
+        wire.Identifier,
+        wire.Code,
+        wire.OfficialId,
+        wire.NationalId,
+        wire.Name,
+        wire.Phone,
+        wire.Email,
+    ),
     *(wire.Day, wire.End, wire.Flag, wire.RecordId),
 )
 NULL_IN_A_DRY_RUN = ("id", "created_at", "updated_at")
@@ -174,7 +187,9 @@ def _record_sent(spec: APISpec, schema: Entity) -> Json:
     identities = [
         {
             "required": [json_name(name) for name in names],
-            "properties": {json_name(name): _of_kind(PRESENT, schema.load_fields[name]) for name in names},
+            "properties": {
+                json_name(name): _of_kind(PRESENT, schema.load_fields[name]) for name in names
+            },
         }
         for names in schema.identities
     ]
@@ -187,19 +202,28 @@ def _record_stored(spec: APISpec, schema: Entity, rules: Rules) -> Json:
     told = _converter(spec, _describe_answered).fields2jsonschema(schema.dump_fields)
     for name, field in schema.dump_fields.items():
         column, shown = rules.table.c.get(name), told["properties"][json_name(name)]
-        if name in NULL_IN_A_DRY_RUN or (not isinstance(field, wire.Codes) if column is None else column.nullable):
+        if name in NULL_IN_A_DRY_RUN or (
+            not isinstance(field, wire.Codes) if column is None else column.nullable
+        ):
             shown["type"] = [shown["type"], "null"]
             shown |= {"enum": [*shown["enum"], None]} if "enum" in shown else {}
-    return told | {"description": f"{schema.__doc__} As it is stored.", "required": list(told["properties"])}
+    return told | {
+        "description": f"{schema.__doc__} As it is stored.",
+        "required": list(told["properties"]),
+    }
 
 
 # --- Answers -----------------------------------------------------------------------------------
 
-STRING, WHOLE, BOOLEAN, NOTHING = ({"type": kind} for kind in ("string", "integer", "boolean", "null"))
+STRING, WHOLE, BOOLEAN, NOTHING = (
+    {"type": kind} for kind in ("string", "integer", "boolean", "null")
+)
 YES, NO = {"const": True}, {"const": False}
 STRINGS: Json = {"type": "array", "items": STRING}
 PLURALS = [f"{entity}s" for entity in ENTITIES]
-KEYS = list(dict.fromkeys(json_name(it) for rules in RULES.values() for it in (*rules.unique, *rules.weak)))
+KEYS = list(
+    dict.fromkeys(json_name(it) for rules in RULES.values() for it in (*rules.unique, *rules.weak))
+)
 IN_A_LIST = (409, 422, 500, 503)  # statuses of one record among many
 
 
@@ -219,14 +243,18 @@ def _object(optional: Json | None = None, **members: Any) -> Json:
 COUNTS: Json = dict.fromkeys(("total", *answers.COUNTS), WHOLE)
 TOTALS: Json = {"success": BOOLEAN} | COUNTS
 DRY_RUN: Json = {"dryRun": _told("only in a dry run", YES)}
-MAYBE: Json = DRY_RUN | {"rolledBack": _told("only if an atomic request failed: nothing is stored", YES)}
+MAYBE: Json = DRY_RUN | {
+    "rolledBack": _told("only if an atomic request failed: nothing is stored", YES)
+}
 INDEX: Json = {"index": _told("place in the list that was sent", WHOLE)}
 WHY: Json = {"errors": "Errors", "candidates": "Candidates"}
 WHY |= {"candidateCount": _told("how many there are, where they are more than are named", WHOLE)}
 FAILURE: Json = {
     "status": {"enum": list(IN_A_LIST)},
     "code": {"enum": [kind.code for status in IN_A_LIST for kind in PROBLEMS[status]]},
-    "key": _told("what the record was sent by, as far as it could be read", {"type": ["string", "null"]}),
+    "key": _told(
+        "what the record was sent by, as far as it could be read", {"type": ["string", "null"]}
+    ),
 }
 DONE: Json = {
     "success": YES,
@@ -242,9 +270,13 @@ PARTS: dict[str, Json] = {
     **{kind.__name__: _sent(kind("")) for kind in KINDS},
     "None": WORD | {"pattern": f"^{_BLANK}({NONE})?{_BLANK}$"},
     "Id": _told("null for what a dry run would create", {"type": ["integer", "null"]}),
-    "Cursor": _told("goes into `after` for the next page; null at the end", {"type": ["string", "null"]}),
+    "Cursor": _told(
+        "goes into `after` for the next page; null at the end", {"type": ["string", "null"]}
+    ),
     "Errors": _told("sentences by field", {"type": "object", "additionalProperties": STRINGS}),
-    "Candidates": _told("the stored records in question", _list_of(_object(id="Id", matchedBy={"enum": KEYS}))),
+    "Candidates": _told(
+        "the stored records in question", _list_of(_object(id="Id", matchedBy={"enum": KEYS}))
+    ),
     "Done": _object(**INDEX, **DONE),
     "Refused": _object(WHY, **INDEX, success=NO, **FAILURE, detail=STRING),
     "Undone": _told("rolled back because another record failed", _object(**INDEX, **UNDONE)),
@@ -263,7 +295,9 @@ PARTS: dict[str, Json] = {
         failures=_told(f"the first {history.FAILURES}", _list_of(_object(WHY, **INDEX, **FAILURE))),
     ),
     "SyncPage": _object(data=_list_of("SyncRun"), next="Cursor"),
-    "Sync": _object({f"{entity}s": {"type": ["array", "null"], "items": entity.title()} for entity in ENTITIES})
+    "Sync": _object(
+        {f"{entity}s": {"type": ["array", "null"], "items": entity.title()} for entity in ENTITIES}
+    )
     | {"additionalProperties": False},
     "Problem": _object(
         WHY | {"key": _told("what the refused record was sent by", STRING)},
@@ -287,23 +321,32 @@ PARAMETERS: dict[tuple[str, str], Json] = {
         "schema": STRING,
         "description": "`return=minimal`: only failures and records with warnings are listed, the counts stay whole",
     },
-    ("atomic", "query"): SWITCH | {"description": "all or nothing: one failure, and nothing is stored"},
+    ("atomic", "query"): SWITCH
+    | {"description": "all or nothing: one failure, and nothing is stored"},
     ("dryRun", "query"): SWITCH | {"description": "the same answer, nothing stored"},
-    ("id", "path"): {"schema": _of_kind(PRESENT, wire.RecordId("")), "description": "the record's number"},
+    ("id", "path"): {
+        "schema": _of_kind(PRESENT, wire.RecordId("")),
+        "description": "the record's number",
+    },
 }
 HEADERS: dict[str, Json] = {
     "X-Request-Id": {"schema": STRING | {"pattern": "^[A-Za-z0-9._-]{1,64}$"}, "required": True},
     "WWW-Authenticate": {"schema": STRING, "required": True},
     "Allow": {"schema": STRING, "required": True, "description": "the methods that the path takes"},
     "Retry-After": {"schema": WHOLE, "required": True, "description": "seconds"},
-    "Preference-Applied": {"schema": {"const": "return=minimal"}, "description": "only where it was asked for"},
+    "Preference-Applied": {
+        "schema": {"const": "return=minimal"},
+        "description": "only where it was asked for",
+    },
 }
 HEADER_OF = {401: "WWW-Authenticate", 405: "Allow", 503: "Retry-After"}
 FILTERS: dict[str, Json] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": reading.MOST, "default": reading.LIMIT},
     "after": STRING | {"pattern": r"\S"},
     "updatedSince": STRING | {"format": "date-time"},
-    **dict.fromkeys(("dateFrom", "dateTo"), STRING | {"format": "date", "pattern": "^(19|[2-9][0-9])"}),
+    **dict.fromkeys(
+        ("dateFrom", "dateTo"), STRING | {"format": "date", "pattern": "^(19|[2-9][0-9])"}
+    ),
 }
 
 
@@ -311,7 +354,10 @@ def _filters(schema: Entity, rules: Rules) -> list[Json]:
     """Return the query parameters of an entity's list."""
     fields = {json_name(name): field for name, field in schema.load_fields.items()}
     told = reading.filters(schema, rules)
-    return [_in_query(name, meaning, FILTERS.get(name) or _filter(fields[name])) for name, meaning in told.items()]
+    return [
+        _in_query(name, meaning, FILTERS.get(name) or _filter(fields[name]))
+        for name, meaning in told.items()
+    ]
 
 
 def _in_query(name: str, meaning: str, schema: Json) -> Json:
@@ -323,12 +369,18 @@ def _filter(field: Any) -> Json:
         return BOOLEAN
     if isinstance(field, wire.RecordId):
         return _of_kind(PRESENT, field)
-    return _ref(wire.Identifier if isinstance(field, wire.Codes) else type(field)) | STRING | {"pattern": r"\S"}
+    return (
+        _ref(wire.Identifier if isinstance(field, wire.Codes) else type(field))
+        | STRING
+        | {"pattern": r"\S"}
+    )
 
 
 # --- Examples: the requests are the samples, the answers are what the service makes of them ------
 
-SAMPLES = {it: json.loads((ROOT / "samples" / f"{it}.json").read_text(encoding="utf-8")) for it in ENTITIES}
+SAMPLES = {
+    it: json.loads((ROOT / "samples" / f"{it}.json").read_text(encoding="utf-8")) for it in ENTITIES
+}
 LISTS = {f"{entity}s": [sample] for entity, sample in SAMPLES.items()}
 IDS = {"clinic": 2, "doctor": 5, "patient": 17, "appointment": 31}
 MOMENT = "2026-06-01 09:00:00"
@@ -336,14 +388,33 @@ REFUSED: Json = {"success": False, "status": ValidationFailed.status, "code": Va
 REFUSED |= dict(ValidationFailed.example)
 WRONG = {name: REFUSED[name] for name in ("status", "code", "key", "errors")}
 RUN = (
-    {"id": 9, "at": "2026-06-01T09:00:00Z", "requestId": "night-17", "keyName": "desktop", "entity": "patients"}
-    | {"path": "/api/healthcare/patients", "total": 2, "created": 1, "updated": 0, "unchanged": 0, "failed": 1}
+    {
+        "id": 9,
+        "at": "2026-06-01T09:00:00Z",
+        "requestId": "night-17",
+        "keyName": "desktop",
+        "entity": "patients",
+    }
+    | {
+        "path": "/api/healthcare/patients",
+        "total": 2,
+        "created": 1,
+        "updated": 0,
+        "unchanged": 0,
+        "failed": 1,
+    }
     | {"dryRun": False, "durationMs": 12, "failures": [{"index": 1} | WRONG]}
 )
 
 
 def _problem(kind: type[Problem]) -> Json:
-    told = {"type": "about:blank", "title": kind.title, "status": kind.status, "success": False, "code": kind.code}
+    told = {
+        "type": "about:blank",
+        "title": kind.title,
+        "status": kind.status,
+        "success": False,
+        "code": kind.code,
+    }
     return told | {"detail": kind.title, **kind.example}
 
 
@@ -358,7 +429,9 @@ def _stored(schema: Entity, entity: str) -> Json:
     """Return how a sample is answered, once it is stored."""
     own = {"id": IDS[entity], "created_at": MOMENT, "updated_at": MOMENT}
     references = {f"{name}_id": number for name, number in IDS.items()}
-    return schema.dump(dict.fromkeys(schema.dump_fields) | schema.clean(SAMPLES[entity])[0] | references | own)
+    return schema.dump(
+        dict.fromkeys(schema.dump_fields) | schema.clean(SAMPLES[entity])[0] | references | own
+    )
 
 
 def _listed(*results: Json) -> Json:
@@ -386,7 +459,10 @@ OPTIONS = ["atomic", "dryRun"]
 
 def document(schemas: Mapping[str, Entity], root: str) -> Json:
     """Return the document of the service with these schemas, whose API lies below `root`."""
-    info, servers = {"description": ABOUT}, [{"url": "/"}]  # relative: behind a proxy nobody knows its own address
+    info, servers = (
+        {"description": ABOUT},
+        [{"url": "/"}],
+    )  # relative: behind a proxy nobody knows its own address
     spec = APISpec("Healthcare Integration API", VERSION, OPENAPI, info=info, servers=servers)
     _add_parts(spec)
     for entity, schema in schemas.items():
@@ -394,12 +470,20 @@ def document(schemas: Mapping[str, Entity], root: str) -> Json:
     _add_sync(spec, schemas, root)
     _add_service(spec)
     told = spec.to_dict() | {"security": [{"ApiKey": []}]}
-    return {name: told[name] for name in ("openapi", "info", "servers", "security", "tags", "paths", "components")}
+    return {
+        name: told[name]
+        for name in ("openapi", "info", "servers", "security", "tags", "paths", "components")
+    }
 
 
 def _add_parts(spec: APISpec) -> None:
     """Add what several operations share."""
-    scheme = {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "a key of the service's API_KEYS"}
+    scheme = {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "a key of the service's API_KEYS",
+    }
     spec.components.security_scheme("ApiKey", scheme)
     for name, part in PARTS.items():
         spec.components.schema(name, part)
@@ -419,7 +503,11 @@ def _refusal(status: int, kinds: Iterable[type[Problem]]) -> Json:
         "examples": {kind.code: {"summary": kind.title, "value": _problem(kind)} for kind in kinds},
     }
     told = "\n".join(f"* `{kind.code}`: {kind.title}. {kind.advice}" for kind in kinds)
-    return {"description": told, "headers": _headers(HEADER_OF.get(status)), "content": {PROBLEM_JSON: content}}
+    return {
+        "description": told,
+        "headers": _headers(HEADER_OF.get(status)),
+        "content": {PROBLEM_JSON: content},
+    }
 
 
 def _headers(*names: str | None) -> Json:
@@ -436,10 +524,20 @@ def _answer(told: str, schema: str, example: Json, **links: Json) -> Json:
 
 
 def _operation(
-    name: str, told: str, tag: str, answers: Mapping[int, Json], refusals: Iterable[int], *parameters: Json | str
+    name: str,
+    told: str,
+    tag: str,
+    answers: Mapping[int, Json],
+    refusals: Iterable[int],
+    *parameters: Json | str,
 ) -> Json:
     responses = dict(answers) | {status: f"Problem{status}" for status in refusals}
-    described = {"operationId": name, "summary": told, "tags": [tag], "parameters": [*parameters, "X-Request-Id"]}
+    described = {
+        "operationId": name,
+        "summary": told,
+        "tags": [tag],
+        "parameters": [*parameters, "X-Request-Id"],
+    }
     return described | {"responses": {status: responses[status] for status in sorted(responses)}}
 
 
@@ -449,9 +547,16 @@ def _body(schema: Json | str, example: Any) -> Json:
 
 def _answers_to_many(schema: str, *examples: Json) -> dict[int, Json]:
     """Return the three answers to lists, given an example of each."""
-    told = ("All succeeded", "Some failed: read the results", "All failed; or the request is atomic, and one did")
+    told = (
+        "All succeeded",
+        "Some failed: read the results",
+        "All failed; or the request is atomic, and one did",
+    )
     headers = {"headers": _headers("Preference-Applied")}
-    answers = [_answer(said, schema, example) | headers for said, example in zip(told, examples, strict=True)]
+    answers = [
+        _answer(said, schema, example) | headers
+        for said, example in zip(told, examples, strict=True)
+    ]
     return dict(zip((200, 207, 422), answers, strict=True))
 
 
@@ -482,14 +587,26 @@ def _upsert_one(entity: str, schema: Entity) -> Json:
         201: _answer("Created", f"{name}Result", created, read=link),
     }
     refusals = (*WRITING, 409, 422)
-    told = _operation(f"upsert{name}", f"Upsert one {entity}", f"{entity}s", answers, refusals, *OPTIONS)
+    told = _operation(
+        f"upsert{name}", f"Upsert one {entity}", f"{entity}s", answers, refusals, *OPTIONS
+    )
     return told | _body(name, SAMPLES[entity])
 
 
 def _upsert_many(entity: str, schema: Entity) -> Json:
     name, created = entity.title(), _created(schema, entity)
-    answers = _answers_to_many("Results", _listed(created), _listed(created, REFUSED), _listed(REFUSED))
-    told = _operation(f"upsert{name}s", f"Upsert many {entity}s", f"{entity}s", answers, WRITING, *OPTIONS, "Prefer")
+    answers = _answers_to_many(
+        "Results", _listed(created), _listed(created, REFUSED), _listed(REFUSED)
+    )
+    told = _operation(
+        f"upsert{name}s",
+        f"Upsert many {entity}s",
+        f"{entity}s",
+        answers,
+        WRITING,
+        *OPTIONS,
+        "Prefer",
+    )
     return told | _body(_list_of(name), LISTS[f"{entity}s"])
 
 
@@ -497,27 +614,41 @@ def _list(entity: str, schema: Entity, rules: Rules) -> Json:
     name, page = entity.title(), {"data": [_stored(schema, entity)], "next": None}
     link = _link(f"list{name}s", after="$response.body#/next")
     answers = {200: _answer("A page of records, by id", f"{name}Page", page, next=link)}
-    return _operation(f"list{name}s", f"List {entity}s", f"{entity}s", answers, LISTING, *_filters(schema, rules))
+    return _operation(
+        f"list{name}s", f"List {entity}s", f"{entity}s", answers, LISTING, *_filters(schema, rules)
+    )
 
 
 def _read(entity: str, schema: Entity) -> Json:
     name = entity.title()
     answers = {200: _answer("The record", f"{name}Stored", _stored(schema, entity))}
-    return _operation(f"read{name}", f"Read one {entity}", f"{entity}s", answers, (*KEYED, 404), "id")
+    return _operation(
+        f"read{name}", f"Read one {entity}", f"{entity}s", answers, (*KEYED, 404), "id"
+    )
 
 
 def _add_sync(spec: APISpec, schemas: Mapping[str, Entity], root: str) -> None:
     """Add the path that takes all entities, and the history."""
-    spec.tag({"name": "sync", "description": "All entities at once, and the history of what was sent."})
+    spec.tag(
+        {"name": "sync", "description": "All entities at once, and the history of what was sent."}
+    )
     created = {f"{entity}s": [_created(schema, entity)] for entity, schema in schemas.items()}
     failed = {"patients": [REFUSED]}
     answers = _answers_to_many("SyncResults", *map(_totalled, (created, created | failed, failed)))
     told = "Upsert many records of all entities, in the order in which references resolve"
-    upsert = _operation("upsertAll", told, "sync", answers, WRITING, *OPTIONS, "Prefer") | _body("Sync", LISTS)
+    upsert = _operation("upsertAll", told, "sync", answers, WRITING, *OPTIONS, "Prefer") | _body(
+        "Sync", LISTS
+    )
     link = _link("listSyncs", after="$response.body#/next")
-    pages = {200: _answer("A page, the newest first", "SyncPage", {"data": [RUN], "next": None}, next=link)}
+    pages = {
+        200: _answer(
+            "A page, the newest first", "SyncPage", {"data": [RUN], "next": None}, next=link
+        )
+    }
     paging = [_in_query(name, meaning, FILTERS[name]) for name, meaning in reading.PAGING.items()]
-    listed = _operation("listSyncs", "List what was sent, and what became of it", "sync", pages, LISTING, *paging)
+    listed = _operation(
+        "listSyncs", "List what was sent, and what became of it", "sync", pages, LISTING, *paging
+    )
     spec.path(f"{root}/sync", operations={"post": upsert})
     spec.path(f"{root}/syncs", operations={"get": listed})
 
@@ -526,7 +657,9 @@ def _add_service(spec: APISpec) -> None:
     """Add the paths that need no key."""
     spec.tag({"name": "service", "description": "For monitors and tools; without a key."})
     healthy = {200: _answer("The database answers", "Health", {"status": "ok"})}
-    health = _operation("health", "Tell whether the database answers", "service", healthy, (*BARE, 503))
+    health = _operation(
+        "health", "Tell whether the database answers", "service", healthy, (*BARE, 503)
+    )
     itself = {200: _answer("OpenAPI 3.1", "Document", {"openapi": OPENAPI})}
     described = _operation("document", "Return this document", "service", itself, BARE)
     spec.path("/healthz", operations={"get": health | {"security": []}})

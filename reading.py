@@ -12,14 +12,17 @@ import sqlalchemy as sa
 
 import sync
 import upsert
+from engine.problems import InvalidParameter, NotFound
 from index import Index, Values
 from models import DoctorClinic, FormerKey, SyncRun
-from problems import InvalidParameter, NotFound
 from schemas import ABSENT, LARGEST_ID, Codes, Doubt, Entity, Identifier, RecordId, json_name
 from upsert import RULES, Rules
 
 LIMIT, MOST = 100, 1000  # records a page: by default, at most
-PAGING = {"limit": f"records a page, 1 to {MOST}, default {LIMIT}", "after": "the cursor `next` of the page before"}
+PAGING = {
+    "limit": f"records a page, 1 to {MOST}, default {LIMIT}",
+    "after": "the cursor `next` of the page before",
+}
 Parameters = Mapping[str, Sequence[str]]
 
 
@@ -55,11 +58,15 @@ def syncs(sent: Parameters) -> dict[str, Any]:
     wanted = _single(sent)
     unknown = wanted.keys() - PAGING.keys()
     if unknown:
-        raise InvalidParameter(f"Unknown parameter {min(unknown)[:80]!r}. There are {', '.join(PAGING)}.")
+        raise InvalidParameter(
+            f"Unknown parameter {min(unknown)[:80]!r}. There are {', '.join(PAGING)}."
+        )
     return runs(_limit(wanted["limit"]) if "limit" in wanted else LIMIT, wanted.get("after"))
 
 
-def runs(limit: int, after: str | None = None, *, failed: bool = False, run: int | None = None) -> dict[str, Any]:
+def runs(
+    limit: int, after: str | None = None, *, failed: bool = False, run: int | None = None
+) -> dict[str, Any]:
     """Return a page of the history: all of it, what has failures, or the row of one id; raise InvalidParameter."""
     c = SyncRun.__table__.c
     query = sa.select(*c).order_by(c.id.desc()).limit(limit + 1)
@@ -76,8 +83,14 @@ def runs(limit: int, after: str | None = None, *, failed: bool = False, run: int
 def filters(schema: Entity, rules: Rules) -> dict[str, str]:
     """Return the parameters that a list takes, by JSON name, each with what it means."""
     by_field = {json_name(name): "equal, as on writing" for name in _filtered_fields(schema)}
-    dates = {"dateFrom": "on this day or later", "dateTo": "on this day or earlier"} if "date" in rules.table.c else {}
-    return by_field | dates | {"updatedSince": "written at this instant (RFC 3339) or later"} | PAGING
+    dates = (
+        {"dateFrom": "on this day or later", "dateTo": "on this day or earlier"}
+        if "date" in rules.table.c
+        else {}
+    )
+    return (
+        by_field | dates | {"updatedSince": "written at this instant (RFC 3339) or later"} | PAGING
+    )
 
 
 def _filtered_fields(schema: Entity) -> list[str]:
@@ -110,7 +123,9 @@ def _condition(schema: Entity, rules: Rules, name: str, value: str) -> sa.Column
         return c.date >= day if name == "dateFrom" else c.date <= day
     fields = {json_name(field): field for field in _filtered_fields(schema)}
     if name not in fields:
-        raise InvalidParameter(f"Unknown parameter {name[:80]!r}. There are {', '.join(filters(schema, rules))}.")
+        raise InvalidParameter(
+            f"Unknown parameter {name[:80]!r}. There are {', '.join(filters(schema, rules))}."
+        )
     field = fields[name]
     return _equal(rules, field, _cleaned(schema.load_fields[field], name, value))
 
@@ -120,17 +135,23 @@ def _equal(rules: Rules, field: str, value: Any) -> sa.ColumnElement[bool]:
     for reference in (it for it in rules.references if it.code == field):
         target = RULES[reference.target]
         if reference.many:
-            linked = sa.select(DoctorClinic.clinic_id).where(DoctorClinic.doctor_id == rules.table.c.id)
+            linked = sa.select(DoctorClinic.clinic_id).where(
+                DoctorClinic.doctor_id == rules.table.c.id
+            )
             wanted = sa.select(target.table.c.id).where(target.table.c.code.in_(value))
             return sa.exists(linked.where(DoctorClinic.clinic_id.in_(wanted)))
-        return rules.table.c[reference.column].in_(sa.select(target.table.c.id).where(_has_number(target, value)))
+        return rules.table.c[reference.column].in_(
+            sa.select(target.table.c.id).where(_has_number(target, value))
+        )
     if rules.number == field:
         return _has_number(rules, value)
     return rules.table.c[field] == value
 
 
 def _has_number(rules: Rules, value: str) -> sa.ColumnElement[bool]:
-    former = sa.select(FormerKey.record_id).where(FormerKey.entity == rules.entity, FormerKey.value == value)
+    former = sa.select(FormerKey.record_id).where(
+        FormerKey.entity == rules.entity, FormerKey.value == value
+    )
     return sa.or_(rules.table.c[rules.unique[0]] == value, rules.table.c.id.in_(former))
 
 
@@ -144,7 +165,9 @@ def _cleaned(field: Any, name: str, value: str) -> Any:
         raise InvalidParameter(f"{name}: {error}") from None
     cleaned = cleaned.value if isinstance(cleaned, Doubt) else cleaned
     if cleaned is None or cleaned in (ABSENT, ()):
-        raise InvalidParameter(f"{name} is blank, or stands for none. Leave it out, or give it a value.")
+        raise InvalidParameter(
+            f"{name} is blank, or stands for none. Leave it out, or give it a value."
+        )
     return cleaned
 
 
@@ -158,13 +181,17 @@ def _instant(value: str) -> str:
     """Return an RFC 3339 instant as it is stored; an unescaped + arrives as a blank."""
     try:
         moment = datetime.fromisoformat(re.sub(r" (?=\d\d:\d\d$)", "+", value))
-        return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment.tzinfo else _no_instant()
+        return (
+            moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment.tzinfo else _no_instant()
+        )
     except (ValueError, OverflowError):
         return _no_instant()
 
 
 def _no_instant() -> str:
-    raise InvalidParameter("updatedSince must be an instant with its offset, as 2026-06-15T09:00:00Z.")
+    raise InvalidParameter(
+        "updatedSince must be an instant with its offset, as 2026-06-15T09:00:00Z."
+    )
 
 
 def _cursor(record_id: int) -> str:

@@ -18,7 +18,14 @@ from schemas import ABSENT, ENTITIES, Clean, Doubt, json_name
 from upsert import RULES, Rules
 
 CHUNK = 1000  # rows read and written at once
-FORMED, EMPTIED, STUCK, NEEDED, REFUSED, SHARED = "formed", "emptied", "stuck", "needed", "refused", "shared"
+FORMED, EMPTIED, STUCK, NEEDED, REFUSED, SHARED = (
+    "formed",
+    "emptied",
+    "stuck",
+    "needed",
+    "refused",
+    "shared",
+)
 Row = dict[str, Any]
 
 SENTENCES = {
@@ -45,7 +52,9 @@ class Finding:
 
     def __str__(self) -> str:
         field = json_name(self.field)
-        return SENTENCES[self.what].format(entity=self.entity, id=self.record_id, field=field, other=self.other)
+        return SENTENCES[self.what].format(
+            entity=self.entity, id=self.record_id, field=field, other=self.other
+        )
 
 
 def form_anew(connection: sa.Connection) -> list[Finding]:
@@ -59,7 +68,9 @@ def form_anew(connection: sa.Connection) -> list[Finding]:
         for rows in _chunks(connection, rules):
             found = _form_chunk(connection, rules, fields, rows)
             findings += found
-            without_formers |= {it.record_id for it in found if it.what == EMPTIED and it.field != rules.number}
+            without_formers |= {
+                it.record_id for it in found if it.what == EMPTIED and it.field != rules.number
+            }
         if rules.number:
             findings += _form_formers(connection, rules, fields[rules.number], without_formers)
     return findings
@@ -81,7 +92,9 @@ def _chunks(connection: sa.Connection, rules: Rules) -> Iterator[list[Row]]:
     made = (*rules.ranked.sources, rules.ranked.column, rules.ranked.rank) if rules.ranked else ()
     names = dict.fromkeys(("id", "version", "updated_at", *rules.unique, *made))
     while True:
-        query = sa.select(*[c[name] for name in names]).where(c.id > last).order_by(c.id).limit(CHUNK)
+        query = (
+            sa.select(*[c[name] for name in names]).where(c.id > last).order_by(c.id).limit(CHUNK)
+        )
         rows = [dict(row) for row in connection.execute(query).mappings()]
         if not rows:
             return
@@ -106,7 +119,11 @@ def _form_chunk(
 
 
 def _form_key(
-    connection: sa.Connection, rules: Rules, field: Clean, rows: Sequence[Row], changes: dict[int, Row]
+    connection: sa.Connection,
+    rules: Rules,
+    field: Clean,
+    rows: Sequence[Row],
+    changes: dict[int, Row],
 ) -> Iterator[Finding]:
     """Note the changes that one unique key needs, and yield what is found."""
     key, wanted = str(field.name), dict[int, str]()
@@ -149,10 +166,16 @@ def _form_of(field: Clean, stored: str | None) -> tuple[str, Any]:
 
 def _take_numbers(connection: sa.Connection, rules: Rules, changes: Mapping[int, Row]) -> None:
     """A number that is current for somebody is former for nobody."""
-    taken = {change[rules.number] for change in changes.values() if rules.number and change.get(rules.number)}
+    taken = {
+        change[rules.number]
+        for change in changes.values()
+        if rules.number and change.get(rules.number)
+    }
     if taken:
         c = FormerKey.__table__.c
-        connection.execute(sa.delete(FormerKey.__table__).where(rules.formers, among(connection, c.value, taken)))
+        connection.execute(
+            sa.delete(FormerKey.__table__).where(rules.formers, among(connection, c.value, taken))
+        )
 
 
 def _rank_anew(
@@ -164,15 +187,25 @@ def _rank_anew(
         return
     # A retired record has none, whatever it would make.
     made = {row["id"]: ranked.of(row) for row in rows if row[ranked.column] is not None}
-    moving = {row["id"]: made[row["id"]] for row in rows if row["id"] in made and made[row["id"]] != row[ranked.column]}
+    moving = {
+        row["id"]: made[row["id"]]
+        for row in rows
+        if row["id"] in made and made[row["id"]] != row[ranked.column]
+    }
     if not moving:
         return
     c = rules.table.c
     nothing = {ranked.column: None, ranked.rank: None}
-    connection.execute(sa.update(rules.table).where(among(connection, c.id, [*moving])).values(nothing))
+    connection.execute(
+        sa.update(rules.table).where(among(connection, c.id, [*moving])).values(nothing)
+    )
     keys = {key for key in moving.values() if key}
     held: dict[str, set[int]] = defaultdict(set)
-    for key, rank in rows_among(connection, (c[ranked.column], c[ranked.rank]), c[ranked.column], keys) if keys else ():
+    for key, rank in (
+        rows_among(connection, (c[ranked.column], c[ranked.rank]), c[ranked.column], keys)
+        if keys
+        else ()
+    ):
         held[key].add(rank)
     for record_id, made_key in moving.items():
         rank = _lowest_free(held[made_key]) if made_key else None
@@ -187,11 +220,15 @@ def _lowest_free(ranks: set[int]) -> int:
     return rank
 
 
-def _write(connection: sa.Connection, rules: Rules, rows: Iterable[Row], changes: Mapping[int, Row]) -> None:
+def _write(
+    connection: sa.Connection, rules: Rules, rows: Iterable[Row], changes: Mapping[int, Row]
+) -> None:
     written = [row | changes[row["id"]] | {"version": row["version"] + 1} for row in rows]
     if not written:
         return
-    columns = {name: [row[name] for row in written] for name in (*rules.guarded, "updated_at", "version")}
+    columns = {
+        name: [row[name] for row in written] for name in (*rules.guarded, "updated_at", "version")
+    }
     as_read = ([row["id"] for row in written], [row["version"] - 1 for row in written])
     update_rows(connection, rules.table, columns | dict(zip(AS_READ, as_read, strict=True)))
 
@@ -204,7 +241,9 @@ def _form_formers(
     Such a record stood under a number that many share, so its former numbers are other people's.
     """
     c = FormerKey.__table__.c
-    stored = connection.execute(sa.select(c.value, c.record_id).where(rules.formers).order_by(c.value)).all()
+    stored = connection.execute(
+        sa.select(c.value, c.record_id).where(rules.formers).order_by(c.value)
+    ).all()
     for value, record_id in stored:
         mine = (rules.formers, c.value == value)
         what, form = _form_of(field, value)

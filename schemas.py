@@ -20,9 +20,9 @@ from typing import Any, ClassVar, NamedTuple, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-import canonical
 import words
-from problems import Problem, ValidationFailed
+from engine import canonical
+from engine.problems import Problem, ValidationFailed
 
 Record = dict[str, Any]  # by Python name
 
@@ -56,7 +56,9 @@ ODD = {_Absent, _Wrong, Doubt}
 READ_ONLY = {"id", "createdat", "updatedat"}
 
 IDENTIFIER, STATUS, TEXT, LONG_TEXT = 64, 40, 200, 4000  # lengths in characters
-_STARTED = (datetime.now(UTC).date() - timedelta(days=1)).isoformat()  # it has begun in every time zone
+_STARTED = (
+    datetime.now(UTC).date() - timedelta(days=1)
+).isoformat()  # it has begun in every time zone
 MUCH = 16  # times its limit: text that is longer is refused before it is trimmed
 LARGEST_ID = 2**63 - 1
 TIME_TO_WRONG = "Must be after timeFrom (past midnight: 12 hours at most)."
@@ -102,9 +104,12 @@ PLAIN_TEXT = re.compile(
 PLAIN_NAME = re.compile(rf"[{_LETTERS}][ ->@-~{_LETTERS}]*(?<! )")
 PLAIN_IDENTIFIER = re.compile(r"[A-Z]+[-/_#]?[0-9][0-9A-Z/_-]*|[1-9][0-9]*")
 PLAIN_CODE = re.compile(r"(?!NULL$)[A-Z][0-9A-Z_-]*|[1-9][0-9]*", re.MULTILINE)
-PLAIN_DOCUMENT = re.compile(r"[A-Z]+[-/_#]?[0-9][0-9A-Z/_-]*|[1-9](?!([0-9])\1{3}|23456)[0-9]*")  # and no filler
+PLAIN_DOCUMENT = re.compile(
+    r"[A-Z]+[-/_#]?[0-9][0-9A-Z/_-]*|[1-9](?!([0-9])\1{3}|23456)[0-9]*"
+)  # and no filler
 PLAIN_EMAIL = re.compile(
-    r"\w+(?:@|[.+-]\w+@)[a-z0-9]{1,31}(?:\.|-[a-z0-9]{1,31}\.)(?:[a-z]{2,24}|[a-z0-9]{1,31}\.[a-z]{2,24})", re.ASCII
+    r"\w+(?:@|[.+-]\w+@)[a-z0-9]{1,31}(?:\.|-[a-z0-9]{1,31}\.)(?:[a-z]{2,24}|[a-z0-9]{1,31}\.[a-z]{2,24})",
+    re.ASCII,
 )
 NOTHING = re.compile("(?!)")
 
@@ -208,7 +213,9 @@ class Text(Clean):
 
     def clean(self, value: Any) -> Any:
         string = self._string(value)
-        if len(string) > MUCH * self.length:  # nothing is done to it: some forms take more time than it is long
+        if (
+            len(string) > MUCH * self.length
+        ):  # nothing is done to it: some forms take more time than it is long
             raise ValueError(f"Longer than {self.length} characters.")
         text = canonical.text(string, layout=self.layout)
         came = f"{text}.0" if isinstance(value, float | Decimal) else text
@@ -221,10 +228,16 @@ class Text(Clean):
             return formed
         if not formed:
             return self._blank()
-        if formed != text and (reason := self.left_out(formed)):  # an invisible mark may have hidden it
+        if formed != text and (
+            reason := self.left_out(formed)
+        ):  # an invisible mark may have hidden it
             return Doubt(ABSENT, f"{_shown(came)} {reason}{LEFT_OUT}")
         if self.is_zero(formed):
-            return Doubt(ABSENT, f"{_shown(came)} {STANDS_FOR_NONE}{LEFT_OUT}") if isinstance(value, str) else ABSENT
+            return (
+                Doubt(ABSENT, f"{_shown(came)} {STANDS_FOR_NONE}{LEFT_OUT}")
+                if isinstance(value, str)
+                else ABSENT
+            )
         if len(formed) > self.length:
             raise ValueError(f"Longer than {self.length} characters.")
         doubt = self.doubt(came, formed)
@@ -285,7 +298,11 @@ class Text(Clean):
         """Return the lines that are not plain; each has its end, and one stands before the first."""
         plain = self._plain_lines.match(lines, 1)
         at = plain.end() if plain else 1
-        return {found["odd"] for found in self._odd_lines.finditer(lines, at - 1)} if at < len(lines) else set()
+        return (
+            {found["odd"] for found in self._odd_lines.finditer(lines, at - 1)}
+            if at < len(lines)
+            else set()
+        )
 
     # Not in __init__: marshmallow copies a field for each schema.
     @cached_property
@@ -298,7 +315,9 @@ class Text(Clean):
 
     @cached_property
     def _odd_lines(self) -> re.Pattern:
-        return re.compile(rf"\n(?!(?:{self.plain.pattern})\n|\Z)(?P<odd>.*)", self.plain.flags | re.MULTILINE)
+        return re.compile(
+            rf"\n(?!(?:{self.plain.pattern})\n|\Z)(?P<odd>.*)", self.plain.flags | re.MULTILINE
+        )
 
     def spell(self, lines: str) -> str:
         """Return lines in which a usual spelling of a value is put into the plain one; others are left."""
@@ -412,7 +431,9 @@ class Name(Text):
 
 
 class Phone(Text):
-    told = "phone, stored as +966502222222 where it is a valid number; words for none count as absent"
+    told = (
+        "phone, stored as +966502222222 where it is a valid number; words for none count as absent"
+    )
     recurs = False
     is_none = staticmethod(words.is_none)
 
@@ -421,7 +442,9 @@ class Phone(Text):
         self.plain = canonical.plain_numbers(self.entity.phone_region) or NOTHING
 
     def spell(self, lines: str) -> str:
-        international = lines.count("+") == lines.count("\n") - 1 and " " not in lines and ".0" not in lines
+        international = (
+            lines.count("+") == lines.count("\n") - 1 and " " not in lines and ".0" not in lines
+        )
         return lines if international else canonical.phone_lines(lines, self.entity.phone_region)
 
     def form(self, text: str) -> str:
@@ -458,7 +481,9 @@ class Choice(Text):
         self.spellings, self.spaced = spellings, spaced
         self.choices = tuple(dict.fromkeys(spellings.values()))
         self.told = f"one of {', '.join(self.choices)}; other words for none count as absent"
-        self._folded = {canonical.fold_name(spelling): choice for spelling, choice in spellings.items()}
+        self._folded = {
+            canonical.fold_name(spelling): choice for spelling, choice in spellings.items()
+        }
 
     def left_out(self, text: str) -> str:
         return "" if self._fold(text) in self._folded else super().left_out(text)
@@ -490,20 +515,28 @@ class Day(Text):
 
     def form(self, text: str) -> Any:
         try:
-            day, was_hijri = canonical.calendar_date(text, self.entity.zone, reads_hijri=self.entity.reads_hijri)
+            day, was_hijri = canonical.calendar_date(
+                text, self.entity.zone, reads_hijri=self.entity.reads_hijri
+            )
         except canonical.NoDay as reason:
             return self._no_day(text, reason)
         if day is None:
             return ABSENT
         # The first comparison spares most dates the second.
-        if self.birth and day > _STARTED and day > datetime.now(self.entity.zone).date().isoformat():
+        if (
+            self.birth
+            and day > _STARTED
+            and day > datetime.now(self.entity.zone).date().isoformat()
+        ):
             raise ValueError("Lies in the future.")
         return Doubt(day, f"{_shown(text)} is read as a Hijri date: {day}") if was_hijri else day
 
     def _no_day(self, text: str, reason: canonical.NoDay) -> Doubt:
         if self.birth:
             return Doubt(ABSENT, f"{_shown(text)} is no day: {reason}{LEFT_OUT}")
-        raise ValueError(f"{_shown(text)} cannot be a booking's day: {reason}. Is it a Hijri date? See HIJRI_DATES.")
+        raise ValueError(
+            f"{_shown(text)} cannot be a booking's day: {reason}. Is it a Hijri date? See HIJRI_DATES."
+        )
 
     def _of_number(self, written: str) -> str:
         raise ValueError(self.no_text)
@@ -533,7 +566,10 @@ class End(Clock):
     told = f"{Clock.told}, as does 00:00:00; the end of the day is 24:00, or the next day's midnight as a date-time"
 
     def form(self, text: str) -> Any:
-        return canonical.end_time(text, self.entity.zone, reads_hijri=self.entity.reads_hijri) or ABSENT
+        return (
+            canonical.end_time(text, self.entity.zone, reads_hijri=self.entity.reads_hijri)
+            or ABSENT
+        )
 
 
 class Flag(Clean):
@@ -665,7 +701,9 @@ class Entity(Schema):
         self._fields = cast("dict[str, Clean]", self.load_fields)
         self._names = {json_name(name): name for name in self.load_fields}
         self._names |= {
-            other: name for spelling, name in self._names.items() for other in (spelling.lower(), _pascal(spelling))
+            other: name
+            for spelling, name in self._names.items()
+            for other in (spelling.lower(), _pascal(spelling))
         }
         self._identifiers = [first for first, *_ in self.identities]
 
@@ -690,33 +728,49 @@ class Entity(Schema):
                 entries[place] = Entry(result=ValidationFailed(NO_OBJECT))
         for spellings, places in alike.items():
             rows = [tuple(records[place].values()) for place in places]
-            for place, entry in zip(places, self._clean_alike(self._shape(spellings), rows), strict=True):
+            for place, entry in zip(
+                places, self._clean_alike(self._shape(spellings), rows), strict=True
+            ):
                 entries[place] = entry
         return entries
 
     def _clean_alike(self, shape: Shape, rows: Sequence[tuple]) -> list[Entry]:
         """Clean records that are spelt alike, column by column."""
         sent = list(zip(*rows, strict=True))
-        columns = {name: self._fields[name].clean_all(sent[place]) for name, place in shape.places.items()}
-        formed = {name: columns[name] for name, place in shape.places.items() if columns[name] is not sent[place]}
+        columns = {
+            name: self._fields[name].clean_all(sent[place]) for name, place in shape.places.items()
+        }
+        formed = {
+            name: columns[name]
+            for name, place in shape.places.items()
+            if columns[name] is not sent[place]
+        }
         kinds = {name: ODD.intersection(map(type, column)) for name, column in formed.items()}
         doubts = self.settle(columns, [name for name, odd in kinds.items() if Doubt in odd])
         settled = [name for name, column in formed.items() if columns[name] is not column]
         kinds |= {name: ODD.intersection(map(type, columns[name])) for name in settled}
         gappy = [name for name, odd in kinds.items() if _Absent in odd]
         names, values = _without_gaps(columns, gappy, len(rows))
-        entries = [*map(Entry, self.keys(columns, len(rows)), names, values, repeat(shape.warnings))]
+        entries = [
+            *map(Entry, self.keys(columns, len(rows)), names, values, repeat(shape.warnings))
+        ]
         for place, warnings in doubts.items():
             entries[place].warnings = [*shape.warnings, *warnings]
         faulty = [name for name, odd in kinds.items() if _Wrong in odd]
-        wrong = {place for name in faulty for place, value in enumerate(columns[name]) if value is WRONG}
-        wrong |= {place for place in self.suspects(columns, len(rows)) if self.faults(entries[place].data)}
+        wrong = {
+            place for name in faulty for place, value in enumerate(columns[name]) if value is WRONG
+        }
+        wrong |= {
+            place for place in self.suspects(columns, len(rows)) if self.faults(entries[place].data)
+        }
         for place in range(len(rows)) if shape.twice else wrong:
             problem = self._invalid(shape, rows[place], entries[place].warnings)
             entries[place] = Entry(problem.key, result=problem)
         return entries
 
-    def settle(self, columns: dict[str, Sequence[Any]], doubtful: Iterable[str]) -> dict[int, list[str]]:
+    def settle(
+        self, columns: dict[str, Sequence[Any]], doubtful: Iterable[str]
+    ) -> dict[int, list[str]]:
         """Put values in the place of the doubts that these columns hold, and return the warnings by place."""
         warnings: dict[int, list[str]] = defaultdict(list)
         for name in doubtful:
@@ -727,12 +781,16 @@ class Entity(Schema):
                 warnings[place].append(f"{json_name(name)}: {doubt.warning}")
         return warnings
 
-    def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
+    def faults(
+        self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()
+    ) -> dict[str, str]:
         """Return what is wrong with the fields together; `wrong` are those that already have an error."""
         for identity in self.identities:
             if all(map(data.get, identity)):
                 return {}
-        unknown = {name for names in self.identities for name in names if data.get(name) is None} - wrong
+        unknown = {
+            name for names in self.identities for name in names if data.get(name) is None
+        } - wrong
         if any(unknown.isdisjoint(identity) for identity in self.identities):
             return {}
         return {name: self.asking for name in self.asked_for if name in unknown}
@@ -745,13 +803,17 @@ class Entity(Schema):
                 gappy = [columns[name] for name in identity if not all(columns[name])]
                 if not gappy:
                     return ()
-                lacking = {place for column in gappy for place, value in enumerate(column) if not value}
+                lacking = {
+                    place for column in gappy for place, value in enumerate(column) if not value
+                }
                 suspects = lacking.intersection(suspects)
         return suspects
 
     def keys(self, columns: Mapping[str, Sequence[Any]], count: int) -> Sequence[str | None]:
         """Return the first identifier that each record carries, or None."""
-        keys, *others = [columns[name] for name in self._identifiers if name in columns] or [[None] * count]
+        keys, *others = [columns[name] for name in self._identifiers if name in columns] or [
+            [None] * count
+        ]
         for other in others:
             keys = keys if all(keys) else [key or its for key, its in zip(keys, other, strict=True)]
         return keys if all(keys) else [key or None for key in keys]
@@ -770,17 +832,29 @@ class Entity(Schema):
                 places[name] = place
         return Shape(places, warnings, twice)
 
-    def _invalid(self, shape: Shape, row: Sequence[Any], warnings: Sequence[str]) -> ValidationFailed:
+    def _invalid(
+        self, shape: Shape, row: Sequence[Any], warnings: Sequence[str]
+    ) -> ValidationFailed:
         """Gather every error of a record by marshmallow's road."""
-        sent = {json_name(name): row[place] for name, place in shape.places.items() if row[place] is not None}
+        sent = {
+            json_name(name): row[place]
+            for name, place in shape.places.items()
+            if row[place] is not None
+        }
         try:
             valid, told = self.load(sent), {}
         except ValidationError as error:
             valid, told = error.valid_data, error.messages_dict
         data = {name: value for name, value in valid.items() if value is not ABSENT}
-        errors = {name: told[json_name(name)] for name in shape.places if json_name(name) in told} | shape.twice
-        missing = {name: [sentence] for name, sentence in self.faults(data, frozenset(errors)).items()}
-        errors |= explained(missing, warnings, {name for names in self.identities for name in names})
+        errors = {
+            name: told[json_name(name)] for name in shape.places if json_name(name) in told
+        } | shape.twice
+        missing = {
+            name: [sentence] for name, sentence in self.faults(data, frozenset(errors)).items()
+        }
+        errors |= explained(
+            missing, warnings, {name for names in self.identities for name in names}
+        )
         (key,) = self.keys({name: [value] for name, value in data.items()}, 1)
         return ValidationFailed(_hint(shape.warnings), errors=errors, key=key)
 
@@ -803,29 +877,49 @@ def _without_gaps(
     columns: Mapping[str, Sequence[Any]], gappy: Sequence[str], count: int
 ) -> tuple[Iterable[tuple[str, ...]], Iterable[tuple]]:
     """Return the names and the values of each of the records that columns make, without what is absent."""
-    names, rows = tuple(columns), zip(*columns.values(), strict=True) if columns else repeat((), count)
+    names, rows = (
+        tuple(columns),
+        zip(*columns.values(), strict=True) if columns else repeat((), count),
+    )
     if not gappy:
         return repeat(names), rows
     kinds = [*zip(*[map(is_, columns[name], repeat(ABSENT)) for name in gappy], strict=True)]
     left = {kind: _left(names, {*compress(gappy, kind)}) for kind in {*kinds}}
     lefts = [*map(left.__getitem__, kinds)]
-    return [kept for kept, _ in lefts], [pick(row) for (_, pick), row in zip(lefts, rows, strict=True)]
+    return [kept for kept, _ in lefts], [
+        pick(row) for (_, pick), row in zip(lefts, rows, strict=True)
+    ]
 
 
-def _left(names: tuple[str, ...], absent: Set[str]) -> tuple[tuple[str, ...], Callable[[Sequence[Any]], tuple]]:
+def _left(
+    names: tuple[str, ...], absent: Set[str]
+) -> tuple[tuple[str, ...], Callable[[Sequence[Any]], tuple]]:
     """Return the names but for the absent ones, and what takes their values from a row."""
     places = [place for place, name in enumerate(names) if name not in absent]
-    pick = itemgetter(*places) if len(places) > 1 else lambda row: tuple([row[place] for place in places])
+    pick = (
+        itemgetter(*places)
+        if len(places) > 1
+        else lambda row: tuple([row[place] for place in places])
+    )
     return tuple([names[place] for place in places]), pick
 
 
 def _hint(warnings: Sequence[str]) -> str:
     """Return the summary of a refused record; a misspelt name often is the reason."""
     unknown = [told.removeprefix(UNKNOWN_FIELD) for told in warnings]
-    return "Some fields are not right." + (f" Fields not known here: {', '.join(unknown)}." if unknown else "")
+    return "Some fields are not right." + (
+        f" Fields not known here: {', '.join(unknown)}." if unknown else ""
+    )
 
 
-_GENDERS = {"male": "Male", "m": "Male", "female": "Female", "f": "Female", "other": "Other", "unknown": "Unknown"}
+_GENDERS = {
+    "male": "Male",
+    "m": "Male",
+    "female": "Female",
+    "f": "Female",
+    "other": "Other",
+    "unknown": "Unknown",
+}
 _GENDERS |= {"ذكر": "Male", "أنثى": "Female"}
 _BLOOD_TYPES = {
     f"{group}{spelling}".lower(): f"{group}{sign}"
@@ -912,12 +1006,16 @@ class PatientSchema(Entity):
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)
 
-    def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
+    def faults(
+        self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()
+    ) -> dict[str, str]:
         """A name that names nobody identifies nobody."""
         name = data.get("name")
         if name and words.is_nobodys(name):
             data = {other: value for other, value in data.items() if other != "name"}
-            return super().faults(data, wrong) and {"patient_no": f"{self.asking} {_shown(name)} names nobody."}
+            return super().faults(data, wrong) and {
+                "patient_no": f"{self.asking} {_shown(name)} names nobody."
+            }
         return super().faults(data, wrong)
 
 
@@ -932,7 +1030,9 @@ class AppointmentSchema(Entity):
     asked_for = ("patient_no", "date", "time_from")
     asking = "Missing: needed unless the booking is stored and found by its appointmentNo."
 
-    appointment_no = Identifier("the booking's number in the desktop program; with it a booking can move")
+    appointment_no = Identifier(
+        "the booking's number in the desktop program; with it a booking can move"
+    )
     patient_no = Identifier("who comes, by file number")
     patient_id = RecordId("who comes, by the portal's id")
     doctor_code = Code("to which doctor, by code")
@@ -942,12 +1042,18 @@ class AppointmentSchema(Entity):
     date = Day("day of the booking", blank=BLANK_IS_REFUSED)
     time_from = Clock("its beginning", blank=BLANK_IS_REFUSED)
     time_to = End("its end, past midnight by 12 hours at most")
-    status = Text("how it stands, in the clinic's own words; at first Scheduled", length=STATUS, blank=BLANK_IS_ABSENT)
+    status = Text(
+        "how it stands, in the clinic's own words; at first Scheduled",
+        length=STATUS,
+        blank=BLANK_IS_ABSENT,
+    )
     notes = Text("notes", length=LONG_TEXT, layout=True)
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)
 
-    def faults(self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> dict[str, str]:
+    def faults(
+        self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()
+    ) -> dict[str, str]:
         found = super().faults(data, wrong)
         if data.get("patient_id") or "patient_id" in wrong:
             found.pop("patient_no", None)
@@ -956,7 +1062,9 @@ class AppointmentSchema(Entity):
             found |= {} if canonical.ends_well(time_from, time_to) else {"time_to": TIME_TO_WRONG}
         return found
 
-    def settle(self, columns: dict[str, Sequence[Any]], doubtful: Iterable[str]) -> dict[int, list[str]]:
+    def settle(
+        self, columns: dict[str, Sequence[Any]], doubtful: Iterable[str]
+    ) -> dict[int, list[str]]:
         """An end that is some day's midnight is the booking's end, or none; without a date the stored one will tell."""
         warnings = super().settle(columns, doubtful)
         days, ends = columns.get("date"), columns.get("time_to")
@@ -977,11 +1085,16 @@ class AppointmentSchema(Entity):
 
     def keys(self, columns: Mapping[str, Sequence[Any]], count: int) -> Sequence[str | None]:
         """Return each booking's number, else who and when: `P-1 2026-06-15 10:30`."""
-        names, nothing = ("appointment_no", "patient_no", "patient_id", "date", "time_from"), [None] * count
+        names, nothing = (
+            ("appointment_no", "patient_no", "patient_id", "date", "time_from"),
+            [None] * count,
+        )
         return [*map(_booking_key, *[columns.get(name, nothing) for name in names])]
 
 
-def _booking_key(number: str, patient_no: str, patient_id: int, day: str, time_from: str) -> str | None:
+def _booking_key(
+    number: str, patient_no: str, patient_id: int, day: str, time_from: str
+) -> str | None:
     who = patient_no or (patient_id and f"#{patient_id}")
     if number or not (who and day and time_from):
         return number or None

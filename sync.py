@@ -14,13 +14,13 @@ import sqlalchemy as sa
 
 import answers
 import history
-import turns
 import upsert
 from answers import Item, Report
+from engine import turns
+from engine.problems import DatabaseUnavailable, InternalError, Problem, ValidationFailed
 from history import Origin
 from index import Batch, Index, LostRace, Values
 from models import LOCK_WAIT_SECONDS, Fault, db, fault_of
-from problems import DatabaseUnavailable, InternalError, Problem, ValidationFailed
 from schemas import Entity, Entry, explained
 from upsert import RULES, Outcome, Rules
 
@@ -60,7 +60,9 @@ class Options:
         return {"atomic": self.atomic, "dry_run": self.dry_run}
 
 
-def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], options: Options) -> Item:
+def one(
+    schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], options: Options
+) -> Item:
     """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
     rules, (entry,) = RULES[entity], schemas[entity].clean_all([sent])
 
@@ -68,7 +70,11 @@ def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], opt
         _store(index, rules, [entry], set(), options.dry_run)
         if not options.dry_run:
             _note(index, options, {entity: answers.report([entry], minimal=True)})
-        return upsert.describe(rules, entry.result.record, index) if isinstance(entry.result, Outcome) else {}
+        return (
+            upsert.describe(rules, entry.result.record, index)
+            if isinstance(entry.result, Outcome)
+            else {}
+        )
 
     unread = entry.refused
     described = {} if unread else transact(work, dry_run=options.dry_run)
@@ -79,10 +85,16 @@ def one(schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], opt
         raise entry.result
     told = answers.item(entry)
     del told["index"]  # of one there is none
-    return told | ({"dryRun": True} if options.dry_run else {}) | {"data": schemas[entity].dump(described)}
+    return (
+        told
+        | ({"dryRun": True} if options.dry_run else {})
+        | {"data": schemas[entity].dump(described)}
+    )
 
 
-def many(schemas: Mapping[str, Entity], batches: Mapping[str, list[Any]], options: Options) -> Results:
+def many(
+    schemas: Mapping[str, Entity], batches: Mapping[str, list[Any]], options: Options
+) -> Results:
     """Upsert lists of records by entity, in the order of RULES, and tell what became of each record.
 
     The lists are used up: they are the most that a large request holds in memory. Raises DatabaseUnavailable if nothing
@@ -136,7 +148,10 @@ class _Chunk:
     def records(self) -> list["_Chunk"]:
         """Return each record as a chunk of its own, or nothing of a single one."""
         places = range(len(self.entries)) if len(self.entries) > 1 else ()
-        return [_Chunk(self.rules, self.first + place, entries=[self.entries[place]]) for place in places]
+        return [
+            _Chunk(self.rules, self.first + place, entries=[self.entries[place]])
+            for place in places
+        ]
 
 
 class _Run:
@@ -146,7 +161,9 @@ class _Run:
         self.schemas, self.options = schemas, options
         self._refused: set[tuple[str, str]] = set()
         self._together = True  # until a transaction fails: chunks share one, and the last takes the history along
-        self._outages: list[DatabaseUnavailable] = []  # of the last chunks, without a success between
+        self._outages: list[
+            DatabaseUnavailable
+        ] = []  # of the last chunks, without a success between
 
     def in_chunks(self, order: Iterable[tuple[Rules, list[Any]]]) -> Results:
         """Store chunk by chunk; the transaction of the last one takes the history along."""
@@ -154,7 +171,9 @@ class _Run:
         waiting: deque[_Chunk] = deque()
         for rules, sent in order:
             results[rules.entity] = Report()
-            waiting.extend(_Chunk(rules, at, sent[at : at + CHUNK]) for at in range(0, len(sent) or 1, CHUNK))
+            waiting.extend(
+                _Chunk(rules, at, sent[at : at + CHUNK]) for at in range(0, len(sent) or 1, CHUNK)
+            )
             sent.clear()
         noted = False
         while waiting:
@@ -189,13 +208,22 @@ class _Run:
             _note_alone(self.options, results)
         return results
 
-    def _reports(self, cleaned: Iterable[tuple[Rules, list[Entry]]], undone: bool = False) -> Results:
+    def _reports(
+        self, cleaned: Iterable[tuple[Rules, list[Entry]]], undone: bool = False
+    ) -> Results:
         minimal = self.options.minimal
         if undone:
-            return {rules.entity: answers.report_of(answers.undone(it), minimal=minimal) for rules, it in cleaned}
-        return {rules.entity: answers.report(entries, minimal=minimal) for rules, entries in cleaned}
+            return {
+                rules.entity: answers.report_of(answers.undone(it), minimal=minimal)
+                for rules, it in cleaned
+            }
+        return {
+            rules.entity: answers.report(entries, minimal=minimal) for rules, entries in cleaned
+        }
 
-    def _all(self, index: Index, cleaned: Iterable[tuple[Rules, list[Entry]]], dry_run: bool) -> None:
+    def _all(
+        self, index: Index, cleaned: Iterable[tuple[Rules, list[Entry]]], dry_run: bool
+    ) -> None:
         for rules, entries in cleaned:
             fit = _fit(entries)
             for start in range(0, len(fit), CHUNK):
@@ -277,13 +305,19 @@ def _parts(chunks: list[_Chunk], problem: Problem) -> list[_Chunk]:
 
 
 def _store(
-    index: Index, rules: Rules, entries: Sequence[Entry], refused: set[tuple[str, str]], dry_run: bool = False
+    index: Index,
+    rules: Rules,
+    entries: Sequence[Entry],
+    refused: set[tuple[str, str]],
+    dry_run: bool = False,
 ) -> None:
     """Match entries and write what follows, within a transaction; note on each what became of it.
 
     Adds to `refused` the numbers of persons refused with 409: no booking of this request may use them.
     """
-    results = upsert.upsert(rules, Batch([e.names for e in entries], [e.row for e in entries]), index, refused)
+    results = upsert.upsert(
+        rules, Batch([e.names for e in entries], [e.row for e in entries]), index, refused
+    )
     if not dry_run:
         index.write(_now())
     number = rules.unique[0]

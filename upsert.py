@@ -11,11 +11,30 @@ from itertools import repeat
 from operator import attrgetter, itemgetter, methodcaller
 from typing import Any
 
-import canonical
 import words
-from index import CONTACT, FORMER, RANKED, SLOT, Batch, Index, Keys, Reference, Shelf, Stored, Values
+from engine import canonical
+from engine.problems import (
+    AmbiguousMatch,
+    IdentityConflict,
+    Problem,
+    SlotTaken,
+    UnknownReference,
+    ValidationFailed,
+)
+from index import (
+    CONTACT,
+    FORMER,
+    RANKED,
+    SLOT,
+    Batch,
+    Index,
+    Keys,
+    Reference,
+    Shelf,
+    Stored,
+    Values,
+)
 from models import Appointment, Clinic, Doctor, Patient
-from problems import AmbiguousMatch, IdentityConflict, Problem, SlotTaken, UnknownReference, ValidationFailed
 
 BIRTH = "date_of_birth"
 GIVEN_NAME = "first_name"
@@ -37,11 +56,16 @@ class Notice:
     def text(self, gone: Set[int] = frozenset()) -> str:
         """Return the sentence; the ids in `gone` were given in a transaction that was rolled back, and are nobody's."""
         ids = [record.public_id for record in self.records]
-        named = ["(new)" if record_id is None or record_id in gone else str(record_id) for record_id in ids]
+        named = [
+            "(new)" if record_id is None or record_id in gone else str(record_id)
+            for record_id in ids
+        ]
         return f"{self.before}{', '.join(named)}{self.after}"
 
 
-Found = Sequence[tuple[Stored, str]]  # the records that unique keys lead to, each with the key, in the keys' order
+Found = Sequence[
+    tuple[Stored, str]
+]  # the records that unique keys lead to, each with the key, in the keys' order
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,7 +81,9 @@ class Rules(Keys):
     """
 
     contradicts: tuple[str, ...] = ()
-    rules_out: Mapping[str, tuple[Callable[[Values, Stored], bool], ...]] = field(default_factory=dict)
+    rules_out: Mapping[str, tuple[Callable[[Values, Stored], bool], ...]] = field(
+        default_factory=dict
+    )
     agrees: tuple[str, ...] = ()
     needs: tuple[str, ...] = ("name",)
     leaves_out: Callable[[Values, Found, Shelf], tuple[Values, Sequence[Notice]]] | None = None
@@ -89,10 +115,14 @@ def placeholder_of_two_files(data: Values, record: Stored) -> bool:
     if not (data.get("patient_no") and record.values["patient_no"]):
         return False
     name = data["name"]
-    return not canonical.is_phone(data["mobile"]) or words.is_newborns(name) or words.is_nobodys(name)
+    return (
+        not canonical.is_phone(data["mobile"]) or words.is_newborns(name) or words.is_nobodys(name)
+    )
 
 
-def without_the_mothers_id(data: Values, found: Found, shelf: Shelf) -> tuple[Values, Sequence[Notice]]:
+def without_the_mothers_id(
+    data: Values, found: Found, shelf: Shelf
+) -> tuple[Values, Sequence[Notice]]:
     """Return a newborn's data without a nationalID that is somebody else's, for it is the mother's; and the warning."""
     holders = {key: record for record, key in found}
     holder, own = holders.get("national_id"), holders.get("patient_no")
@@ -126,7 +156,14 @@ def renumbered_by_contact(data: Values, record: Stored, key: str, shelf: Shelf) 
     if not old or not new or old == new or _same(data, record, BIRTH):
         return ()
     before = f"{new} replaces {old}, for phone and name alone lead to patient "
-    return [Notice("patient_no", before, (record,), ". If they are two people, somebody must tell them apart")]
+    return [
+        Notice(
+            "patient_no",
+            before,
+            (record,),
+            ". If they are two people, somebody must tell them apart",
+        )
+    ]
 
 
 # --- Named rules: bookings ---------------------------------------------------------------------
@@ -141,7 +178,11 @@ def replaced_by_slot(data: Values, record: Stored, key: str, shelf: Shelf) -> Se
         old, new = record.values[reference.column], data.get(reference.column)
         if old and new and old != new:
             codes = f"{_code(reference, old, shelf.index)} is replaced by {_code(reference, new, shelf.index)}"
-            notices.append(Notice(reference.code, f"{codes}: without a number two bookings at one time are one"))
+            notices.append(
+                Notice(
+                    reference.code, f"{codes}: without a number two bookings at one time are one"
+                )
+            )
     return notices
 
 
@@ -154,7 +195,9 @@ def _code(reference: Reference, record_id: int, index: Index) -> str:
 def keeps_its_patient(data: Values, record: Stored) -> bool:
     """Tell whether a booking found by its number is the one described: with another patient, at its own moment only."""
     same_patient = data.get("patient_id") in (None, record.values["patient_id"])
-    return same_patient or all(data.get(part) == record.values[part] for part in ("date", "time_from"))
+    return same_patient or all(
+        data.get(part) == record.values[part] for part in ("date", "time_from")
+    )
 
 
 def reschedule(data: Values, record: Stored, shelf: Shelf) -> tuple[Values, Sequence[Notice]]:
@@ -168,9 +211,13 @@ def reschedule(data: Values, record: Stored, shelf: Shelf) -> tuple[Values, Sequ
         _refuse_taken_slot(new, record, shelf)
     if new["time_from"] != old["time_from"] and "time_to" not in data and old["time_to"]:
         length = canonical.duration(old["time_from"], old["time_to"])
-        data, new = (it | {"time_to": canonical.time_after(new["time_from"], length)} for it in (data, new))
+        data, new = (
+            it | {"time_to": canonical.time_after(new["time_from"], length)} for it in (data, new)
+        )
     if new["time_to"] and not canonical.ends_well(new["time_from"], new["time_to"]):
-        wrong = ["Must be after the booking's timeFrom (past midnight: 12 hours at most); send it with the move."]
+        wrong = [
+            "Must be after the booking's timeFrom (past midnight: 12 hours at most); send it with the move."
+        ]
         raise ValidationFailed("The booking would end before it starts.", errors={"time_to": wrong})
     return data, warnings
 
@@ -182,12 +229,18 @@ def _with_its_end(data: Values, record: Stored) -> tuple[Values, Sequence[Notice
         return data, ()
     end, warning = canonical.settled_end(data.get("date") or record.values["date"], time_to)
     left = {name: value for name, value in data.items() if name != "time_to"}
-    return (left | {"time_to": end} if end else left), ([Notice("time_to", warning)] if warning else ())
+    return (left | {"time_to": end} if end else left), (
+        [Notice("time_to", warning)] if warning else ()
+    )
 
 
 def _refuse_taken_slot(new: Values, record: Stored, shelf: Shelf) -> None:
     others = sorted(shelf.find(SLOT.name, SLOT.of(new)), key=lambda other: other.age)
-    holders = [it for it in others if it is not record and not (new["appointment_no"] and it.values["appointment_no"])]
+    holders = [
+        it
+        for it in others
+        if it is not record and not (new["appointment_no"] and it.values["appointment_no"])
+    ]
     if holders:
         raise SlotTaken(
             "Another booking of this patient stands at that date and time.",
@@ -258,7 +311,9 @@ class Outcome:
 # --- A chunk -----------------------------------------------------------------------------------
 
 
-def upsert(rules: Rules, batch: Batch, index: Index, refused: Set[tuple[str, str]]) -> list[Outcome | Problem]:
+def upsert(
+    rules: Rules, batch: Batch, index: Index, refused: Set[tuple[str, str]]
+) -> list[Outcome | Problem]:
     """Match each record and change the index accordingly, in order; nothing is written yet.
 
     `refused` are (entity, identifier) that no reference may use.
@@ -268,14 +323,18 @@ def upsert(rules: Rules, batch: Batch, index: Index, refused: Set[tuple[str, str
     if rules.references:
         batch, warnings, told = _resolve_all(rules, batch, index, refused)
     places = range(len(batch.rows))
-    told |= _upsert_all(rules, batch, [place for place in places if place not in told], index.shelf(rules))
+    told |= _upsert_all(
+        rules, batch, [place for place in places if place not in told], index.shelf(rules)
+    )
     for place, sentences in warnings.items():
         if isinstance(outcome := told[place], Outcome):
             outcome.warnings = [*sentences, *outcome.warnings]
     return [told[place] for place in places]
 
 
-def _upsert_all(rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf) -> dict[int, Outcome | Problem]:
+def _upsert_all(
+    rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf
+) -> dict[int, Outcome | Problem]:
     """Return what becomes of the records at these places: in columns where nobody has to be matched, else in turn."""
     stored = _stored(rules, batch, places, shelf)
     if len(stored) == len(places):
@@ -283,10 +342,14 @@ def _upsert_all(rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf)
     rest = [place for place in places if place not in stored]
     strangers = _strangers(rules, batch, rest, shelf)
     if len(strangers) == len(rest):
-        created = map(Outcome, repeat("created"), shelf.add_strangers(batch, strangers), repeat(None))
+        created = map(
+            Outcome, repeat("created"), shelf.add_strangers(batch, strangers), repeat(None)
+        )
         return {**stored, **dict(zip(strangers, created, strict=True))}
     sent = {place: batch[place] for place in rest}
-    _ask_for_new_keys(rules, [data for place, data in sent.items() if place not in strangers], shelf)
+    _ask_for_new_keys(
+        rules, [data for place, data in sent.items() if place not in strangers], shelf
+    )
     told: dict[int, Outcome | Problem] = {}
     for place in places:
         if place in stored and _is_still_alone(stored[place], batch, place, shelf):
@@ -320,14 +383,20 @@ def _stored(rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf) -> 
     """
     stored: dict[int, Outcome] = {}
     for key in rules.key_columns:
-        sent = {place: value for place, value in zip(places, batch.keys(key, places), strict=True) if value}
+        sent = {
+            place: value
+            for place, value in zip(places, batch.keys(key, places), strict=True)
+            if value
+        }
         found = shelf.ask_unless_stored(key, sent, batch)
         stored |= {place: Outcome("unchanged", record, key) for place, record in found.items()}
         places = [place for place in places if place not in sent]
     return stored
 
 
-def _strangers(rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf) -> dict[int, str | None]:
+def _strangers(
+    rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf
+) -> dict[int, str | None]:
     """Return the places of new records, each with the weak key that it makes: their keys lead to nobody, and come once.
 
     All that the keys that were sent lead to is loaded.
@@ -341,7 +410,11 @@ def _strangers(rules: Rules, batch: Batch, places: Sequence[int], shelf: Shelf) 
             strangers = [place for place in strangers if sent[place] not in taken]
         weak_keys = {} if key in rules.unique else sent
     needed = zip(*[batch.column(name, strangers) for name in rules.needs], strict=True)
-    return {place: weak_keys.get(place) for place, values in zip(strangers, needed, strict=True) if all(values)}
+    return {
+        place: weak_keys.get(place)
+        for place, values in zip(strangers, needed, strict=True)
+        if all(values)
+    }
 
 
 def _ask_for_new_keys(rules: Rules, sent: Iterable[Values], shelf: Shelf) -> None:
@@ -359,7 +432,9 @@ def _value_of(key: str) -> Callable[[Values], Any]:
 def _new_key(rules: Rules, data: Values, shelf: Shelf) -> str | None:
     """Return the weak key that the data and what its unique keys find make together, unless it is stored so."""
     ranked = rules.ranked
-    found = next(filter(None, (shelf.find(key, data[key]) for key in rules.unique if key in data)), None)
+    found = next(
+        filter(None, (shelf.find(key, data[key]) for key in rules.unique if key in data)), None
+    )
     if not ranked or not found:
         return ranked.of(data) if ranked else None
     whole = found[0].values | data
@@ -378,11 +453,19 @@ def _resolve_all(
         shelf = index.shelf(RULES[reference.target])
         codes = [data[reference.code] for data in sent if data.get(reference.code)]
         shelf.ask("id", [data[reference.column] for data in sent if reference.column in data])
-        shelf.ask(shelf.keys.unique[0], {it for many in codes for it in many} if reference.many else codes)
+        shelf.ask(
+            shelf.keys.unique[0], {it for many in codes for it in many} if reference.many else codes
+        )
     resolved = [_attempt(_resolve, rules, data, index, refused) for data in sent]
-    problems: dict[int, Outcome | Problem] = {it: p for it, p in enumerate(resolved) if isinstance(p, Problem)}
+    problems: dict[int, Outcome | Problem] = {
+        it: p for it, p in enumerate(resolved) if isinstance(p, Problem)
+    }
     good = [({}, []) if isinstance(it, Problem) else it for it in resolved]
-    return Batch.of(data for data, _ in good), {place: told for place, (_, told) in enumerate(good) if told}, problems
+    return (
+        Batch.of(data for data, _ in good),
+        {place: told for place, (_, told) in enumerate(good) if told},
+        problems,
+    )
 
 
 def _resolve(
@@ -412,14 +495,18 @@ def _resolve(
     if wrong:
         raise ValidationFailed("An id and a code name two different records.", errors=wrong)
     if unknown:
-        raise UnknownReference("The record refers to what is not stored. Send that first.", errors=unknown)
+        raise UnknownReference(
+            "The record refers to what is not stored. Send that first.", errors=unknown
+        )
     return data, warnings
 
 
 def _by_code(shelf: Shelf, code: str) -> Stored | None:
     """Return the record with this number, or else the one that gave it up."""
     number = shelf.keys.unique[0]
-    held = shelf.find(number, code) or (shelf.find(FORMER + number, code) if shelf.keys.number else ())
+    held = shelf.find(number, code) or (
+        shelf.find(FORMER + number, code) if shelf.keys.number else ()
+    )
     return held[0] if held else None
 
 
@@ -430,13 +517,18 @@ def _resolve_list(reference: Reference, data: Values, shelf: Shelf) -> list[Noti
     found = {code: record.id for code in codes if (record := _by_code(shelf, code))}
     data[reference.column] = tuple(sorted(found.values()))
     missing = [code for code in codes if code not in found]
-    return [Notice(reference.code, f"{reference.target} {code} is not stored, left out") for code in missing]
+    return [
+        Notice(reference.code, f"{reference.target} {code} is not stored, left out")
+        for code in missing
+    ]
 
 
 # --- Matching ----------------------------------------------------------------------------------
 
 
-def match(rules: Rules, data: Values, shelf: Shelf, found: Found) -> tuple[Stored | None, str | None, Sequence[Notice]]:
+def match(
+    rules: Rules, data: Values, shelf: Shelf, found: Found
+) -> tuple[Stored | None, str | None, Sequence[Notice]]:
     """Return the stored record that `data` describes, the first key that found it, and warnings; None: nobody.
 
     `found` is what its unique keys lead to. Raises IdentityConflict or AmbiguousMatch where a person must decide.
@@ -460,7 +552,12 @@ def match(rules: Rules, data: Values, shelf: Shelf, found: Found) -> tuple[Store
 
 
 def _found(rules: Rules, data: Values, shelf: Shelf) -> Found:
-    return [(record, key) for key in rules.unique if data.get(key) for record in shelf.find(key, data[key])]
+    return [
+        (record, key)
+        for key in rules.unique
+        if data.get(key)
+        for record in shelf.find(key, data[key])
+    ]
 
 
 def _is_certain(rules: Rules, found: Found) -> bool:
@@ -472,7 +569,9 @@ def _are_several(found: Found) -> bool:
     return len({*map(itemgetter(0), found)}) > 1
 
 
-def _leave_out(rules: Rules, data: Values, found: Found, shelf: Shelf) -> tuple[Values, Found, Sequence[Notice]]:
+def _leave_out(
+    rules: Rules, data: Values, found: Found, shelf: Shelf
+) -> tuple[Values, Found, Sequence[Notice]]:
     """Return the data without what is somebody else's, what its unique keys lead to then, and warnings."""
     if not found or not rules.leaves_out:
         return data, found, ()
@@ -487,12 +586,22 @@ def _refuse_somebody_else(rules: Rules, data: Values, found: Found, shelf: Shelf
         differing = [key for key in rules.unique if _same(data, record, key) is False]
         renumbered = [key for key in differing if not shelf.has_given_up(record, key, data[key])]
         if renumbered and not _agree(rules, data, record):
-            raise IdentityConflict("Another key differs, and name and birth date do not agree.", candidates=found)
+            raise IdentityConflict(
+                "Another key differs, and name and birth date do not agree.", candidates=found
+            )
     by_one_key = len(found) == 1
-    if by_one_key and _same(data, record, BIRTH) is False and _same_name(rules, data, record) is False:
-        raise IdentityConflict("The number belongs to somebody with another name and birth date.", candidates=found)
+    if (
+        by_one_key
+        and _same(data, record, BIRTH) is False
+        and _same_name(rules, data, record) is False
+    ):
+        raise IdentityConflict(
+            "The number belongs to somebody with another name and birth date.", candidates=found
+        )
     if rules.belongs and not rules.belongs(data, record):
-        raise IdentityConflict("The number belongs to a booking of another patient.", candidates=found)
+        raise IdentityConflict(
+            "The number belongs to a booking of another patient.", candidates=found
+        )
 
 
 def _holders(key: str, data: Values, shelf: Shelf) -> Sequence[Stored]:
@@ -501,19 +610,30 @@ def _holders(key: str, data: Values, shelf: Shelf) -> Sequence[Stored]:
     return shelf.find(key, value) if value else ()
 
 
-def _one_of_a_crowd(rules: Rules, data: Values, key: str, holders: Sequence[Stored]) -> list[Notice]:
+def _one_of_a_crowd(
+    rules: Rules, data: Values, key: str, holders: Sequence[Stored]
+) -> list[Notice]:
     """Return the warning of a new record at a phone and name of many; raise AmbiguousMatch if it has no unique key."""
     if not any(data.get(name) for name in rules.unique):
         raise _ambiguous(key, holders)
     return [
-        Notice("mobile", f"it is, with the name, that of {len(holders)} {rules.entity}s and tells nobody: a new one")
+        Notice(
+            "mobile",
+            f"it is, with the name, that of {len(holders)} {rules.entity}s and tells nobody: a new one",
+        )
     ]
 
 
-def _one_more_file(rules: Rules, data: Values, key: str, candidates: Sequence[Stored]) -> list[Notice]:
+def _one_more_file(
+    rules: Rules, data: Values, key: str, candidates: Sequence[Stored]
+) -> list[Notice]:
     """Return the warning of one more file at a phone and name of several; raise AmbiguousMatch unless all are files."""
     number = rules.number
-    if not number or not data.get(number) or not all(record.values[number] for record in candidates):
+    if (
+        not number
+        or not data.get(number)
+        or not all(record.values[number] for record in candidates)
+    ):
         raise _ambiguous(key, candidates)
     sharing = tuple(_oldest_first(candidates))
     before = f"it is, with the name, also that of {rules.entity} "
@@ -563,8 +683,14 @@ def _same_name(
     rules: Rules, data: Values, record: Stored, part: Callable[[str], str] = lambda folded: folded
 ) -> bool | None:
     """Tell whether any name is the same on both sides, in the given part; None where no name is known on both."""
-    known = [name for name in rules.names if all(map(_known_name, (data.get(name), record.values.get(name))))]
-    pairs = [[part(canonical.fold_name(side[name])) for side in (data, record.values)] for name in known]
+    known = [
+        name
+        for name in rules.names
+        if all(map(_known_name, (data.get(name), record.values.get(name))))
+    ]
+    pairs = [
+        [part(canonical.fold_name(side[name])) for side in (data, record.values)] for name in known
+    ]
     return any(sent == stored != "" for sent, stored in pairs) if pairs else None
 
 
@@ -588,12 +714,16 @@ def _upsert_one(rules: Rules, data: Values, shelf: Shelf) -> Outcome:
     return _update(rules, data, (record, key), warnings, shelf)
 
 
-def _update(rules: Rules, data: Values, found: tuple[Stored, str], warnings: Sequence[Notice], shelf: Shelf) -> Outcome:
+def _update(
+    rules: Rules, data: Values, found: tuple[Stored, str], warnings: Sequence[Notice], shelf: Shelf
+) -> Outcome:
     """Change the record that a key found as the data say."""
     record, key = found
     number = rules.number
     if number in data and shelf.has_given_up(record, number, data[number]):
-        kept = f"{data[number]} is a former number of this {rules.entity}, which keeps its current one"
+        kept = (
+            f"{data[number]} is a former number of this {rules.entity}, which keeps its current one"
+        )
         warnings = (*warnings, Notice(number, kept))
         data = {name: value for name, value in data.items() if name != number}
     if rules.moves:
@@ -616,17 +746,26 @@ def _create(rules: Rules, data: Values, shelf: Shelf) -> Stored:
         raise ValidationFailed(
             f"No stored {rules.entity} fits, and there is too little to create one.",
             errors={
-                rules.codes.get(name, name): [f"Missing: needed to create the {rules.entity}."] for name in missing
+                rules.codes.get(name, name): [f"Missing: needed to create the {rules.entity}."]
+                for name in missing
             },
         )
     if not _has_a_key(rules, data):
-        wrong = {rules.unique[0]: [f"Missing: without what is left out, nothing tells the {rules.entity} from others."]}
-        raise ValidationFailed("Nothing is left by which the record could be found again.", errors=wrong)
+        wrong = {
+            rules.unique[0]: [
+                f"Missing: without what is left out, nothing tells the {rules.entity} from others."
+            ]
+        }
+        raise ValidationFailed(
+            "Nothing is left by which the record could be found again.", errors=wrong
+        )
     return shelf.add(data)
 
 
 def _has_a_key(rules: Rules, data: Values) -> bool:
-    return any(data.get(key) for key in rules.unique) or bool(rules.ranked and rules.ranked.of(data))
+    return any(data.get(key) for key in rules.unique) or bool(
+        rules.ranked and rules.ranked.of(data)
+    )
 
 
 def describe(rules: Rules, record: Stored, index: Index) -> Values:
@@ -652,7 +791,11 @@ def describe_all(rules: Rules, record_ids: Sequence[int], index: Index) -> list[
     records = [shelf.records[record_id] for record_id in record_ids if record_id in shelf.records]
     for reference in rules.references:
         linked = [record.values[reference.column] for record in records]
-        ids = [it for ids in linked for it in ids] if reference.many else [it for it in linked if it is not None]
+        ids = (
+            [it for ids in linked for it in ids]
+            if reference.many
+            else [it for it in linked if it is not None]
+        )
         index.shelf(RULES[reference.target]).ask("id", ids)
     return [describe(rules, record, index) for record in records]
 
@@ -667,7 +810,9 @@ def merge(rules: Rules, keep: Stored, drop: Stored, index: Index) -> None:
     """
     keys = [*rules.unique, *([rules.ranked.column] if rules.ranked else [])]
     if all(keep.values[key] is None for key in keys):
-        raise ValidationFailed("The record to keep is retired: it has no key. Merge the other way round.")
+        raise ValidationFailed(
+            "The record to keep is retired: it has no key. Merge the other way round."
+        )
     shelf = index.shelf(rules)
     numbers = [drop.values[rules.number], *shelf.formers_of(drop)] if rules.number else []
     filling = _filling(rules, keep, drop.values)
@@ -703,7 +848,9 @@ def retire(rules: Rules, record: Stored, index: Index) -> None:
 def _filling(rules: Rules, keep: Stored, values: Values) -> Values:
     """Return what `values` know and `keep` does not; keys made of other fields make themselves."""
     made = {rules.ranked.column, rules.ranked.rank} if rules.ranked else set()
-    empty = [name for name, value in keep.values.items() if value in (None, ()) and name not in made]
+    empty = [
+        name for name, value in keep.values.items() if value in (None, ()) and name not in made
+    ]
     return {name: values[name] for name in empty if values[name] not in (None, ())}
 
 

@@ -7,7 +7,7 @@ taken for whom. All are compared folded, so one spelling of each is enough.
 import re
 from collections.abc import Collection
 
-import canonical
+from engine import canonical
 
 # --- None --------------------------------------------------------------------------------------
 
@@ -16,14 +16,28 @@ NONE = ("n/a", "null", "none", "nil", "nan", "undefined", "unknown", "لا يو�
 NONE_FOR_A_CODE = ("n/a", "#n/a", "null", "(null)")
 # Typed where a form insists on a number: 9999999999, 10000000, and the keys of a keyboard in their order.
 _FILLER = re.compile(r"([0-9])\1{7,}|[0-9]0{7,}|0?123456789|1234567890")
-_ZERO = re.compile(r"\{?-*0[0-]*\}?|-[0-9]+(?:\.0+)?")  # a Guid of zeros has hyphens, and maybe braces
+_ZERO = re.compile(
+    r"\{?-*0[0-]*\}?|-[0-9]+(?:\.0+)?"
+)  # a Guid of zeros has hyphens, and maybe braces
 _ZERO_FOR_A_CODE = re.compile(r"0|-[0-9]+(?:\.0+)?")
 
 # --- Newborns, and nobody ----------------------------------------------------------------------
 
 # How the names begin that are given to children before they have one.
 NEWBORN = (
-    *("baby of", "baby boy", "baby girl", "baby a", "baby b", "baby 1", "baby 2", "b/o", "b\\o", "newborn", "new born"),
+    *(
+        "baby of",
+        "baby boy",
+        "baby girl",
+        "baby a",
+        "baby b",
+        "baby 1",
+        "baby 2",
+        "b/o",
+        "b\\o",
+        "newborn",
+        "new born",
+    ),
     *("twin", "twins", "مولود", "مولودة", "رضيع", "رضيعة", "طفل", "طفلة", "توأم", "بيبي"),
 )
 BABY = "baby"  # alone: Baby Thomas has a name
@@ -39,7 +53,22 @@ TITLES = ("dr", "prof", "د")
 # Words that are no given name by themselves: Abu Bakr and Abu Ali are two, as are two newborns called Baby.
 NOT_ALONE = (
     *("عبد", "ابو", "ام", "بنت", "ابن", "طفل", "طفلة", "مولود", "مولودة", "توأم", "ولد"),
-    *("abd", "abdul", "abdel", "abdal", "abdur", "abu", "umm", "um", "bin", "bint", "baby", "twin", "newborn", "al"),
+    *(
+        "abd",
+        "abdul",
+        "abdel",
+        "abdal",
+        "abdur",
+        "abu",
+        "umm",
+        "um",
+        "bin",
+        "bint",
+        "baby",
+        "twin",
+        "newborn",
+        "al",
+    ),
 )
 
 _MARKS = " .,:;_()-"  # a stroke stays: B/O
@@ -67,7 +96,9 @@ def is_none(text: str) -> bool:
 def is_none_for_a_code(text: str) -> bool:
     """Tell the same of a clinic's or doctor's code, which may be a word."""
     blankless = "".join(canonical.fold_name(text).split())
-    return blankless in NONE_FOR_A_CODE or (not canonical.letters_and_digits(text) and canonical.is_visible(text))
+    return blankless in NONE_FOR_A_CODE or (
+        not canonical.letters_and_digits(text) and canonical.is_visible(text)
+    )
 
 
 def is_none_or_filler(text: str) -> bool:
@@ -96,7 +127,9 @@ def is_newborns(name: str) -> bool:
 
 def is_nobodys(name: str) -> bool:
     """Tell whether a name names nobody."""
-    if not canonical.letters_and_digits(name).lstrip(_DIGITS).startswith(_NOBODYS_BEGINNINGS):  # most names
+    if (
+        not canonical.letters_and_digits(name).lstrip(_DIGITS).startswith(_NOBODYS_BEGINNINGS)
+    ):  # most names
         return is_none(name)
     said = [word for word in _words(name).split() if not word.isdecimal()]
     return _NOBODY.issuperset(said) or is_none(name)

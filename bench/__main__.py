@@ -30,8 +30,12 @@ Step = Callable[[int], None]  # plays one round
 def main() -> None:
     """Measure, print the goals, and write the report."""
     plan = QUICK if _arguments().quick else FULL
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that what was started is ended, too
-    sys.setswitchinterval(0.001)  # a client that has its answer should not wait long for its turn to look at the clock
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("ended")
+    )  # so that what was started is ended, too
+    sys.setswitchinterval(
+        0.001
+    )  # a client that has its answer should not wait long for its turn to look at the clock
     about, figures, start = machine.described(), Figures(), time.monotonic()
     print(*about, sep="\n", flush=True)
     with ExitStack() as stack:
@@ -44,7 +48,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="one round of small lists, two minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of small lists, two minutes"
+    )
     return parser.parse_args()
 
 
@@ -106,7 +112,9 @@ def _write(figures: Figures, plan: Plan, about: list[str]) -> None:
     folder = ROOT / "bench" if plan is FULL else ROOT / "instance" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.svg").write_text(svg(figures, plan), encoding="utf-8")
-    (folder / "RESULTS.md").write_text(markdown(figures, plan, about, "results.svg"), encoding="utf-8")
+    (folder / "RESULTS.md").write_text(
+        markdown(figures, plan, about, "results.svg"), encoding="utf-8"
+    )
     print(f"Written: {(folder / 'RESULTS.md').relative_to(ROOT)}")
 
 

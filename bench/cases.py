@@ -33,8 +33,12 @@ class Plan:
     tables: tuple[int, ...]
 
 
-FULL = Plan(rounds=5, records=10_000, sizes=(1_000, 100_000), seconds=4, tables=(10_000, 100_000, 1_000_000))
-QUICK = Plan(rounds=1, records=2_000, sizes=(200, 10_000), seconds=2, tables=(5_000, 20_000, 50_000))
+FULL = Plan(
+    rounds=5, records=10_000, sizes=(1_000, 100_000), seconds=4, tables=(10_000, 100_000, 1_000_000)
+)
+QUICK = Plan(
+    rounds=1, records=2_000, sizes=(200, 10_000), seconds=2, tables=(5_000, 20_000, 50_000)
+)
 
 
 @contextmanager
@@ -70,9 +74,16 @@ def bulk_and_singles(kind: type[Peer], figures: Figures, plan: Plan, base: Path)
 def sizes(figures: Figures, plan: Plan, base: Path) -> None:
     """The service: as many requests of a small list as make up the usual one, and one large list; and its memory."""
     small, large = plan.sizes
-    with _folder(base) as folder, Service(folder / "small") as running, closing(running.client()) as client:
+    with (
+        _folder(base) as folder,
+        Service(folder / "small") as running,
+        closing(running.client()) as client,
+    ):
         for case, records in cases(_patients(plan.records)).items():
-            bodies = [running.bulk(records[start : start + small]) for start in range(0, len(records), small)]
+            bodies = [
+                running.bulk(records[start : start + small])
+                for start in range(0, len(records), small)
+            ]
             seconds = sum(_checked(running, client, body, case, small) for body in bodies)
             figures.add("sizes", str(small), case, value=len(records) / seconds)
     with _folder(base) as folder, Service(folder / "large") as running:
@@ -83,10 +94,17 @@ def sizes(figures: Figures, plan: Plan, base: Path) -> None:
 def untidy(figures: Figures, plan: Plan, base: Path) -> None:
     """The service: a bulk of records as desktop programs send them."""
     with _folder(base) as folder, Service(folder / "messy") as running:
-        _bulk(running, figures, ("messy", Service.name), cases([messy(number) for number in range(plan.records)]))
+        _bulk(
+            running,
+            figures,
+            ("messy", Service.name),
+            cases([messy(number) for number in range(plan.records)]),
+        )
 
 
-def _bulk(running: Peer, figures: Figures, name: tuple[str, ...], lists: dict[str, list[Record]]) -> None:
+def _bulk(
+    running: Peer, figures: Figures, name: tuple[str, ...], lists: dict[str, list[Record]]
+) -> None:
     with closing(running.client()) as client:
         for case, records in lists.items():
             seconds = _checked(running, client, running.bulk(records), case, len(records))
@@ -124,7 +142,9 @@ def mixed(kind: type[Peer], figures: Figures, plan: Plan, base: Path) -> None:
         alone = hammer(running, SINGLES, for_seconds(plan.seconds))
         busy, times = _beside_bulks(running, records, plan.seconds)
     _note_singles(alone, figures, ("mixed", kind.name, "alone"))
-    overlapping = [it for it in busy if any(it.sent < end and it.answered > start for start, end in times)]
+    overlapping = [
+        it for it in busy if any(it.sent < end and it.answered > start for start, end in times)
+    ]
     _note_singles(overlapping, figures, ("mixed", kind.name, "beside a bulk"))
     rates = [len(records) / (end - start) for start, end in times]
     figures.add("mixed", kind.name, "bulk", value=sum(rates) / len(rates))
@@ -189,7 +209,9 @@ def growth(figures: Figures, plan: Plan, base: Path, number: int) -> None:
             running.send(client, running.bulk(old))
             for case, records in (("unchanged", old), ("changed", new)):
                 seconds = _checked(running, client, running.bulk(records), case, len(records))
-                figures.add("growth", Service.name, case, str(size), value=seconds / len(records) * 1e6)
+                figures.add(
+                    "growth", Service.name, case, str(size), value=seconds / len(records) * 1e6
+                )
         with closing(RawSqlite(folder / "raw.db")) as sqlite:
             sqlite.send(tuples(old))
             for case, records in (("unchanged", old), ("changed", new)):
@@ -212,6 +234,8 @@ def postgresql(figures: Figures, plan: Plan, base: Path, url: str, number: int) 
     lists = cases(_patients(plan.records))
     with closing(RawPostgresql(raw_url)) as server:
         for case, records in lists.items():
-            figures.add("postgresql", "raw", case, value=len(records) / server.send(tuples(records)))
+            figures.add(
+                "postgresql", "raw", case, value=len(records) / server.send(tuples(records))
+            )
     with _folder(base) as folder, Service(folder / "service", service_url) as running:
         _bulk(running, figures, ("postgresql", Service.name), lists)

@@ -46,7 +46,13 @@ def number(value: float | None) -> str:
         return "-"
     if value == int(value):
         return f"{value:,.0f}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+    return (
+        f"{value:,.0f}"
+        if abs(value) >= 100
+        else f"{value:.1f}"
+        if abs(value) >= 10
+        else f"{value:.3f}"
+    )
 
 
 def goals(figures: Figures, plan: Plan) -> list[Goal]:
@@ -75,7 +81,11 @@ def exponent(figures: Figures, plan: Plan, what: str, case: str) -> float | None
 
 def _bulk(figures: Figures) -> list[Goal]:
     return [
-        Goal(f"bulk against {peer}, {case}", figures.ratio(("bulk", "service", case), ("bulk", peer, case)), bound)
+        Goal(
+            f"bulk against {peer}, {case}",
+            figures.ratio(("bulk", "service", case), ("bulk", peer, case)),
+            bound,
+        )
         for peer, bounds in AGAINST.items()
         for case, bound in bounds.items()
     ]
@@ -105,7 +115,11 @@ def _mixed(figures: Figures, plan: Plan) -> list[Goal]:
 
 def _sizes(figures: Figures, plan: Plan) -> list[Goal]:
     found = [
-        Goal(f"{size:,} in one request against {plan.records:,}, {case}", _of_usual(figures, str(size), case), bound)
+        Goal(
+            f"{size:,} in one request against {plan.records:,}, {case}",
+            _of_usual(figures, str(size), case),
+            bound,
+        )
         for size, bound in zip(plan.sizes, SIZES, strict=True)
         for case in CASES
     ]
@@ -125,7 +139,12 @@ def _growth(figures: Figures, plan: Plan) -> list[Goal]:
     ours = {case: exponent(figures, plan, "service", case) for case in ("unchanged", "changed")}
     return [
         Goal(f"{what}, unchanged", ours["unchanged"], 0.10, operator.le),
-        Goal(f"{what}, changed (goal: raw's)", ours["changed"], exponent(figures, plan, "raw", "changed"), operator.le),
+        Goal(
+            f"{what}, changed (goal: raw's)",
+            ours["changed"],
+            exponent(figures, plan, "raw", "changed"),
+            operator.le,
+        ),
     ]
 
 
@@ -140,7 +159,11 @@ def _postgresql(figures: Figures) -> list[Goal]:
         for case, bound in POSTGRESQL.items()
     ]
     again = [
-        Goal(f"PostgreSQL: re-sync against insert, {case}", figures.ratio((*ours, case), (*ours, "insert")), 1.0)
+        Goal(
+            f"PostgreSQL: re-sync against insert, {case}",
+            figures.ratio((*ours, case), (*ours, "insert")),
+            1.0,
+        )
         for case in ("unchanged", "changed")
     ]
     return [*against, *again]

@@ -38,7 +38,11 @@ def hammer(peer: Peer, first: int, going: Callable[[], bool]) -> list[Sample]:
             barrier.wait()
             while going():
                 record = patient(first + place * SHARE + len(samples) // 2)
-                samples.append(_one(peer, connection, peer.one(changed(record) if len(samples) % 2 else record)))
+                samples.append(
+                    _one(
+                        peer, connection, peer.one(changed(record) if len(samples) % 2 else record)
+                    )
+                )
         return samples
 
     with ThreadPoolExecutor(CONNECTIONS) as clients:

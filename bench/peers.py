@@ -135,7 +135,12 @@ class Service(Peer):
         self.headers = {"X-API-Key": KEY}
         self.url = url
         settings = {"API_KEYS": f"bench:{KEY}", "DATABASE_URL": url or f"sqlite:///{self.database}"}
-        settings |= {"HOST": "127.0.0.1", "PORT": str(self.port), "LOG_LEVEL": "WARNING", "WEB_CONCURRENCY": "2"}
+        settings |= {
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "LOG_LEVEL": "WARNING",
+            "WEB_CONCURRENCY": "2",
+        }
         self.environment = settings
 
     def prepare(self) -> None:
@@ -151,7 +156,9 @@ class Service(Peer):
         shutil.copy(self.database, empty)
 
     def _migrate(self) -> None:
-        processes.run([sys.executable, "-m", "flask", "--app", "app", "db", "upgrade"], ROOT, self.environment)
+        processes.run(
+            [sys.executable, "-m", "flask", "--app", "app", "db", "upgrade"], ROOT, self.environment
+        )
 
     def command(self) -> list[str]:
         """Return the command of the Procfile, without a log of every request."""
@@ -200,7 +207,9 @@ class PocketBase(Peer):
 
     def prepare(self) -> None:
         """Make the data and who may write it."""
-        processes.run([_installed("pocketbase"), "superuser", "upsert", *self.login], self.folder, {})
+        processes.run(
+            [_installed("pocketbase"), "superuser", "upsert", *self.login], self.folder, {}
+        )
 
     def command(self) -> list[str]:
         """Return the command that serves it."""
@@ -210,11 +219,20 @@ class PocketBase(Peer):
         """Log in, allow batches of any size, and make the collection."""
         with closing(self.client()) as client:
             login = _json(dict(zip(("identity", "password"), self.login, strict=True)))
-            token = json.loads(client.send("/api/collections/_superusers/auth-with-password", login))["token"]
+            token = json.loads(
+                client.send("/api/collections/_superusers/auth-with-password", login)
+            )["token"]
         self.headers = {"Authorization": token}
-        batch = {"enabled": True, "maxRequests": 1_000_000, "timeout": TIMEOUT, "maxBodySize": 1 << 30}
+        batch = {
+            "enabled": True,
+            "maxRequests": 1_000_000,
+            "timeout": TIMEOUT,
+            "maxBodySize": 1 << 30,
+        }
         with closing(self.client()) as client:
-            client.send("/api/settings", _json({"batch": batch, "rateLimits": {"enabled": False}}), "PATCH")
+            client.send(
+                "/api/settings", _json({"batch": batch, "rateLimits": {"enabled": False}}), "PATCH"
+            )
             client.send("/api/collections", _json(_collection()))
 
     def bulk(self, records: list[Record]) -> bytes:
@@ -249,7 +267,13 @@ class Datasette(Peer):
         """Return the command that serves it, without limits of a request."""
         options = f"-h 127.0.0.1 -p {self.port} --root --secret {self.secret}"
         limits = "--setting max_insert_rows 1000000 --setting max_post_body_bytes 0"
-        return [_installed("datasette"), "serve", str(self.database), *options.split(), *limits.split()]
+        return [
+            _installed("datasette"),
+            "serve",
+            str(self.database),
+            *options.split(),
+            *limits.split(),
+        ]
 
     def bulk(self, records: list[Record]) -> bytes:
         """Return rows."""
@@ -272,11 +296,24 @@ def _installed(program: str) -> str:
 
 
 def _collection() -> dict[str, Any]:
-    texts = ("patientNo", "nationalID", "name", "firstName", "secondName", "lastName", "mobile", "phone", "dateOfBirth")
+    texts = (
+        "patientNo",
+        "nationalID",
+        "name",
+        "firstName",
+        "secondName",
+        "lastName",
+        "mobile",
+        "phone",
+        "dateOfBirth",
+    )
     fields: list[dict[str, Any]] = [{"name": name, "type": "text"} for name in texts]
     fields += [{"name": "email", "type": "email"}, {"name": "isActive", "type": "bool"}]
     fields += [{"name": "gender", "type": "select", "values": ["Male", "Female"]}]
     fields += [{"name": "bloodType", "type": "select", "values": ["O+", "A+"]}]
     keys = {"number": "patientNo", "national": "nationalID", "contact": "mobile, name"}
-    indexes = [f"CREATE UNIQUE INDEX patient_{name} ON patient ({columns})" for name, columns in keys.items()]
+    indexes = [
+        f"CREATE UNIQUE INDEX patient_{name} ON patient ({columns})"
+        for name, columns in keys.items()
+    ]
     return {"name": "patient", "type": "base", "fields": fields, "indexes": indexes}

@@ -14,11 +14,15 @@ class Unusable(Exception):
     """A program that cannot be installed or run, or does not do what is measured; the message says what happened."""
 
 
-def start(command: list[str], folder: Path, log: Path, environment: dict[str, str]) -> subprocess.Popen:
+def start(
+    command: list[str], folder: Path, log: Path, environment: dict[str, str]
+) -> subprocess.Popen:
     """Start a server; what it says goes to a file."""
     try:
         with log.open("w") as output:
-            return subprocess.Popen(command, cwd=folder, env=os.environ | environment, stdout=output, stderr=output)
+            return subprocess.Popen(
+                command, cwd=folder, env=os.environ | environment, stdout=output, stderr=output
+            )
     except OSError as error:
         raise Unusable(f"{Path(command[0]).name}: {error.strerror}") from error
 
@@ -27,7 +31,9 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     """Run a command to its end and return what it prints."""
     try:
         surroundings = os.environ | environment
-        done = subprocess.run(command, check=False, cwd=folder, env=surroundings, capture_output=True, text=True)
+        done = subprocess.run(
+            command, check=False, cwd=folder, env=surroundings, capture_output=True, text=True
+        )
     except OSError as error:
         raise Unusable(f"{Path(command[0]).name}: {error.strerror}") from error
     if done.returncode:

@@ -22,13 +22,17 @@ def tuples(records: list[Record]) -> list[tuple]:
 class RawSqlite:
     """A table with a patient's unique keys (WAL, synchronous=FULL)."""
 
-    UPSERT = f"INSERT INTO patient ({COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))}) {ON_CONFLICT}"
+    UPSERT = (
+        f"INSERT INTO patient ({COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))}) {ON_CONFLICT}"
+    )
 
     def __init__(self, path: Path) -> None:
         self.connection = sqlite3.connect(path)
         self.connection.execute("PRAGMA journal_mode=WAL")
         self.connection.execute("PRAGMA synchronous=FULL")
-        self.connection.execute(f"CREATE TABLE IF NOT EXISTS patient (id INTEGER PRIMARY KEY, {COLUMNS}, {KEYS})")
+        self.connection.execute(
+            f"CREATE TABLE IF NOT EXISTS patient (id INTEGER PRIMARY KEY, {COLUMNS}, {KEYS})"
+        )
 
     def send(self, rows: list[tuple]) -> float:
         """Upsert rows and return the seconds it took."""
@@ -47,7 +51,9 @@ class RawPostgresql:
 
     def __init__(self, url: str) -> None:
         self.connection = psycopg.connect(url)
-        texts = ", ".join(f"{field} boolean" if field == "isActive" else f"{field} text" for field in FIELDS)
+        texts = ", ".join(
+            f"{field} boolean" if field == "isActive" else f"{field} text" for field in FIELDS
+        )
         texts = texts.replace("dateOfBirth text", "dateOfBirth date")
         self.connection.execute("DROP TABLE IF EXISTS patient")
         identity = "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
@@ -63,7 +69,9 @@ class RawPostgresql:
             with cursor.copy(f"COPY incoming ({COLUMNS}) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
-            cursor.execute(f"INSERT INTO patient ({COLUMNS}) SELECT {COLUMNS} FROM incoming {ON_CONFLICT}")
+            cursor.execute(
+                f"INSERT INTO patient ({COLUMNS}) SELECT {COLUMNS} FROM incoming {ON_CONFLICT}"
+            )
         return time.perf_counter() - start
 
     def close(self) -> None:

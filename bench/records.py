@@ -4,10 +4,20 @@ from typing import Any
 
 Record = dict[str, Any]
 
-COMMON: Record = {"firstName": "Yousef", "secondName": "Bin", "lastName": "Khalid", "gender": "Male", "bloodType": "O+"}
+COMMON: Record = {
+    "firstName": "Yousef",
+    "secondName": "Bin",
+    "lastName": "Khalid",
+    "gender": "Male",
+    "bloodType": "O+",
+}
 COMMON |= {"isActive": True}
 FIELDS = ("patientNo", "nationalID", "name", "mobile", "phone", "dateOfBirth", "email", *COMMON)
-CASES = {"insert": "created", "unchanged": "unchanged", "changed": "updated"}  # and what the service calls it
+CASES = {
+    "insert": "created",
+    "unchanged": "unchanged",
+    "changed": "updated",
+}  # and what the service calls it
 
 
 def patient(number: int) -> Record:
@@ -37,7 +47,12 @@ def messy(number: int) -> Record:
     if number % 12 == 0:
         found["nationalID"] = None
     if number % 2:
-        found |= {"name": f"يوسف بن خالد {digits}", "firstName": "يوسف", "secondName": "خالد", "lastName": "الأحمد"}
+        found |= {
+            "name": f"يوسف بن خالد {digits}",
+            "firstName": "يوسف",
+            "secondName": "خالد",
+            "lastName": "الأحمد",
+        }
         found |= {"mobile": f"055 {digits[:3]} {digits[3:]}", "phone": f"056{digits}"}
     if number % 3:
         found |= {"secondName": None, "bloodType": None, "phone": None}
@@ -46,9 +61,16 @@ def messy(number: int) -> Record:
 
 def changed(record: Record, edition: int = 1) -> Record:
     """Return a record with another e-mail and last name, the same for the same edition."""
-    return record | {"email": f"new{edition}.{record['email']}", "lastName": f"{record['lastName']} {edition}"}
+    return record | {
+        "email": f"new{edition}.{record['email']}",
+        "lastName": f"{record['lastName']} {edition}",
+    }
 
 
 def cases(records: list[Record]) -> dict[str, list[Record]]:
     """Return what each case of a bulk sends: new, again, and with other e-mails and last names."""
-    return {"insert": records, "unchanged": records, "changed": [changed(record) for record in records]}
+    return {
+        "insert": records,
+        "unchanged": records,
+        "changed": [changed(record) for record in records],
+    }

@@ -63,7 +63,9 @@ def markdown(figures: Figures, plan: Plan, machine: Sequence[str], chart: str) -
 def _holes(figures: Figures) -> str:
     if not figures.holes:
         return ""
-    return "\n\nNot measured:\n\n" + "\n".join(f"* {what}: {reason}" for what, reason in figures.holes.items())
+    return "\n\nNot measured:\n\n" + "\n".join(
+        f"* {what}: {reason}" for what, reason in figures.holes.items()
+    )
 
 
 def _bulk(figures: Figures, plan: Plan) -> list[str]:
@@ -95,12 +97,20 @@ def _sizes(figures: Figures, plan: Plan) -> list[str]:
     lists = {f"{size:,} a request": ("sizes", str(size)) for size in plan.sizes}
     lists |= {f"{plan.records:,} a request": ("bulk", "service")}
     lists |= {f"{plan.records:,} messy ones": ("messy", "service")}
-    rows = [(what, *(number(figures.median(*name, case)) for case in CASES)) for what, name in lists.items()]
+    rows = [
+        (what, *(number(figures.median(*name, case)) for case in CASES))
+        for what, name in lists.items()
+    ]
     peaks = [
         (f"{peer}, {plan.records:,}", number(figures.median("memory", peer, str(plan.records))))
         for peer in RAW_AND_PEERS[1:]
     ]
-    peaks.append((f"service, {plan.sizes[1]:,}", number(figures.median("memory", "service", str(plan.sizes[1])))))
+    peaks.append(
+        (
+            f"service, {plan.sizes[1]:,}",
+            number(figures.median("memory", "service", str(plan.sizes[1]))),
+        )
+    )
     return [
         "## The service: lists of other sizes, and messy ones, records/s",
         f"{plan.sizes[0]:,} a request: as many requests as make {plan.records:,}. Messy: a third without patientNo, "
@@ -114,7 +124,11 @@ def _sizes(figures: Figures, plan: Plan) -> list[str]:
 def _singles(figures: Figures, plan: Plan) -> list[str]:
     rows = [(kind.name, *_single(figures, "singles", kind.name)) for kind in PEERS]
     mixed = [
-        (f"{kind.name}, {when}", *_single(figures, "mixed", kind.name, when), _beside(figures, kind.name, when))
+        (
+            f"{kind.name}, {when}",
+            *_single(figures, "mixed", kind.name, when),
+            _beside(figures, kind.name, when),
+        )
         for kind in MIXED
         for when in ("alone", "beside a bulk")
     ]
@@ -129,7 +143,10 @@ def _singles(figures: Figures, plan: Plan) -> list[str]:
 
 
 def _single(figures: Figures, *name: str) -> list[str]:
-    return [*(number(figures.median(*name, what)) for what in SINGLES[:-1]), number(figures.total(*name, "errors"))]
+    return [
+        *(number(figures.median(*name, what)) for what in SINGLES[:-1]),
+        number(figures.total(*name, "errors")),
+    ]
 
 
 def _beside(figures: Figures, peer: str, when: str) -> str:
@@ -155,7 +172,8 @@ def _growth(figures: Figures, plan: Plan) -> list[str]:
 def _postgresql(figures: Figures) -> list[str]:
     names = {"COPY + ON CONFLICT": "raw", "service": "service"}
     rows = [
-        (what, *(number(figures.median("postgresql", name, case)) for case in CASES)) for what, name in names.items()
+        (what, *(number(figures.median("postgresql", name, case)) for case in CASES))
+        for what, name in names.items()
     ]
     return ["## PostgreSQL: the bulk, records/s", _table(("", *CASES), rows)]
 

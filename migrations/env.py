@@ -14,20 +14,30 @@ def upgrade_online() -> None:
     """Run the revisions, all in one transaction where the database can."""
     engine = current_app.extensions["migrate"].db.engine
     if engine.dialect.name == "sqlite":
-        Path(engine.url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold patients
+        Path(engine.url.database).parent.mkdir(
+            mode=0o700, parents=True, exist_ok=True
+        )  # it will hold patients
     with engine.connect().execution_options(writes=True) as connection:
         options = current_app.extensions["migrate"].configure_args
         # We begin transactions ourselves, so SQLite can roll a half-done revision back; MariaDB cannot.
         whole = connection.dialect.name in ("sqlite", "postgresql")
-        context.configure(connection=connection, target_metadata=db.metadata, transactional_ddl=whole, **options)
+        context.configure(
+            connection=connection, target_metadata=db.metadata, transactional_ddl=whole, **options
+        )
         with context.begin_transaction():
             context.run_migrations()
-    logging.getLogger("migrations").info("the tables are up to date (revision %s)", context.get_head_revision())
+    logging.getLogger("migrations").info(
+        "the tables are up to date (revision %s)", context.get_head_revision()
+    )
 
 
 if context.is_offline_mode():
-    raise SystemExit("Scripts without a database are not supported: run `flask --app app db upgrade`.")
+    raise SystemExit(
+        "Scripts without a database are not supported: run `flask --app app db upgrade`."
+    )
 try:
     upgrade_online()
 except (OperationalError, OSError) as error:
-    raise SystemExit(f"The database cannot be opened or reached; see DATABASE_URL. ({type(error).__name__})") from None
+    raise SystemExit(
+        f"The database cannot be opened or reached; see DATABASE_URL. ({type(error).__name__})"
+    ) from None

@@ -26,7 +26,11 @@ def chromium() -> str:
 
 def axe() -> str:
     """Return axe-core's source; skip the test where there is none, but on CI fail."""
-    return AXE.read_text(encoding="utf-8") if AXE.exists() else _missing("axe-core must be installed by npm")
+    return (
+        AXE.read_text(encoding="utf-8")
+        if AXE.exists()
+        else _missing("axe-core must be installed by npm")
+    )
 
 
 def _missing(what: str) -> Any:

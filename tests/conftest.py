@@ -18,14 +18,17 @@ from hypothesis import HealthCheck, settings
 import answers
 import sync
 from app import create_app
+from engine.problems import Problem
 from models import db
-from problems import Problem
 
 KEY = "a-key-for-the-tests-only"
 API = "/api/healthcare"
 SAMPLES = Path(__file__).parent.parent / "samples"
 
-slow = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
+slow = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
 settings.register_profile("default", max_examples=300, **slow)
 settings.register_profile("quick", max_examples=60, **slow)
 settings.register_profile("thorough", max_examples=5000, **slow)
@@ -35,7 +38,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what asks for `backend` on every database of this machine (on CI: on every database there is)."""
     if "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", servers.available(required=bool(os.environ.get("CI"))), scope="session")
+        metafunc.parametrize(
+            "backend", servers.available(required=bool(os.environ.get("CI"))), scope="session"
+        )
 
 
 def pytest_report_header() -> str:
@@ -64,7 +69,8 @@ def sqlite_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
 def migrated(url: str, **settings: str) -> Iterator[Flask]:
     """Yield an application whose database's schema is up to date."""
     app = create_app(
-        **{"API_KEYS": f"tests:{KEY},second:{KEY}-2", "DATABASE_URL": url, "LOG_LEVEL": "WARNING"} | settings
+        **{"API_KEYS": f"tests:{KEY},second:{KEY}-2", "DATABASE_URL": url, "LOG_LEVEL": "WARNING"}
+        | settings
     )
     with app.app_context():
         flask_migrate.upgrade()
@@ -75,7 +81,11 @@ def migrated(url: str, **settings: str) -> Iterator[Flask]:
 
 def emptied(app: Flask) -> Flask:
     """Return the application with all tables empty."""
-    with app.app_context(), db.engine.connect().execution_options(writes=True) as connection, connection.begin():
+    with (
+        app.app_context(),
+        db.engine.connect().execution_options(writes=True) as connection,
+        connection.begin(),
+    ):
         for table in reversed(db.metadata.sorted_tables):
             connection.execute(sa.delete(table))
     return app
@@ -88,14 +98,23 @@ class Portal:
         self.app = app
         self.schemas = app.extensions["schemas"]
 
-    def send(self, entity: str, record: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    def send(
+        self, entity: str, record: dict[str, Any] | None = None, **fields: Any
+    ) -> dict[str, Any]:
         """Send one record; a refusal comes back as in the results of a bulk."""
         with self.app.app_context():
             try:
                 return sync.one(self.schemas, entity, (record or {}) | fields, sync.Options())
             except Problem as problem:
-                told = {"success": False, "action": None, "status": problem.status, "code": problem.code}
-                return told | {"key": problem.key, "detail": problem.detail} | answers.members(problem)
+                told = {
+                    "success": False,
+                    "action": None,
+                    "status": problem.status,
+                    "code": problem.code,
+                }
+                return (
+                    told | {"key": problem.key, "detail": problem.detail} | answers.members(problem)
+                )
 
     def send_many(self, batches: dict[str, list], **options: bool) -> dict[str, dict[str, Any]]:
         """Send lists by entity; returns the answer by entity."""
@@ -103,7 +122,10 @@ class Portal:
         with self.app.app_context():
             used_up = {entity: list(records) for entity, records in batches.items()}
             reports = sync.many(self.schemas, used_up, wanted)
-            return {entity: json.loads(answers.listed(it, **wanted.told)) for entity, it in reports.items()}
+            return {
+                entity: json.loads(answers.listed(it, **wanted.told))
+                for entity, it in reports.items()
+            }
 
     def command(self, *words: str) -> str:
         """Run a `flask` command that must succeed."""
@@ -140,7 +162,9 @@ class Http:
     def __init__(self, client: FlaskClient):
         self.client = client
 
-    def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None, **query: str) -> Any:
+    def post(
+        self, path: str, body: Any, *, headers: dict[str, str] | None = None, **query: str
+    ) -> Any:
         """Post JSON (or bytes as they are) below the API's root; returns werkzeug's test response."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"X-API-Key": KEY, "Content-Type": "application/json"} | (headers or {})
@@ -155,4 +179,6 @@ def http(sqlite_app: Flask) -> Http:
 
 @pytest.fixture
 def samples() -> dict[str, dict[str, Any]]:
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in SAMPLES.glob("*.json")}
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in SAMPLES.glob("*.json")
+    }

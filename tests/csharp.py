@@ -18,9 +18,15 @@ RUNTIME = {
 @cache
 def available(required: bool = False) -> bool:
     """Tell whether C# can be compiled and run here; `required`: fail unless it can."""
-    missing = [name for name, found in (("mcs", shutil.which("mcs")), ("dotnetcore2", _folder())) if not found]
+    missing = [
+        name
+        for name, found in (("mcs", shutil.which("mcs")), ("dotnetcore2", _folder()))
+        if not found
+    ]
     if required and missing:
-        raise RuntimeError(f"C# needs Debian's mono-mcs and the package dotnetcore2; not found: {missing}")
+        raise RuntimeError(
+            f"C# needs Debian's mono-mcs and the package dotnetcore2; not found: {missing}"
+        )
     return not missing
 
 
@@ -30,11 +36,22 @@ def compiled(source: Path) -> list[str]:
     assert folder
     program = source.with_suffix(".dll")
     (assemblies,) = (folder / "shared" / FRAMEWORK).iterdir()
-    names = (assemblies / "mscorlib.dll", assemblies / "netstandard.dll", *assemblies.glob("System*.dll"))
+    names = (
+        assemblies / "mscorlib.dll",
+        assemblies / "netstandard.dll",
+        *assemblies.glob("System*.dll"),
+    )
     # What is there for Windows' own runtime only refers to types that are nowhere.
     references = [f"-r:{it}" for it in names if "WindowsRuntime" not in it.name]
     # CS1702: mcs doubts that two assemblies of the very same version match.
-    options = ["-nologo", "-warnaserror", "-nowarn:1702", "-nostdlib", "-noconfig", f"-out:{program}"]
+    options = [
+        "-nologo",
+        "-warnaserror",
+        "-nowarn:1702",
+        "-nostdlib",
+        "-noconfig",
+        f"-out:{program}",
+    ]
     command = ["mcs", *options, *references, str(source)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -23,7 +23,9 @@ def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool
     sent = [*leaves(case.body), *leaves(case.query)]
     if failure.code == "ST202":  # what the schema takes was refused
         return not all(is_excused(it, sent) for it in refusals(response.json()))
-    if failure.code == "ST201":  # what the schema does not take was accepted: at least not all of it, or trimmed
+    if (
+        failure.code == "ST201"
+    ):  # what the schema does not take was accepted: at least not all of it, or trimmed
         return response.status_code != PARTLY_REFUSED and not any(map(is_read_more_liberally, sent))
     return True
 
@@ -55,7 +57,10 @@ def is_excused(refusal: dict[str, Any], sent: list[Any]) -> bool:
 
 
 def has_excuse(sentence: str, sent: list[Any]) -> bool:
-    return any(re.fullmatch(pattern, sentence) and any(map(fits, sent)) for pattern, fits in EXCUSES.items())
+    return any(
+        re.fullmatch(pattern, sentence) and any(map(fits, sent))
+        for pattern, fits in EXCUSES.items()
+    )
 
 
 def always(leaf: Any) -> bool:
@@ -67,7 +72,9 @@ def has_blanks_around(leaf: Any) -> bool:
 
 
 def stands_for_none(leaf: Any) -> bool:
-    return isinstance(leaf, str) and (words.is_none_or_filler(leaf) or words.is_zero(leaf) or "\ufffd" in leaf)
+    return isinstance(leaf, str) and (
+        words.is_none_or_filler(leaf) or words.is_zero(leaf) or "\ufffd" in leaf
+    )
 
 
 def is_read_more_liberally(leaf: Any) -> bool:
@@ -94,13 +101,23 @@ EXCUSES: dict[str, Callable[[Any], bool]] = {
     "Lies outside the calendar .*": always,
     "after must be the cursor .*": always,  # opaque
     "Not a valid (date|time). .*": has_no_such_day,
-    "(?s).* cannot be a booking's day: .*": lambda leaf: has_no_such_day(leaf) or "/Date(-" in str(leaf),
+    "(?s).* cannot be a booking's day: .*": lambda leaf: (
+        has_no_such_day(leaf) or "/Date(-" in str(leaf)
+    ),
     "(?s).*, left out": always,  # what was sent for a field that is missing
     "(?s).* is a number in scientific notation: .*": always,
     "Must be (text|true or false|the id of a stored record, a positive whole number).": (
-        lambda leaf: isinstance(leaf, float) and leaf.is_integer()  # 1.0: to a schema it is a whole number
+        lambda leaf: (
+            isinstance(leaf, float) and leaf.is_integer()
+        )  # 1.0: to a schema it is a whole number
     ),
-    "Longer than .* characters.": lambda leaf: isinstance(leaf, str) and not leaf.isascii(),  # a form with more letters
-    "May not be blank.": lambda leaf: isinstance(leaf, str) and not leaf.isascii(),  # invisible marks alone
-    ".* is blank, or stands for none. .*": lambda leaf: stands_for_none(leaf) or not str(leaf).isascii(),
+    "Longer than .* characters.": lambda leaf: (
+        isinstance(leaf, str) and not leaf.isascii()
+    ),  # a form with more letters
+    "May not be blank.": lambda leaf: (
+        isinstance(leaf, str) and not leaf.isascii()
+    ),  # invisible marks alone
+    ".* is blank, or stands for none. .*": lambda leaf: (
+        stands_for_none(leaf) or not str(leaf).isascii()
+    ),
 }

@@ -64,9 +64,28 @@ class Service:
 def service(url: str, *options: str, **settings: str) -> Iterator[Service]:
     """Run gunicorn with two workers, and options of its own, on a database that is up to date."""
     port = servers.free_port()
-    defaults = {"API_KEYS": f"live:{KEY}", "DATABASE_URL": url, "PORT": str(port), "WEB_CONCURRENCY": "2"}
-    environment = {**os.environ, **defaults, "HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", **settings}
-    command = [sys.executable, "-m", "gunicorn", "--access-logfile", os.devnull, "--log-level", "error"]
+    defaults = {
+        "API_KEYS": f"live:{KEY}",
+        "DATABASE_URL": url,
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "2",
+    }
+    environment = {
+        **os.environ,
+        **defaults,
+        "HOST": "127.0.0.1",
+        "LOG_LEVEL": "WARNING",
+        **settings,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--access-logfile",
+        os.devnull,
+        "--log-level",
+        "error",
+    ]
     process = subprocess.Popen([*command, *options, "app:app"], cwd=ROOT, env=environment)
     running = Service(port, process)
     try:

@@ -19,7 +19,9 @@ PATIENCE = 60  # seconds for a server to come up
 
 
 def _program(name: str, *places: str) -> str | None:
-    return shutil.which(name) or next((hit for place in places for hit in sorted(glob(f"{place}/{name}"))), None)
+    return shutil.which(name) or next(
+        (hit for place in places for hit in sorted(glob(f"{place}/{name}"))), None
+    )
 
 
 @cache
@@ -48,12 +50,16 @@ def running(backend: str, folder: Path) -> Iterator[str]:
         parent.chmod(0o755)  # the servers run as users of their own
     port = free_port()
     url, command, user = starters[backend](folder, port)
-    process = subprocess.Popen(command, user=user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, user=user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         _wait_for(url, process)
         yield url
     finally:
-        process.send_signal(signal.SIGINT if backend == "postgresql" else signal.SIGTERM)  # PostgreSQL: at once
+        process.send_signal(
+            signal.SIGINT if backend == "postgresql" else signal.SIGTERM
+        )  # PostgreSQL: at once
         process.wait(PATIENCE)
 
 
@@ -66,7 +72,9 @@ def free_port() -> int:
 
 def _server_user(name: str) -> str | None:
     """Return the user a server runs as: servers refuse to be root."""
-    return name if os.getuid() == 0 and name in {entry.pw_name for entry in pwd.getpwall()} else None
+    return (
+        name if os.getuid() == 0 and name in {entry.pw_name for entry in pwd.getpwall()} else None
+    )
 
 
 def _postgresql(folder: Path, port: int) -> tuple[str, list[str], str | None]:
@@ -77,7 +85,9 @@ def _postgresql(folder: Path, port: int) -> tuple[str, list[str], str | None]:
     if user:
         shutil.chown(folder, user)
     options = ["--auth=trust", "--username=tests", "--encoding=UTF8", "--locale=C", "--no-sync"]
-    subprocess.run([initdb, "-D", data, *options], user=user, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    subprocess.run(
+        [initdb, "-D", data, *options], user=user, check=True, stdout=subprocess.DEVNULL, cwd=folder
+    )
     server = str(Path(initdb).resolve().parent / "postgres")
     command = [server, "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
     return f"postgresql://tests@127.0.0.1:{port}/postgres", command, user
@@ -90,11 +100,24 @@ def _mariadb(folder: Path, port: int) -> tuple[str, list[str], str | None]:
     if user:
         shutil.chown(folder, user)
         shutil.chown(data, user)
-    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
-    subprocess.run(install, user=user, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    install = [
+        "mariadb-install-db",
+        "--no-defaults",
+        f"--datadir={data}",
+        "--auth-root-authentication-method=normal",
+    ]
+    subprocess.run(
+        install, user=user, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     server = _program("mariadbd", "/usr/sbin")
     assert server
-    command = [server, "--no-defaults", f"--datadir={data}", f"--port={port}", "--bind-address=127.0.0.1"]
+    command = [
+        server,
+        "--no-defaults",
+        f"--datadir={data}",
+        f"--port={port}",
+        "--bind-address=127.0.0.1",
+    ]
     command += [f"--socket={folder / 'server.sock'}", "--skip-log-bin"]
     return f"mariadb://root@127.0.0.1:{port}/test", command, user
 

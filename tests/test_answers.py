@@ -15,7 +15,12 @@ import sync
 from models import db
 
 TABLES = ["clinic", "doctor", "doctor_clinic", "patient", "appointment", "former_key"]
-PATHS = {"clinics": "/clinic", "doctors": "/doctor", "patients": "/patient", "appointments": "/appointment"}
+PATHS = {
+    "clinics": "/clinic",
+    "doctors": "/doctor",
+    "patients": "/patient",
+    "appointments": "/appointment",
+}
 PATIENT = {"patientNo": "P-1", "name": "Ali Hassan"}
 BAD_EMAIL = {"email": ["Not a valid email address."]}
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -45,15 +50,36 @@ def told(response: Any, status: int) -> Any:
     return response.get_json()
 
 
-def fine(index: int, action: str, record_id: int | None, key: str, matched_by: str | None = None, **more: Any) -> dict:
+def fine(
+    index: int,
+    action: str,
+    record_id: int | None,
+    key: str,
+    matched_by: str | None = None,
+    **more: Any,
+) -> dict:
     """Return the item of `results` for a record that succeeded."""
-    item = {"index": index, "success": True, "action": action, "id": record_id, "key": key, "matchedBy": matched_by}
+    item = {
+        "index": index,
+        "success": True,
+        "action": action,
+        "id": record_id,
+        "key": key,
+        "matchedBy": matched_by,
+    }
     return item | {"changed": [], "warnings": []} | more
 
 
 def undone(index: int, key: str, **more: Any) -> dict:
     """Return the item of `results` for a good record of an atomic request that was rolled back."""
-    item = {"index": index, "success": False, "action": None, "id": None, "key": key, "matchedBy": None}
+    item = {
+        "index": index,
+        "success": False,
+        "action": None,
+        "id": None,
+        "key": key,
+        "matchedBy": None,
+    }
     return item | {"changed": [], "warnings": []} | more
 
 
@@ -65,7 +91,12 @@ def faces(item: dict[str, Any], expected: dict[str, Any]) -> bool:
 @pytest.fixture
 def stored(http: Http, samples: dict[str, dict]) -> dict[str, dict]:
     """The four samples, stored; returns them as they were sent."""
-    assert told(http.post("/sync", {f"{entity}s": [sample] for entity, sample in samples.items()}), 200)["created"] == 4
+    assert (
+        told(
+            http.post("/sync", {f"{entity}s": [sample] for entity, sample in samples.items()}), 200
+        )["created"]
+        == 4
+    )
     return samples
 
 
@@ -73,12 +104,29 @@ def stored(http: Http, samples: dict[str, dict]) -> dict[str, dict]:
 
 
 @pytest.mark.parametrize("entity", FIELDS)
-def test_one_record_is_created_updated_or_unchanged(http: Http, stored: dict[str, dict], entity: str) -> None:
+def test_one_record_is_created_updated_or_unchanged(
+    http: Http, stored: dict[str, dict], entity: str
+) -> None:
     sample = stored[entity]
-    key = next(iter(set(sample) & {"patientNo", "code"})) if entity != "appointment" else "appointmentNo"
+    key = (
+        next(iter(set(sample) & {"patientNo", "code"}))
+        if entity != "appointment"
+        else "appointmentNo"
+    )
     unchanged = told(http.post(f"/{entity}", sample), 200)
-    assert list(unchanged) == ["success", "action", "id", "key", "matchedBy", "changed", "warnings", "data"]
-    assert faces(unchanged, {"success": True, "action": "unchanged", "key": sample[key], "matchedBy": key})
+    assert list(unchanged) == [
+        "success",
+        "action",
+        "id",
+        "key",
+        "matchedBy",
+        "changed",
+        "warnings",
+        "data",
+    ]
+    assert faces(
+        unchanged, {"success": True, "action": "unchanged", "key": sample[key], "matchedBy": key}
+    )
     assert (unchanged["changed"], unchanged["warnings"]) == ([], [])
     assert set(unchanged["data"]) == {"id", "createdAt", "updatedAt", *FIELDS[entity].split()}
     assert unchanged["data"]["id"] == unchanged["id"]
@@ -95,14 +143,27 @@ def test_a_created_record_is_answered_whole_with_nulls_where_empty(http: Http) -
     assert INSTANT.fullmatch(data.pop("createdAt"))
     assert INSTANT.fullmatch(data.pop("updatedAt"))
     empty = dict.fromkeys(FIELDS["patient"].split())
-    assert data == empty | {"id": record_id, "patientNo": "P-1", "name": "Ali Hassan", "isActive": True}
+    assert data == empty | {
+        "id": record_id,
+        "patientNo": "P-1",
+        "name": "Ali Hassan",
+        "isActive": True,
+    }
 
 
-def test_the_data_of_every_entity_is_in_its_stored_form(http: Http, stored: dict[str, dict]) -> None:
-    data = {entity: told(http.post(f"/{entity}", sample), 200)["data"] for entity, sample in stored.items()}
+def test_the_data_of_every_entity_is_in_its_stored_form(
+    http: Http, stored: dict[str, dict]
+) -> None:
+    data = {
+        entity: told(http.post(f"/{entity}", sample), 200)["data"]
+        for entity, sample in stored.items()
+    }
     assert faces(data["clinic"], stored["clinic"])
     assert faces(data["doctor"], stored["doctor"])
-    assert faces(data["patient"], stored["patient"] | {"mobile": "+966551112233", "dateOfBirth": "2019-02-27"})
+    assert faces(
+        data["patient"],
+        stored["patient"] | {"mobile": "+966551112233", "dateOfBirth": "2019-02-27"},
+    )
     ids = {f"{entity}Id": data[entity]["id"] for entity in ("patient", "doctor", "clinic")}
     assert faces(data["appointment"], stored["appointment"] | ids | {"date": "2026-12-01"})
 
@@ -112,10 +173,24 @@ def test_an_update_names_what_changed_sorted_and_moves_updated_at(
 ) -> None:
     before = told(http.post("/patient", stored["patient"]), 200)["data"]
     monkeypatch.setattr(sync, "_now", lambda: "2031-01-02 03:04:05")
-    change = {"patientNo": "P-20417", "lastName": "Q", "bloodType": "o-", "email": "new@mail.example", "gender": "F"}
+    change = {
+        "patientNo": "P-20417",
+        "lastName": "Q",
+        "bloodType": "o-",
+        "email": "new@mail.example",
+        "gender": "F",
+    }
     answer = told(http.post("/patient", change), 200)
-    assert faces(answer, {"action": "updated", "changed": ["bloodType", "email", "lastName"], "id": before["id"]})
-    changed = {"lastName": "Q", "bloodType": "O-", "email": "new@mail.example", "updatedAt": "2031-01-02T03:04:05Z"}
+    assert faces(
+        answer,
+        {"action": "updated", "changed": ["bloodType", "email", "lastName"], "id": before["id"]},
+    )
+    changed = {
+        "lastName": "Q",
+        "bloodType": "O-",
+        "email": "new@mail.example",
+        "updatedAt": "2031-01-02T03:04:05Z",
+    }
     assert answer["data"] == before | changed
 
 
@@ -171,8 +246,16 @@ KEYS = [
         {"patientNo": "p-1", "date": "2026-06-15T00:00:00", "timeFrom": "10:30:00"},
         "P-1 2026-06-15 10:30",
     ),
-    ("appointments", {"patientNo": "p-1", "date": "2026-06-15", "timeFrom": "00:00"}, "P-1 2026-06-15 00:00"),
-    ("appointments", {"patientId": 17, "date": "2026-06-15", "timeFrom": "10:30"}, "#17 2026-06-15 10:30"),
+    (
+        "appointments",
+        {"patientNo": "p-1", "date": "2026-06-15", "timeFrom": "00:00"},
+        "P-1 2026-06-15 00:00",
+    ),
+    (
+        "appointments",
+        {"patientId": 17, "date": "2026-06-15", "timeFrom": "10:30"},
+        "#17 2026-06-15 10:30",
+    ),
     (
         "appointments",
         {"patientId": 17, "patientNo": "p-1", "date": "2026-06-15", "timeFrom": "10:30"},
@@ -198,9 +281,15 @@ def test_a_refused_single_record_tells_its_key(http: Http) -> None:
 # --- Many --------------------------------------------------------------------------------------
 
 
-def test_many_with_some_failed_is_a_207_with_an_item_for_each(http: Http, sqlite_portal: Portal) -> None:
+def test_many_with_some_failed_is_a_207_with_an_item_for_each(
+    http: Http, sqlite_portal: Portal
+) -> None:
     old = told(http.post("/patient", {"patientNo": "P-2", "name": "Sara"}), 201)["id"]
-    records = [PATIENT, {"patientNo": "p-2", "name": "Sara"}, {"patientNo": "P-3", "name": "x", "email": "no address"}]
+    records = [
+        PATIENT,
+        {"patientNo": "p-2", "name": "Sara"},
+        {"patientNo": "P-3", "name": "x", "email": "no address"},
+    ]
     answer = told(http.post("/patients", records), 207)
     failed = answer["results"][2]
     assert failed.pop("detail")
@@ -211,7 +300,13 @@ def test_many_with_some_failed_is_a_207_with_an_item_for_each(http: Http, sqlite
             fine(0, "created", new, "P-1"),
             fine(1, "unchanged", old, "P-2", "patientNo"),
             {
-                **{"index": 2, "success": False, "status": 422, "code": "validation_failed", "key": "P-3"},
+                **{
+                    "index": 2,
+                    "success": False,
+                    "status": 422,
+                    "code": "validation_failed",
+                    "key": "P-3",
+                },
                 "errors": BAD_EMAIL,
             },
         ],
@@ -221,9 +316,26 @@ def test_many_with_some_failed_is_a_207_with_an_item_for_each(http: Http, sqlite
 
 def test_the_members_of_the_answer_to_many_stand_in_the_contracts_order(http: Http) -> None:
     answer = told(http.post("/patients", [PATIENT, {}]), 207)
-    assert list(answer) == ["success", "total", "created", "updated", "unchanged", "failed", "results"]
+    assert list(answer) == [
+        "success",
+        "total",
+        "created",
+        "updated",
+        "unchanged",
+        "failed",
+        "results",
+    ]
     good, bad = answer["results"]
-    assert list(good) == ["index", "success", "action", "id", "key", "matchedBy", "changed", "warnings"]
+    assert list(good) == [
+        "index",
+        "success",
+        "action",
+        "id",
+        "key",
+        "matchedBy",
+        "changed",
+        "warnings",
+    ]
     assert list(bad) == ["index", "success", "status", "code", "key", "detail", "errors"]
 
 
@@ -236,9 +348,17 @@ def test_an_empty_array_is_a_200(http: Http, path: str, query: dict) -> None:
 
 
 def test_all_succeeded_is_a_200_and_the_counts_are_by_action(http: Http) -> None:
-    records = [PATIENT, PATIENT, PATIENT | {"email": "a@b.example"}, {"patientNo": "P-2", "name": "Sara"}]
+    records = [
+        PATIENT,
+        PATIENT,
+        PATIENT | {"email": "a@b.example"},
+        {"patientNo": "P-2", "name": "Sara"},
+    ]
     answer = told(http.post("/patients", records), 200)
-    assert faces(answer, {"success": True, "total": 4, "created": 2, "updated": 1, "unchanged": 1, "failed": 0})
+    assert faces(
+        answer,
+        {"success": True, "total": 4, "created": 2, "updated": 1, "unchanged": 1, "failed": 0},
+    )
     first = answer["results"][0]["id"]
     assert answer["results"][:3] == [
         fine(0, "created", first, "P-1"),
@@ -257,9 +377,14 @@ def test_all_failed_is_a_422_in_the_shape_of_many(http: Http, sqlite_portal: Por
 
 
 @pytest.mark.parametrize("element", [None, 1, "x", True, [], [PATIENT], 1.5, ""], ids=repr)
-def test_an_element_that_is_no_object_fails_alone(http: Http, sqlite_portal: Portal, element: Any) -> None:
+def test_an_element_that_is_no_object_fails_alone(
+    http: Http, sqlite_portal: Portal, element: Any
+) -> None:
     answer = told(http.post("/patients", [element, PATIENT]), 207)
-    assert faces(answer["results"][0], {"index": 0, "success": False, "status": 422, "code": "validation_failed"})
+    assert faces(
+        answer["results"][0],
+        {"index": 0, "success": False, "status": 422, "code": "validation_failed"},
+    )
     assert answer["results"][0]["key"] is None
     assert answer["results"][1]["action"] == "created"
     assert sqlite_portal.count("patient") == 1
@@ -267,13 +392,22 @@ def test_an_element_that_is_no_object_fails_alone(http: Http, sqlite_portal: Por
 
 def test_a_conflict_in_bulk_is_a_409_with_its_candidates(http: Http) -> None:
     one = told(http.post("/patient", PATIENT | {"nationalID": "N-1"}), 201)["id"]
-    two = told(http.post("/patient", {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}), 201)["id"]
-    (item,) = told(http.post("/patients", [{"patientNo": "P-2", "nationalID": "N-1", "name": "x"}]), 422)["results"]
+    two = told(
+        http.post("/patient", {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}), 201
+    )["id"]
+    (item,) = told(
+        http.post("/patients", [{"patientNo": "P-2", "nationalID": "N-1", "name": "x"}]), 422
+    )["results"]
     assert faces(item, {"status": 409, "code": "identity_conflict", "key": "P-2"})
-    assert item["candidates"] == [{"id": two, "matchedBy": "patientNo"}, {"id": one, "matchedBy": "nationalID"}]
+    assert item["candidates"] == [
+        {"id": two, "matchedBy": "patientNo"},
+        {"id": one, "matchedBy": "nationalID"},
+    ]
 
 
-def test_one_bad_record_among_1200_is_the_only_one_missing(http: Http, sqlite_portal: Portal) -> None:
+def test_one_bad_record_among_1200_is_the_only_one_missing(
+    http: Http, sqlite_portal: Portal
+) -> None:
     records = [{"patientNo": f"P-{number}", "name": f"Patient {number}"} for number in range(1200)]
     records[1100]["gender"] = "X"
     answer = told(http.post("/patients", records), 207)
@@ -291,7 +425,9 @@ def refuse_to_insert(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 
     def fail(connection: sa.Connection, table: sa.Table, columns: dict[str, list[Any]]) -> Any:
         if name in columns["name"]:
-            raise sa.exc.DataError("INSERT INTO patient", {"name": name}, Exception("value 1122 too long"))
+            raise sa.exc.DataError(
+                "INSERT INTO patient", {"name": name}, Exception("value 1122 too long")
+            )
         return insert(connection, table, columns)
 
     monkeypatch.setattr(index, "insert_all", fail)
@@ -302,7 +438,11 @@ def test_a_database_error_on_one_record_does_not_stop_the_others(
     http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     refuse_to_insert(monkeypatch, "Unlucky")
-    records = [PATIENT, {"patientNo": "P-2", "name": "Unlucky"}, {"patientNo": "P-3", "name": "Sara"}]
+    records = [
+        PATIENT,
+        {"patientNo": "P-2", "name": "Unlucky"},
+        {"patientNo": "P-3", "name": "Sara"},
+    ]
     response = http.post(path, records if path == "/patients" else {"patients": records})
     answer = told(response, 207)
     results = answer["results"] if path == "/patients" else answer["patients"]["results"]
@@ -317,7 +457,9 @@ def test_an_atomic_request_with_a_database_error_stores_nothing(
     http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse_to_insert(monkeypatch, "Unlucky")
-    response = http.post("/patients", [PATIENT, {"patientNo": "P-2", "name": "Unlucky"}], atomic="true")
+    response = http.post(
+        "/patients", [PATIENT, {"patientNo": "P-2", "name": "Unlucky"}], atomic="true"
+    )
     assert response.status_code >= 400
     assert not re.search("INSERT|1122|DataError", response.text)
     assert nothing_stored(sqlite_portal)
@@ -344,7 +486,10 @@ def test_a_database_that_fails_in_mid_bulk_leaves_a_report_of_what_was_stored(
     records = [{"patientNo": f"P-{number}", "name": f"Patient {number}"} for number in range(1200)]
     answer = told(http.post("/patients", [*records, {}]), 207)
     stored = sqlite_portal.stored("patient")
-    assert faces(answer, {"success": False, "total": 1201, "created": len(stored), "failed": 1201 - len(stored)})
+    assert faces(
+        answer,
+        {"success": False, "total": 1201, "created": len(stored), "failed": 1201 - len(stored)},
+    )
     assert 0 < len(stored) < 1200
     good = [item for item in answer["results"] if item["success"]]
     assert [item["id"] for item in good] == [row["id"] for row in stored]
@@ -361,11 +506,21 @@ def test_a_database_that_fails_in_mid_bulk_leaves_a_report_of_what_was_stored(
         ("/patients", [PATIENT], {"atomic": "true"}),
         ("/patients", [PATIENT, {}], {}),
         ("/sync", {"clinics": [{"code": "C-1", "name": "Teeth"}], "patients": [PATIENT]}, {}),
-        ("/sync", {"clinics": [{"code": "C-1", "name": "Teeth"}], "patients": [PATIENT]}, {"atomic": "true"}),
+        (
+            "/sync",
+            {"clinics": [{"code": "C-1", "name": "Teeth"}], "patients": [PATIENT]},
+            {"atomic": "true"},
+        ),
     ],
 )
 def test_a_database_that_fails_before_anything_is_stored_is_a_503(
-    *, http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch, path: str, body: Any, query: dict
+    *,
+    http: Http,
+    sqlite_portal: Portal,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    body: Any,
+    query: dict,
 ) -> None:
     fail_from_write(monkeypatch, 1)
     response = http.post(path, body, **query)
@@ -384,22 +539,45 @@ def test_sync_answers_the_totals_and_one_object_for_each_entity_sent(
     body = {f"{entity}s": [sample] for entity, sample in reversed(samples.items())}
     answer = told(http.post("/sync", body), 200)
     parts = {name: answer.pop(name) for name in PATHS}
-    assert answer == {"success": True, "total": 4, "created": 4, "updated": 0, "unchanged": 0, "failed": 0}
+    assert answer == {
+        "success": True,
+        "total": 4,
+        "created": 4,
+        "updated": 0,
+        "unchanged": 0,
+        "failed": 0,
+    }
     for name, part in parts.items():
         (row,) = sqlite_portal.stored(name.removesuffix("s"))
         (item,) = part.pop("results")
-        assert part == {"success": True, "total": 1, "created": 1, "updated": 0, "unchanged": 0, "failed": 0}
+        assert part == {
+            "success": True,
+            "total": 1,
+            "created": 1,
+            "updated": 0,
+            "unchanged": 0,
+            "failed": 0,
+        }
         assert faces(item, {"index": 0, "action": "created", "id": row["id"]})
 
 
 def test_sync_tells_each_entitys_failures_under_its_name(http: Http, sqlite_portal: Portal) -> None:
     booking = {"patientNo": "P-1", "date": "2026-06-15", "timeFrom": "10:30"}
-    body = {"clinics": [{}], "patients": [PATIENT], "appointments": [booking, booking | {"patientNo": "P-9"}]}
+    body = {
+        "clinics": [{}],
+        "patients": [PATIENT],
+        "appointments": [booking, booking | {"patientNo": "P-9"}],
+    }
     answer = told(http.post("/sync", body), 207)
-    assert faces(answer, {"success": False, "total": 4, "created": 2, "updated": 0, "unchanged": 0, "failed": 2})
+    assert faces(
+        answer,
+        {"success": False, "total": 4, "created": 2, "updated": 0, "unchanged": 0, "failed": 2},
+    )
     assert "doctors" not in answer
     assert "results" not in answer
-    assert {name: (answer[name]["success"], answer[name]["failed"]) for name in PATHS if name in answer} == {
+    assert {
+        name: (answer[name]["success"], answer[name]["failed"]) for name in PATHS if name in answer
+    } == {
         "clinics": (False, 1),
         "patients": (True, 0),
         "appointments": (False, 1),
@@ -409,11 +587,15 @@ def test_sync_tells_each_entitys_failures_under_its_name(http: Http, sqlite_port
     assert [sqlite_portal.count(table) for table in ("patient", "appointment")] == [1, 1]
 
 
-@pytest.mark.parametrize("body", [{}, {"clinics": None}, {"clinics": [], "patients": None}], ids=str)
+@pytest.mark.parametrize(
+    "body", [{}, {"clinics": None}, {"clinics": [], "patients": None}], ids=str
+)
 def test_sync_of_nothing_is_a_200(http: Http, body: dict) -> None:
     answer = told(http.post("/sync", body), 200)
     assert faces(answer, {"success": True, "total": 0, "failed": 0})
-    assert answer.keys() & PATHS.keys() == {name for name, records in body.items() if records is not None}
+    assert answer.keys() & PATHS.keys() == {
+        name for name, records in body.items() if records is not None
+    }
 
 
 def test_sync_of_failures_only_is_a_422(http: Http) -> None:
@@ -421,8 +603,16 @@ def test_sync_of_failures_only_is_a_422(http: Http) -> None:
     assert faces(answer, {"success": False, "total": 2, "failed": 2})
 
 
-def test_a_booking_of_a_patient_refused_in_the_same_sync_is_refused(http: Http, sqlite_portal: Portal) -> None:
-    http.post("/patients", [PATIENT | {"nationalID": "N-1"}, {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}])
+def test_a_booking_of_a_patient_refused_in_the_same_sync_is_refused(
+    http: Http, sqlite_portal: Portal
+) -> None:
+    http.post(
+        "/patients",
+        [
+            PATIENT | {"nationalID": "N-1"},
+            {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"},
+        ],
+    )
     booking = {"patientNo": "P-1", "date": "2026-06-15", "timeFrom": "10:30"}
     mixed_up = {"patientNo": "P-1", "nationalID": "N-2", "name": "Ali"}
     answer = told(http.post("/sync", {"patients": [mixed_up], "appointments": [booking]}), 422)
@@ -446,7 +636,9 @@ def test_atomic_stores_nothing_if_one_fails(http: Http, sqlite_portal: Portal) -
         "rolledBack": True,
     }
     assert results[:2] == [undone(0, "P-1"), undone(1, "P-2", warnings=["unknown field: mobil"])]
-    assert faces(results[2], {"index": 2, "success": False, "status": 422, "key": "P-3", "errors": BAD_EMAIL})
+    assert faces(
+        results[2], {"index": 2, "success": False, "status": 422, "key": "P-3", "errors": BAD_EMAIL}
+    )
     assert faces(results[3], {"index": 3, "success": False, "status": 422, "key": None})
     assert everything(sqlite_portal) == before
 
@@ -461,10 +653,21 @@ def test_atomic_stores_nothing_if_one_fails(http: Http, sqlite_portal: Portal) -
 )
 def test_atomic_holds_over_chunks(http: Http, sqlite_portal: Portal, last: dict) -> None:
     records = [
-        {"patientNo": f"P-{number}", "nationalID": f"N-{number}", "name": f"P{number}"} for number in range(1001)
+        {"patientNo": f"P-{number}", "nationalID": f"N-{number}", "name": f"P{number}"}
+        for number in range(1001)
     ]
     answer = told(http.post("/patients", [*records, last], atomic="true"), 422)
-    assert faces(answer, {"rolledBack": True, "created": 0, "updated": 0, "unchanged": 0, "failed": 1, "total": 1002})
+    assert faces(
+        answer,
+        {
+            "rolledBack": True,
+            "created": 0,
+            "updated": 0,
+            "unchanged": 0,
+            "failed": 1,
+            "total": 1002,
+        },
+    )
     assert {item["action"] for item in answer["results"][:-1]} == {None}
     assert nothing_stored(sqlite_portal)
 
@@ -474,17 +677,26 @@ def test_atomic_that_succeeds_is_as_any_other(http: Http, sqlite_portal: Portal)
     (row,) = sqlite_portal.stored("patient")
     assert answer == {
         **{"success": True, "total": 2, "created": 1, "updated": 0, "unchanged": 1, "failed": 0},
-        "results": [fine(0, "created", row["id"], "P-1"), fine(1, "unchanged", row["id"], "P-1", "patientNo")],
+        "results": [
+            fine(0, "created", row["id"], "P-1"),
+            fine(1, "unchanged", row["id"], "P-1", "patientNo"),
+        ],
     }
 
 
-def test_atomic_sync_is_all_or_nothing_over_all_four(http: Http, sqlite_portal: Portal, samples: dict) -> None:
+def test_atomic_sync_is_all_or_nothing_over_all_four(
+    http: Http, sqlite_portal: Portal, samples: dict
+) -> None:
     body = {f"{entity}s": [sample] for entity, sample in samples.items()}
     body["appointments"] = [samples["appointment"] | {"patientNo": "P-404"}]
     answer = told(http.post("/sync", body, atomic="true"), 422)
-    assert faces(answer, {"success": False, "rolledBack": True, "total": 4, "created": 0, "failed": 1})
+    assert faces(
+        answer, {"success": False, "rolledBack": True, "total": 4, "created": 0, "failed": 1}
+    )
     assert answer["clinics"]["results"] == [undone(0, "CLN-CHILD-02")]
-    assert faces(answer["clinics"], {"created": 0, "updated": 0, "unchanged": 0, "failed": 0, "total": 1})
+    assert faces(
+        answer["clinics"], {"created": 0, "updated": 0, "unchanged": 0, "failed": 0, "total": 1}
+    )
     assert answer["appointments"]["results"][0]["code"] == "unknown_reference"
     assert nothing_stored(sqlite_portal)
 
@@ -501,19 +713,37 @@ def test_atomic_changes_nothing_on_a_singular_path(http: Http, record: dict, sta
 # --- dryRun ------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_of_one_new_record_is_a_201_without_an_id(http: Http, sqlite_portal: Portal) -> None:
+def test_a_dry_run_of_one_new_record_is_a_201_without_an_id(
+    http: Http, sqlite_portal: Portal
+) -> None:
     answer = told(http.post("/patient", PATIENT, dryRun="true"), 201)
-    assert faces(answer, {"success": True, "action": "created", "id": None, "key": "P-1", "dryRun": True})
+    assert faces(
+        answer, {"success": True, "action": "created", "id": None, "key": "P-1", "dryRun": True}
+    )
     assert faces(answer["data"], PATIENT | {"id": None, "mobile": None, "isActive": True})
     assert set(answer["data"]) == {"id", "createdAt", "updatedAt", *FIELDS["patient"].split()}
     assert nothing_stored(sqlite_portal)
 
 
 @pytest.mark.parametrize("entity", FIELDS)
-def test_a_dry_run_creates_no_entity(http: Http, sqlite_portal: Portal, stored: dict, entity: str) -> None:
-    keys = {"clinic": "code", "doctor": "code", "patient": "patientNo", "appointment": "appointmentNo"}
-    new = stored[entity] | {keys[entity]: "NEW-1", "licenseNumber": "L-9", "nationalID": "N-9", "mobile": "0555555555"}
-    new = {name: value for name, value in new.items() if name in FIELDS[entity]} | {"dateOfBirth": "1990-01-01"}
+def test_a_dry_run_creates_no_entity(
+    http: Http, sqlite_portal: Portal, stored: dict, entity: str
+) -> None:
+    keys = {
+        "clinic": "code",
+        "doctor": "code",
+        "patient": "patientNo",
+        "appointment": "appointmentNo",
+    }
+    new = stored[entity] | {
+        keys[entity]: "NEW-1",
+        "licenseNumber": "L-9",
+        "nationalID": "N-9",
+        "mobile": "0555555555",
+    }
+    new = {name: value for name, value in new.items() if name in FIELDS[entity]} | {
+        "dateOfBirth": "1990-01-01"
+    }
     if entity == "appointment":
         new["date"] = "2026-12-02"
     before = everything(sqlite_portal)
@@ -523,7 +753,8 @@ def test_a_dry_run_creates_no_entity(http: Http, sqlite_portal: Portal, stored: 
 
 
 @pytest.mark.parametrize(
-    ("change", "action", "changed"), [({}, "unchanged", []), ({"email": "a@b.example"}, "updated", ["email"])]
+    ("change", "action", "changed"),
+    [({}, "unchanged", []), ({"email": "a@b.example"}, "updated", ["email"])],
 )
 def test_a_dry_run_of_one_stored_record_tells_what_would_be(
     *, http: Http, sqlite_portal: Portal, change: dict, action: str, changed: list[str]
@@ -531,20 +762,30 @@ def test_a_dry_run_of_one_stored_record_tells_what_would_be(
     record_id = told(http.post("/patient", PATIENT), 201)["id"]
     before = everything(sqlite_portal)
     answer = told(http.post("/patient", PATIENT | change, dryRun="true"), 200)
-    assert faces(answer, {"action": action, "changed": changed, "id": record_id, "matchedBy": "patientNo"})
+    assert faces(
+        answer, {"action": action, "changed": changed, "id": record_id, "matchedBy": "patientNo"}
+    )
     assert answer["dryRun"] is True
     assert faces(answer["data"], PATIENT | change)
     assert everything(sqlite_portal) == before
 
 
 @pytest.mark.parametrize("record", [{}, {"patientNo": "P-9"}, PATIENT | {"email": "no"}], ids=str)
-def test_a_dry_run_refuses_what_the_real_run_refuses(http: Http, sqlite_portal: Portal, record: dict) -> None:
-    assert told(http.post("/patient", record, dryRun="true"), 422) == told(http.post("/patient", record), 422)
+def test_a_dry_run_refuses_what_the_real_run_refuses(
+    http: Http, sqlite_portal: Portal, record: dict
+) -> None:
+    assert told(http.post("/patient", record, dryRun="true"), 422) == told(
+        http.post("/patient", record), 422
+    )
     assert nothing_stored(sqlite_portal)
 
 
-def test_a_dry_run_of_many_has_null_ids_for_the_new_and_for_who_meets_them(http: Http, sqlite_portal: Portal) -> None:
-    old = told(http.post("/patient", {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}), 201)["id"]
+def test_a_dry_run_of_many_has_null_ids_for_the_new_and_for_who_meets_them(
+    http: Http, sqlite_portal: Portal
+) -> None:
+    old = told(
+        http.post("/patient", {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}), 201
+    )["id"]
     before = everything(sqlite_portal)
     records = [
         PATIENT | {"nationalID": "N-1"},
@@ -564,7 +805,10 @@ def test_a_dry_run_of_many_has_null_ids_for_the_new_and_for_who_meets_them(http:
         fine(1, "updated", None, "P-1", "patientNo", changed=["email"]),
         fine(2, "unchanged", old, "P-2", "patientNo"),
     ]
-    assert results[3]["candidates"] == [{"id": None, "matchedBy": "patientNo"}, {"id": old, "matchedBy": "nationalID"}]
+    assert results[3]["candidates"] == [
+        {"id": None, "matchedBy": "patientNo"},
+        {"id": old, "matchedBy": "nationalID"},
+    ]
     assert everything(sqlite_portal) == before
 
 
@@ -573,7 +817,10 @@ def test_a_dry_run_of_sync_resolves_references_to_what_it_would_store(
 ) -> None:
     body = {f"{entity}s": [sample, sample] for entity, sample in samples.items()}
     answer = told(http.post("/sync", body, dryRun="true"), 200)
-    assert faces(answer, {"success": True, "total": 8, "created": 4, "unchanged": 4, "failed": 0, "dryRun": True})
+    assert faces(
+        answer,
+        {"success": True, "total": 8, "created": 4, "unchanged": 4, "failed": 0, "dryRun": True},
+    )
     items = [item for name in PATHS for item in answer[name]["results"]]
     assert [item["action"] for item in items] == ["created", "unchanged"] * 4
     assert {item["id"] for item in items} == {None}
@@ -584,33 +831,63 @@ def test_a_dry_run_of_sync_resolves_references_to_what_it_would_store(
 def test_a_dry_run_tells_what_the_real_run_then_does(http: Http, samples: dict[str, dict]) -> None:
     def without_ids(answer: Any) -> Any:
         if isinstance(answer, dict):
-            return {name: without_ids(it) for name, it in answer.items() if name not in ("id", "dryRun")}
+            return {
+                name: without_ids(it) for name, it in answer.items() if name not in ("id", "dryRun")
+            }
         return [without_ids(it) for it in answer] if isinstance(answer, list) else answer
 
-    body = {f"{entity}s": [sample, {}, sample | {"email": "new@b.example"}] for entity, sample in samples.items()}
+    body = {
+        f"{entity}s": [sample, {}, sample | {"email": "new@b.example"}]
+        for entity, sample in samples.items()
+    }
     dry = told(http.post("/sync", body, dryRun="true"), 207)
     assert without_ids(dry) == without_ids(told(http.post("/sync", body), 207))
 
 
 def test_a_dry_run_crosses_chunks(http: Http, sqlite_portal: Portal) -> None:
-    records = [{"patientNo": f"P-{number % 1100}", "name": f"Patient {number % 1100}"} for number in range(1200)]
+    records = [
+        {"patientNo": f"P-{number % 1100}", "name": f"Patient {number % 1100}"}
+        for number in range(1200)
+    ]
     answer = told(http.post("/patients", records, dryRun="true"), 200)
     assert faces(answer, {"created": 1100, "unchanged": 100, "failed": 0})
     assert nothing_stored(sqlite_portal)
 
 
-def test_atomic_and_dry_run_together_tell_that_it_would_be_rolled_back(http: Http, sqlite_portal: Portal) -> None:
+def test_atomic_and_dry_run_together_tell_that_it_would_be_rolled_back(
+    http: Http, sqlite_portal: Portal
+) -> None:
     answer = told(http.post("/patients", [PATIENT, {}], atomic="true", dryRun="true"), 422)
-    assert faces(answer, {"success": False, "dryRun": True, "rolledBack": True, "created": 0, "failed": 1, "total": 2})
+    assert faces(
+        answer,
+        {
+            "success": False,
+            "dryRun": True,
+            "rolledBack": True,
+            "created": 0,
+            "failed": 1,
+            "total": 2,
+        },
+    )
     assert answer["results"][0] == undone(0, "P-1")
     assert answer["results"][1]["code"] == "validation_failed"
     assert nothing_stored(sqlite_portal)
 
 
-def test_atomic_and_dry_run_together_tell_that_it_would_succeed(http: Http, sqlite_portal: Portal) -> None:
+def test_atomic_and_dry_run_together_tell_that_it_would_succeed(
+    http: Http, sqlite_portal: Portal
+) -> None:
     answer = told(http.post("/patients", [PATIENT], atomic="true", dryRun="true"), 200)
     assert answer == {
-        **{"success": True, "total": 1, "created": 1, "updated": 0, "unchanged": 0, "failed": 0, "dryRun": True},
+        **{
+            "success": True,
+            "total": 1,
+            "created": 1,
+            "updated": 0,
+            "unchanged": 0,
+            "failed": 0,
+            "dryRun": True,
+        },
         "results": [fine(0, "created", None, "P-1")],
     }
     assert nothing_stored(sqlite_portal)
@@ -624,12 +901,23 @@ def test_after_a_dry_run_the_real_one_works(http: Http) -> None:
 
 # --- Prefer: return=minimal --------------------------------------------------------------------
 
-MIXED = [PATIENT, {"patientNo": "P-2", "name": "Sara", "mobil": "1"}, {"patientNo": "P-3", "name": ""}, PATIENT]
+MIXED = [
+    PATIENT,
+    {"patientNo": "P-2", "name": "Sara", "mobil": "1"},
+    {"patientNo": "P-3", "name": ""},
+    PATIENT,
+]
 
 
 @pytest.mark.parametrize(
     "prefer",
-    ["return=minimal", "Return=minimal", 'return="minimal"', "respond-async, return=minimal", "return = minimal"],
+    [
+        "return=minimal",
+        "Return=minimal",
+        'return="minimal"',
+        "respond-async, return=minimal",
+        "return = minimal",
+    ],
 )
 def test_minimal_keeps_only_failures_and_warnings(http: Http, prefer: str) -> None:
     response = http.post("/patients", MIXED, headers={"Prefer": prefer})
@@ -645,7 +933,13 @@ def test_warnings_stand_in_the_order_of_their_origin(http: Http) -> None:
     """What is unknown in the record, what it refers to, what its keys found; alike in one and in many."""
     for code, status in {"D-1": 201, "D-2": 200}.items():
         told(http.post("/doctor", {"code": code, "licenseNumber": "L-1", "name": "Huda"}), status)
-    sent = {"code": "D-1", "licenseNumber": "L-1", "null": None, 'a "quoted" one': 1, "clinicCodes": ["C-1"]}
+    sent = {
+        "code": "D-1",
+        "licenseNumber": "L-1",
+        "null": None,
+        'a "quoted" one': 1,
+        "clinicCodes": ["C-1"],
+    }
     expected = [
         "unknown field: null",
         'unknown field: a "quoted" one',
@@ -663,19 +957,31 @@ def test_no_warning_is_remembered_beyond_its_answer(http: Http) -> None:
     """Nobody bounds how many unknown fields are sent, and under how many names."""
     sizes = []
     for unknown in "abc":
-        (item,) = told(http.post("/patients", [{"patientNo": "P-1", "name": "Sara", unknown: 1}]), 200)["results"]
+        (item,) = told(
+            http.post("/patients", [{"patientNo": "P-1", "name": "Sara", unknown: 1}]), 200
+        )["results"]
         assert item["warnings"] == [f"unknown field: {unknown}"]
         sizes.append(answers._shared.cache_info().currsize)
     assert sizes[1] == sizes[2]
 
 
 def test_minimal_keeps_a_warning_of_what_is_referred_to(http: Http) -> None:
-    sent = [{"code": "D-1", "name": "Huda", "clinicCodes": ["C-1"]}, {"code": "D-2", "name": "Sara"}]
-    (item,) = told(http.post("/doctors", sent, headers={"Prefer": "return=minimal"}), 200)["results"]
-    assert (item["index"], item["warnings"]) == (0, ["clinicCodes: clinic C-1 is not stored, left out"])
+    sent = [
+        {"code": "D-1", "name": "Huda", "clinicCodes": ["C-1"]},
+        {"code": "D-2", "name": "Sara"},
+    ]
+    (item,) = told(http.post("/doctors", sent, headers={"Prefer": "return=minimal"}), 200)[
+        "results"
+    ]
+    assert (item["index"], item["warnings"]) == (
+        0,
+        ["clinicCodes: clinic C-1 is not stored, left out"],
+    )
 
 
-@pytest.mark.parametrize("prefer", [None, "return=representation", "minimal", "return=minimalist", "wait=10"])
+@pytest.mark.parametrize(
+    "prefer", [None, "return=representation", "minimal", "return=minimalist", "wait=10"]
+)
 def test_without_that_preference_every_record_is_answered(http: Http, prefer: str | None) -> None:
     response = http.post("/patients", MIXED, headers={"Prefer": prefer})
     assert "Preference-Applied" not in response.headers
@@ -694,13 +1000,20 @@ def test_minimal_holds_for_sync_and_for_dry_runs(http: Http) -> None:
 
 
 def test_minimal_holds_for_an_atomic_request_that_succeeds(http: Http) -> None:
-    answer = told(http.post("/patients", MIXED[:2], headers={"Prefer": "return=minimal"}, atomic="true"), 200)
+    answer = told(
+        http.post("/patients", MIXED[:2], headers={"Prefer": "return=minimal"}, atomic="true"), 200
+    )
     assert [item["index"] for item in answer["results"]] == [1]
 
 
 # --- Absent, null, blank, zero -----------------------------------------------------------------
 
-IDENTITY = {"clinic": "code", "doctor": "code", "patient": "patientNo", "appointment": "appointmentNo"}
+IDENTITY = {
+    "clinic": "code",
+    "doctor": "code",
+    "patient": "patientNo",
+    "appointment": "appointmentNo",
+}
 CLEARED = {
     "clinic": "number specialization clinicType branch floor location accountNo costCenterNo address phone email",
     "doctor": "aName branch gender dateOfBirth medicalRegNumber idNumber accountNo costCenter description email phone"
@@ -714,7 +1027,9 @@ def identity(stored: dict[str, dict], entity: str) -> dict[str, str]:
     return {IDENTITY[entity]: stored[entity][IDENTITY[entity]]}
 
 
-@pytest.mark.parametrize(("entity", "name"), [(entity, name) for entity in CLEARED for name in CLEARED[entity].split()])
+@pytest.mark.parametrize(
+    ("entity", "name"), [(entity, name) for entity in CLEARED for name in CLEARED[entity].split()]
+)
 @pytest.mark.parametrize("blank", ["", " \t\r\n "], ids=repr)
 def test_a_blank_string_clears_an_optional_field(
     *, http: Http, stored: dict[str, dict], entity: str, name: str, blank: str
@@ -725,7 +1040,9 @@ def test_a_blank_string_clears_an_optional_field(
 
 
 @pytest.mark.parametrize("entity", FIELDS)
-def test_absent_and_null_keep_every_stored_value(http: Http, stored: dict[str, dict], entity: str) -> None:
+def test_absent_and_null_keep_every_stored_value(
+    http: Http, stored: dict[str, dict], entity: str
+) -> None:
     whole = told(http.post(f"/{entity}", stored[entity]), 200)["data"]
     for record in ({}, dict.fromkeys(FIELDS[entity].split())):
         answer = told(http.post(f"/{entity}", record | identity(stored, entity)), 200)
@@ -750,7 +1067,9 @@ BLANK_IS_ABSENT = [
 def test_a_blank_identifier_reference_flag_or_status_counts_as_absent(
     *, http: Http, stored: dict[str, dict], entity: str, name: str, blank: str
 ) -> None:
-    before = told(http.post(f"/{entity}", identity(stored, entity) | {"isActive": False}), 200)["data"]
+    before = told(http.post(f"/{entity}", identity(stored, entity) | {"isActive": False}), 200)[
+        "data"
+    ]
     answer = told(http.post(f"/{entity}", identity(stored, entity) | {name: blank}), 200)
     assert (answer["action"], answer["data"]) == ("unchanged", before)
 
@@ -761,11 +1080,22 @@ def test_a_blank_identifier_reference_flag_or_status_counts_as_absent(
         ("doctor", "code", ["licenseNumber"], "licenseNumber"),
         ("patient", "patientNo", ["nationalID"], "nationalID"),
         ("patient", "patientNo", ["mobile", "name"], "mobile+name"),
-        ("appointment", "appointmentNo", ["patientNo", "date", "timeFrom"], "patient+date+timeFrom"),
+        (
+            "appointment",
+            "appointmentNo",
+            ["patientNo", "date", "timeFrom"],
+            "patient+date+timeFrom",
+        ),
     ],
 )
 def test_a_record_with_a_blank_first_identifier_is_found_by_the_next(
-    *, http: Http, stored: dict[str, dict], entity: str, blank: str, found_by: list[str], matched_by: str
+    *,
+    http: Http,
+    stored: dict[str, dict],
+    entity: str,
+    blank: str,
+    found_by: list[str],
+    matched_by: str,
 ) -> None:
     record = {name: stored[entity][name] for name in found_by}
     answer = told(http.post(f"/{entity}", record | {blank: " \u200f"}), 200)
@@ -774,11 +1104,23 @@ def test_a_record_with_a_blank_first_identifier_is_found_by_the_next(
 
 @pytest.mark.parametrize(
     ("entity", "name"),
-    [("clinic", "name"), ("doctor", "name"), ("patient", "name"), ("appointment", "date"), ("appointment", "timeFrom")],
+    [
+        ("clinic", "name"),
+        ("doctor", "name"),
+        ("patient", "name"),
+        ("appointment", "date"),
+        ("appointment", "timeFrom"),
+    ],
 )
 @pytest.mark.parametrize("blank", ["", " \t "], ids=repr)
 def test_a_blank_name_date_or_time_from_is_refused(
-    *, http: Http, sqlite_portal: Portal, stored: dict[str, dict], entity: str, name: str, blank: str
+    *,
+    http: Http,
+    sqlite_portal: Portal,
+    stored: dict[str, dict],
+    entity: str,
+    name: str,
+    blank: str,
 ) -> None:
     before = everything(sqlite_portal)
     answer = told(http.post(f"/{entity}", stored[entity] | {name: blank}), 422)
@@ -787,8 +1129,20 @@ def test_a_blank_name_date_or_time_from_is_refused(
 
 
 ZERO_DATES = [
-    *("0001-01-01", "0001-01-01T00:00:00", "1900-01-01", "1900-01-01 00:00:00", "1899-12-30", "1753-01-01"),
-    *("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+03:00", "/Date(-62135596800000)/", "/Date(-2208988800000)/"),
+    *(
+        "0001-01-01",
+        "0001-01-01T00:00:00",
+        "1900-01-01",
+        "1900-01-01 00:00:00",
+        "1899-12-30",
+        "1753-01-01",
+    ),
+    *(
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+03:00",
+        "/Date(-62135596800000)/",
+        "/Date(-2208988800000)/",
+    ),
 ]
 
 
@@ -797,7 +1151,10 @@ ZERO_DATES = [
     [
         *((entity, "dateOfBirth", zero) for entity in ("doctor", "patient") for zero in ZERO_DATES),
         *(("appointment", "date", zero) for zero in ZERO_DATES),
-        *(("appointment", "timeTo", zero) for zero in ("00:00:00", "00:00", "00:00:00.0000000", "0001-01-01T00:00:00")),
+        *(
+            ("appointment", "timeTo", zero)
+            for zero in ("00:00:00", "00:00", "00:00:00.0000000", "0001-01-01T00:00:00")
+        ),
         *(("appointment", name, 0) for name in ("patientId", "doctorId", "clinicId")),
     ],
 )
@@ -815,7 +1172,12 @@ def test_the_first_day_that_is_no_zero_value_is_stored(http: Http) -> None:
 
 
 def test_midnight_is_a_time_to_begin(http: Http, stored: dict[str, dict]) -> None:
-    booking = {"patientNo": "P-20417", "date": "2026-06-15", "timeFrom": "00:00:00", "timeTo": "00:30"}
+    booking = {
+        "patientNo": "P-20417",
+        "date": "2026-06-15",
+        "timeFrom": "00:00:00",
+        "timeTo": "00:30",
+    }
     data = told(http.post("/appointment", booking), 201)["data"]
     assert (data["timeFrom"], data["timeTo"]) == ("00:00:00", "00:30:00")
 
@@ -825,7 +1187,9 @@ def test_a_list_of_no_clinics_clears_them(http: Http, stored: dict[str, dict]) -
     assert (answer["changed"], answer["data"]["clinicCodes"]) == (["clinicCodes"], [])
 
 
-def test_an_unknown_clinic_code_is_left_out_with_a_warning(http: Http, stored: dict[str, dict]) -> None:
+def test_an_unknown_clinic_code_is_left_out_with_a_warning(
+    http: Http, stored: dict[str, dict]
+) -> None:
     http.post("/clinic", {"code": "A-1", "name": "Teeth"})
     codes = ["cln-child-02", "c-404", "A-1", "a-1"]
     answer = told(http.post("/doctor", identity(stored, "doctor") | {"clinicCodes": codes}), 200)
@@ -854,10 +1218,18 @@ def test_on_create_what_is_absent_takes_its_default(
 
 
 @pytest.mark.parametrize("status", [None, "", "  "], ids=repr)
-def test_a_booking_is_scheduled_by_default(http: Http, stored: dict[str, dict], status: str | None) -> None:
+def test_a_booking_is_scheduled_by_default(
+    http: Http, stored: dict[str, dict], status: str | None
+) -> None:
     booking = {"patientNo": "P-20417", "date": "2026-06-15", "timeFrom": "10:30", "status": status}
     data = told(http.post("/appointment", booking), 201)["data"]
-    unset = {"timeTo": None, "notes": None, "doctorCode": None, "doctorId": None, "appointmentNo": None}
+    unset = {
+        "timeTo": None,
+        "notes": None,
+        "doctorCode": None,
+        "doctorId": None,
+        "appointmentNo": None,
+    }
     assert faces(data, unset | {"status": "Scheduled", "timeFrom": "10:30:00"})
 
 
@@ -881,20 +1253,26 @@ def test_warnings_of_many_stand_with_their_record(http: Http) -> None:
 
 
 def test_names_match_without_regard_to_case(http: Http) -> None:
-    answer = told(http.post("/patient", {"PATIENTNO": "p-1", "Name": "Ali", "nationalid": "n-1"}), 201)
+    answer = told(
+        http.post("/patient", {"PATIENTNO": "p-1", "Name": "Ali", "nationalid": "n-1"}), 201
+    )
     assert faces(answer["data"], {"patientNo": "P-1", "name": "Ali", "nationalID": "N-1"})
     assert answer["warnings"] == []
 
 
 @pytest.mark.parametrize("second", ["Ali Hassan", "Sara", None])
-def test_a_field_in_two_spellings_is_refused(http: Http, sqlite_portal: Portal, second: str | None) -> None:
+def test_a_field_in_two_spellings_is_refused(
+    http: Http, sqlite_portal: Portal, second: str | None
+) -> None:
     answer = told(http.post("/patient", PATIENT | {"NAME": second}), 422)
     assert (answer["code"], list(answer["errors"])) == ("validation_failed", ["name"])
     assert nothing_stored(sqlite_portal)
 
 
 def test_whole_numbers_are_taken_for_text(http: Http) -> None:
-    data = told(http.post("/clinic", {"code": 7, "name": 12, "floor": -1, "number": 0}), 201)["data"]
+    data = told(http.post("/clinic", {"code": 7, "name": 12, "floor": -1, "number": 0}), 201)[
+        "data"
+    ]
     assert faces(data, {"code": "7", "name": "12", "floor": "-1", "number": "0"})
 
 
@@ -914,7 +1292,9 @@ def test_whole_numbers_are_taken_for_text(http: Http) -> None:
         ("clinic", "address", "a\r\nb\tc", "a\nb\tc"),
     ],
 )
-def test_values_are_answered_in_their_stored_form(*, http: Http, entity: str, name: str, sent: Any, kept: Any) -> None:
+def test_values_are_answered_in_their_stored_form(
+    *, http: Http, entity: str, name: str, sent: Any, kept: Any
+) -> None:
     record = {"code": "X-1", "patientNo": "X-1", "name": "x"} | {name: sent}
     assert told(http.post(f"/{entity}", record), 201)["data"][name] == kept
 
@@ -924,16 +1304,29 @@ def test_values_are_answered_in_their_stored_form(*, http: Http, entity: str, na
     [
         *(("patient", name, 64) for name in ("patientNo", "nationalID")),
         *(("doctor", name, 64) for name in ("code", "licenseNumber")),
-        *(("clinic", name, limit) for name, limit in (("code", 64), ("name", 200), ("floor", 200), ("address", 4000))),
-        *(("doctor", name, limit) for name, limit in (("aName", 200), ("description", 4000), ("idNumber", 200))),
-        *(("appointment", name, limit) for name, limit in (("appointmentNo", 64), ("status", 40), ("notes", 4000))),
+        *(
+            ("clinic", name, limit)
+            for name, limit in (("code", 64), ("name", 200), ("floor", 200), ("address", 4000))
+        ),
+        *(
+            ("doctor", name, limit)
+            for name, limit in (("aName", 200), ("description", 4000), ("idNumber", 200))
+        ),
+        *(
+            ("appointment", name, limit)
+            for name, limit in (("appointmentNo", 64), ("status", 40), ("notes", 4000))
+        ),
     ],
 )
 def test_text_of_the_limit_is_stored_whole_and_one_more_is_refused_with_the_limit_named(
     *, http: Http, stored: dict[str, dict], entity: str, name: str, limit: int
 ) -> None:
     new = {"code": "N-1", "patientNo": "N-1", "name": "New", "appointmentNo": "N-1"}
-    record = new if entity != "appointment" else stored["appointment"] | {"appointmentNo": "N-1", "date": "2026-12-09"}
+    record = (
+        new
+        if entity != "appointment"
+        else stored["appointment"] | {"appointmentNo": "N-1", "date": "2026-12-09"}
+    )
     data = told(http.post(f"/{entity}", record | {name: "X" * limit}), 201)["data"]
     assert data[name] == "X" * limit
     errors = told(http.post(f"/{entity}", record | {name: "Y" * (limit + 1)}), 422)["errors"]
@@ -953,9 +1346,16 @@ def test_one_locked_chunk_does_not_take_the_rest_with_it(
         return insert(connection, table, columns)
 
     monkeypatch.setattr(index, "insert_all", locked)
-    answer = told(http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(6)]), 207)
+    answer = told(
+        http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(6)]), 207
+    )
     assert [item.get("status") for item in answer["results"]] == [None, None, 503, 503, None, None]
-    assert [row["patient_no"] for row in sqlite_portal.stored("patient")] == ["P-0", "P-1", "P-4", "P-5"]
+    assert [row["patient_no"] for row in sqlite_portal.stored("patient")] == [
+        "P-0",
+        "P-1",
+        "P-4",
+        "P-5",
+    ]
 
 
 def wrapped(error: sqlite3.Error) -> BaseException:
@@ -964,7 +1364,11 @@ def wrapped(error: sqlite3.Error) -> BaseException:
 
 @pytest.mark.parametrize(
     "fault",
-    [wrapped(sqlite3.OperationalError("locked")), wrapped(sqlite3.IntegrityError("a check")), index.LostRace()],
+    [
+        wrapped(sqlite3.OperationalError("locked")),
+        wrapped(sqlite3.IntegrityError("a check")),
+        index.LostRace(),
+    ],
     ids=["outage", "fault", "race"],
 )
 def test_chunks_that_fail_together_are_stored_each_alone(
@@ -986,7 +1390,9 @@ def test_chunks_that_fail_together_are_stored_each_alone(
     people = [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(8)]
     conflict = [{"patientNo": "P-1", "nationalID": "1"}, {"patientNo": "P-0", "nationalID": "1"}]
     booking = {"patientNo": "P-0", "date": "2026-06-15", "timeFrom": "10:30"}
-    answer = told(http.post("/sync", {"patients": [*people, *conflict], "appointments": [booking]}), 207)
+    answer = told(
+        http.post("/sync", {"patients": [*people, *conflict], "appointments": [booking]}), 207
+    )
     assert len(commits) == 6 + 1  # the history's own, for once
     told_of_people = answer["patients"]["results"]
     assert [item.get("code") for item in told_of_people] == [None] * 9 + ["identity_conflict"]
@@ -1024,9 +1430,17 @@ def test_who_is_not_refused_after_a_lost_race_may_be_booked(
 
 
 def test_a_rolled_back_request_names_no_ids_that_it_gave_on_the_way(http: Http) -> None:
-    stored = told(http.post("/patient", {"patientNo": "P-0", "nationalID": "N-0", "name": "Omar"}), 201)["id"]
-    people = [{"patientNo": "P-1", "name": "Ali"}, {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}]
-    conflicts = [{"patientNo": "P-1", "nationalID": "N-2"}, {"patientNo": "P-1", "nationalID": "N-0"}]
+    stored = told(
+        http.post("/patient", {"patientNo": "P-0", "nationalID": "N-0", "name": "Omar"}), 201
+    )["id"]
+    people = [
+        {"patientNo": "P-1", "name": "Ali"},
+        {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"},
+    ]
+    conflicts = [
+        {"patientNo": "P-1", "nationalID": "N-2"},
+        {"patientNo": "P-1", "nationalID": "N-0"},
+    ]
     answer = told(http.post("/patients", [*people, *conflicts], atomic="true"), 422)
     assert [it["id"] for it in answer["results"][2]["candidates"]] == [None, None]
     assert [it["id"] for it in answer["results"][3]["candidates"]] == [None, stored]

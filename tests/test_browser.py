@@ -76,7 +76,9 @@ def choose(page: Page, operation: str, body: Any = None) -> None:
     page.get_by_label("Operation").select_option(value=operation)
     page.locator("[name=key]").fill(KEY)
     if body is not None:
-        page.get_by_label("Body").fill(body if isinstance(body, str) else json.dumps(body, ensure_ascii=False))
+        page.get_by_label("Body").fill(
+            body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+        )
 
 
 def answer(page: Page) -> dict[str, Any]:
@@ -89,7 +91,13 @@ def answer(page: Page) -> dict[str, Any]:
 def stored(live: Service, number: str) -> list[dict[str, Any]]:
     """Return the patients with this number."""
     told = subprocess.run(
-        ["curl", "-s", "-H", f"X-API-Key: {KEY}", f"127.0.0.1:{live.port}/api/healthcare/patients?patientNo={number}"],
+        [
+            "curl",
+            "-s",
+            "-H",
+            f"X-API-Key: {KEY}",
+            f"127.0.0.1:{live.port}/api/healthcare/patients?patientNo={number}",
+        ],
         capture_output=True,
         check=True,
     )
@@ -115,14 +123,18 @@ def test_a_dry_run_stores_nothing_and_switched_off_it_does(page: Page, live: Ser
 def test_every_operation_works_from_its_prefilled_body(page: Page) -> None:
     page.goto("/")
     page.locator("[name=key]").fill(KEY)
-    operations = page.locator("[name=operation] option").evaluate_all("all => all.map(it => it.value)")
+    operations = page.locator("[name=operation] option").evaluate_all(
+        "all => all.map(it => it.value)"
+    )
     assert len(operations) == 18
     page.get_by_label("Dry run").uncheck()
     for operation in sorted(operations, key=lambda it: not it.startswith("Sync")):
         page.get_by_label("Operation").select_option(value=operation)
         told = answer(page)
         assert told.get("success") is True or "data" in told or "id" in told, (operation, told)
-        expect(page.locator("#summary")).to_contain_text(re.compile(r"^20[01] .* \d+ ms · [\d,]+ bytes · request \w+"))
+        expect(page.locator("#summary")).to_contain_text(
+            re.compile(r"^20[01] .* \d+ ms · [\d,]+ bytes · request \w+")
+        )
 
 
 def test_what_is_switched_on_is_what_is_asked(page: Page) -> None:
@@ -175,7 +187,11 @@ def test_no_earlier_answer_stays_beside_a_request_that_was_not_sent(page: Page) 
 
 
 def test_format_lays_out_without_losing_a_digit(page: Page) -> None:
-    choose(page, "Upsert one patient", '{"a":12345678901234567890,"b":[],"c":[1.50,{"d":"x:,{}\\" y"}],"e":null}')
+    choose(
+        page,
+        "Upsert one patient",
+        '{"a":12345678901234567890,"b":[],"c":[1.50,{"d":"x:,{}\\" y"}],"e":null}',
+    )
     page.get_by_role("button", name="Format").click()
     laid = page.get_by_label("Body").input_value()
     nested = '    {\n      "d": "x:,{}\\" y"\n    }'
@@ -186,7 +202,9 @@ def test_format_lays_out_without_losing_a_digit(page: Page) -> None:
 
 def test_format_takes_a_string_of_many_megabytes(page: Page) -> None:
     page.goto("/")
-    laid = "import('/static/json.js').then(({ pretty }) => pretty(`[\"${'x'.repeat(2e7)}\"]`).length)"
+    laid = (
+        "import('/static/json.js').then(({ pretty }) => pretty(`[\"${'x'.repeat(2e7)}\"]`).length)"
+    )
     assert page.evaluate(laid) == 2e7 + len('[\n  ""\n]')
 
 
@@ -196,7 +214,9 @@ def test_an_error_of_the_network_is_told_as_such(page: Page) -> None:
     page.get_by_role("button", name="Send", exact=True).click()
     expect(page.locator("#told")).to_contain_text("the service cannot be reached")
     expect(page.locator("#answer")).to_be_hidden()
-    page.witness.console = [line for line in page.witness.console if "ERR_CONNECTION_REFUSED" not in line]
+    page.witness.console = [
+        line for line in page.witness.console if "ERR_CONNECTION_REFUSED" not in line
+    ]
     page.unroute("**/api/**")
     assert answer(page)["success"]
 
@@ -240,7 +260,10 @@ def test_right_to_left_values_are_shown_right(page: Page) -> None:
     choose(page, "Upsert one patient", {"patientNo": "B-6", "name": ARABIC})
     answer(page)
     value = page.locator("#json bdi", has_text=ARABIC)
-    assert value.evaluate("it => it.matches(':dir(rtl)') && getComputedStyle(it).unicodeBidi") == "isolate"
+    assert (
+        value.evaluate("it => it.matches(':dir(rtl)') && getComputedStyle(it).unicodeBidi")
+        == "isolate"
+    )
     assert page.locator("#json").evaluate("it => getComputedStyle(it).direction") == "ltr"
 
 
@@ -284,7 +307,11 @@ def test_the_key_is_nowhere_before_log_in(page: Page) -> None:
         bodies |= {urlsplit(it.url).path: it.body() for it in responses if it.ok}
         responses.clear()
     sent = [f"{it.url} {it.all_headers()} {it.post_data}" for it in page.witness.requests]
-    assert bodies.keys() >= {"/", "/login", *(f"/static/{name}.js" for name in ("page", "sandbox", "json"))}
+    assert bodies.keys() >= {
+        "/",
+        "/login",
+        *(f"/static/{name}.js" for name in ("page", "sandbox", "json")),
+    }
     assert KEY not in "".join(sent)
     assert KEY.encode() not in b"".join(bodies.values())
     expect(page.get_by_role("button", name="Reveal")).to_have_count(0)
@@ -301,7 +328,10 @@ def test_after_log_in_the_key_is_revealed_copied_used_and_hidden_again(page: Pag
     assert answer(page)["success"]
     page.get_by_role("button", name="Hide").click()
     expect(page.locator("#keys")).not_to_contain_text(KEY)
-    assert page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href").count(KEY) == 0
+    assert (
+        page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href").count(KEY)
+        == 0
+    )
 
 
 def test_a_reveal_after_the_session_ended_says_so(page: Page) -> None:
@@ -330,11 +360,19 @@ def test_a_wrong_password_is_told_and_log_out_ends_it(page: Page) -> None:
 @pytest.fixture
 def hostile(live: Service) -> None:
     """Names that are markup: stored ones, and refused ones, which the history shows."""
-    people = [{"patientNo": f"X-{number}", "name": text, "email": ""} for number, text in enumerate(INJECTIONS)]
+    people = [
+        {"patientNo": f"X-{number}", "name": text, "email": ""}
+        for number, text in enumerate(INJECTIONS)
+    ]
     status, _ = live.post("/patients", people)
     assert status == 200
-    refused = [{"patientNo": f"{number} {text}"[:64], "email": text} for number, text in enumerate(INJECTIONS)]
-    refused += [{"appointmentNo": "1", "patientNo": ARABIC, "date": "2026-01-01", "timeFrom": "10:00"}]
+    refused = [
+        {"patientNo": f"{number} {text}"[:64], "email": text}
+        for number, text in enumerate(INJECTIONS)
+    ]
+    refused += [
+        {"appointmentNo": "1", "patientNo": ARABIC, "date": "2026-01-01", "timeFrom": "10:00"}
+    ]
     status, _ = live.post("/sync", {"patients": refused[:-1], "appointments": refused[-1:]})
     assert status == 422
 
@@ -391,7 +429,9 @@ def test_axe_finds_nothing_serious(
     assert found == {name: [] for name in found}
 
 
-def test_nothing_is_wider_than_a_small_phone(chromium: Browser, address: str, hostile: None) -> None:
+def test_nothing_is_wider_than_a_small_phone(
+    chromium: Browser, address: str, hostile: None
+) -> None:
     context = chromium.new_context(base_url=address, viewport={"width": 360, "height": 740})
     page = context.new_page()
     widths = {}

@@ -67,13 +67,16 @@ def test_an_environment_without_keys_is_refused():
         config.read({})
 
 
-@pytest.mark.parametrize("text", [f"a:{KEY},a:{KEY}2", f"{KEY},{KEY}2", f"{KEY},default:{KEY}2", f"a:{KEY}, a :{KEY}"])
+@pytest.mark.parametrize(
+    "text", [f"a:{KEY},a:{KEY}2", f"{KEY},{KEY}2", f"{KEY},default:{KEY}2", f"a:{KEY}, a :{KEY}"]
+)
 def test_two_keys_of_one_name_are_refused(text):
     assert KEY not in refused(API_KEYS=text)
 
 
 @pytest.mark.parametrize(
-    "secret", ["مفتاح-طويل-جدا-جدا", "clé-assez-longue-ici", "a\x07bcdefghijklmnop", "0123456789abcdef\x7f"]
+    "secret",
+    ["مفتاح-طويل-جدا-جدا", "clé-assez-longue-ici", "a\x07bcdefghijklmnop", "0123456789abcdef\x7f"],
 )
 def test_a_key_that_no_header_carries_is_refused(secret):
     sentence = refused(API_KEYS=f"desktop:{secret}")
@@ -127,7 +130,12 @@ def test_a_key_matches_its_own_bytes_only(sent, matches):
 def test_settings_can_be_shown_without_showing_a_secret(show):
     secrets = {"SECRET_KEY": "the-secret-key-of-it", "PORTAL_PASSWORD": "the-password"}
     settings = read(DATABASE_URL="postgresql://u:the-db-word@h/n", **secrets)
-    shown = show(settings) + show(settings.api_keys[0]) + show([settings.api_keys]) + show(settings.database_url)
+    shown = (
+        show(settings)
+        + show(settings.api_keys[0])
+        + show([settings.api_keys])
+        + show(settings.database_url)
+    )
     assert "desktop" in shown
     for secret in (KEY, "the-secret-key-of-it", "the-password", "the-db-word"):
         assert secret not in shown
@@ -157,14 +165,18 @@ def test_a_database_is_understood_as_people_write_it(url, meant):
 
 
 @pytest.mark.parametrize("env", [{}, {"DATABASE_URL": ""}, {"DATABASE_URL": "  "}])
-def test_the_default_is_a_file_in_the_projects_instance_folder_wherever_it_is_started(env, tmp_path, monkeypatch):
+def test_the_default_is_a_file_in_the_projects_instance_folder_wherever_it_is_started(
+    env, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     url = read(**env).database_url
     assert url.drivername == "sqlite"
     assert Path(url.database).parent == INSTANCE
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:"]
+)
 def test_a_database_in_memory_is_refused(url):
     assert "memory" in refused(DATABASE_URL=url)
 
@@ -173,14 +185,20 @@ def test_a_database_in_memory_is_refused(url):
     "nonsense",
     [
         *("clinic.db", "not a url", "postgres//h/n", "https://clinic.example/n", "://"),
-        *("postgresql://u:the-word@h:port/n", "nosql://u:the-word@h/n", "postgresql+nodriver://u:the-word@h/n"),
+        *(
+            "postgresql://u:the-word@h:port/n",
+            "nosql://u:the-word@h/n",
+            "postgresql+nodriver://u:the-word@h/n",
+        ),
     ],
 )
 def test_what_is_no_databases_address_is_refused_without_repeating_it(nonsense):
     assert "the-word" not in refused(DATABASE_URL=nonsense)
 
 
-@pytest.mark.parametrize("url", ["oracle://u:p@h/n", "mssql://u:p@h/n", "postgresql+psycopg2://u:p@h/n"])
+@pytest.mark.parametrize(
+    "url", ["oracle://u:p@h/n", "mssql://u:p@h/n", "postgresql+psycopg2://u:p@h/n"]
+)
 def test_a_database_that_the_service_does_not_speak_to_is_refused(url):
     refused(DATABASE_URL=url)
 
@@ -244,10 +262,24 @@ def test_a_setting_that_makes_sense_is_taken(name, text, value):
     assert getattr(read(**{name: text}), name.lower()) == value
 
 
-NO_WHOLE_NUMBERS = ["0", "-1", "1.5", "many", "8e3", "٥٠", "1_000", "0x10", "+5", "9" * 17, "9" * 5000]
+NO_WHOLE_NUMBERS = [
+    "0",
+    "-1",
+    "1.5",
+    "many",
+    "8e3",
+    "٥٠",
+    "1_000",
+    "0x10",
+    "+5",
+    "9" * 17,
+    "9" * 5000,
+]
 
 
-@pytest.mark.parametrize("name", ["PORT", "WEB_CONCURRENCY", "MAX_BATCH", "MAX_CONTENT_LENGTH", "HISTORY_DAYS"])
+@pytest.mark.parametrize(
+    "name", ["PORT", "WEB_CONCURRENCY", "MAX_BATCH", "MAX_CONTENT_LENGTH", "HISTORY_DAYS"]
+)
 @pytest.mark.parametrize("wrong", NO_WHOLE_NUMBERS, ids=lambda text: text[:20])
 def test_what_is_no_positive_whole_number_is_refused_by_name(name, wrong):
     refused(**{name: wrong})
@@ -263,7 +295,15 @@ def test_what_is_no_positive_whole_number_is_refused_by_name(name, wrong):
         *(("PHONE_REGION", wrong) for wrong in ("XX", "KSA", "966", "+966", "Saudi Arabia")),
         *(
             ("TIME_ZONE", wrong)
-            for wrong in ("Mars/Olympus", "Riyadh", "+03:00", "../etc/passwd", "/etc/passwd", "Asia", "a\0b")
+            for wrong in (
+                "Mars/Olympus",
+                "Riyadh",
+                "+03:00",
+                "../etc/passwd",
+                "/etc/passwd",
+                "Asia",
+                "a\0b",
+            )
         ),
         *(("LOG_LEVEL", wrong) for wrong in ("LOUD", "10", "INFO,DEBUG")),
     ],
@@ -352,18 +392,28 @@ def python(code: str, **env: str) -> subprocess.CompletedProcess[str]:
     unset = dict.fromkeys(["API_KEYS", "DATABASE_URL"], "")  # beats a .env that somebody has here
     command, settings = [sys.executable, "-c", code], os.environ | unset | env
     return subprocess.run(
-        command, cwd=config.ROOT, env=settings, capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=config.ROOT,
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
 def test_importing_builds_no_application():
-    done = python("import app; print([name for name, it in vars(app).items() if isinstance(it, app.Flask)])")
+    done = python(
+        "import app; print([name for name, it in vars(app).items() if isinstance(it, app.Flask)])"
+    )
     assert (done.returncode, done.stdout) == (0, "[]\n")
 
 
 def test_a_server_that_asks_for_the_application_gets_one(tmp_path):
     database = tmp_path / "clinic.db"
-    done = python("import app; print(type(app.app).__name__)", DATABASE_URL=f"sqlite:///{database}", **LEAST)
+    done = python(
+        "import app; print(type(app.app).__name__)", DATABASE_URL=f"sqlite:///{database}", **LEAST
+    )
     assert (done.returncode, done.stdout) == (0, "Flask\n")
     assert not database.exists()
 
@@ -389,7 +439,10 @@ def test_a_keys_name_fits_into_the_history() -> None:
 def test_a_password_needs_a_secret_key_that_every_worker_shares():
     with pytest.raises(config.SettingError, match="SECRET_KEY"):
         read(PORTAL_PASSWORD="a-good-password")
-    assert read(PORTAL_PASSWORD="a-good-password", SECRET_KEY="s" * 16).portal_password == "a-good-password"
+    assert (
+        read(PORTAL_PASSWORD="a-good-password", SECRET_KEY="s" * 16).portal_password
+        == "a-good-password"
+    )
 
 
 def test_a_secret_key_that_can_be_guessed_is_refused():
@@ -406,7 +459,9 @@ def test_a_password_that_can_be_guessed_is_warned_about(caplog):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "cp1256"])
 def test_an_env_that_is_not_utf_8_ends_the_start_with_a_sentence(root, encoding):
-    (root / ".env").write_bytes("# مفتاح\nAPI_KEYS=tests:a-key-for-the-tests-only\n".encode(encoding, "replace"))
+    (root / ".env").write_bytes(
+        "# مفتاح\nAPI_KEYS=tests:a-key-for-the-tests-only\n".encode(encoding, "replace")
+    )
     with pytest.raises(SystemExit, match=r"Cannot start: \.env is not UTF-8"):
         config.load()
 

@@ -11,7 +11,7 @@ from conftest import migrated
 from live import KEY, Service, service
 
 import config
-import problems
+from engine import problems
 from schemas import ENTITIES, json_name
 
 ROOT = Path(__file__).parent.parent
@@ -20,14 +20,25 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("entity", ENTITIES)
 def test_every_field_is_in_the_docs(entity: str) -> None:
-    section = (ROOT / "docs/fields.md").read_text(encoding="utf-8").split(f"## {entity.title()}\n")[1].split("\n## ")[0]
-    missing = [name for name in map(json_name, ENTITIES[entity]("SA", None).load_fields) if f"`{name}`" not in section]
+    section = (
+        (ROOT / "docs/fields.md")
+        .read_text(encoding="utf-8")
+        .split(f"## {entity.title()}\n")[1]
+        .split("\n## ")[0]
+    )
+    missing = [
+        name
+        for name in map(json_name, ENTITIES[entity]("SA", None).load_fields)
+        if f"`{name}`" not in section
+    ]
     assert missing == []
 
 
 def test_every_conflict_is_in_the_docs() -> None:
     text = (ROOT / "docs/matching.md").read_text(encoding="utf-8")
-    conflicts = [problem.code for problem in problems.Problem.__subclasses__() if problem.status == 409]
+    conflicts = [
+        problem.code for problem in problems.Problem.__subclasses__() if problem.status == 409
+    ]
     assert conflicts
     assert [code for code in conflicts if f"`{code}`" not in text] == []
 
@@ -48,12 +59,16 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def answers(shell: str, live: Service) -> list[dict]:
     """Run a block of the README against the live service and return the JSON of each line."""
     script = f"KEY={KEY}\n" + shell.replace(":5082", f":{live.port}")
-    printed = subprocess.run(["bash", "-ec", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        ["bash", "-ec", script], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
 
 
 def test_the_readmes_curl_lines_do_what_it_says(live: Service) -> None:
-    blocks = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block]
+    blocks = [
+        block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block
+    ]
     samples, many, everything, reading = blocks
     assert [it["action"] for it in answers(samples, live)] == ["created"] * 4
     assert [it["action"] for it in answers(samples, live)] == ["unchanged"] * 4

@@ -12,10 +12,9 @@ import pytest
 from conftest import migrated
 from live import KEY, service
 
-import canonical
 import config
-import hijri
 import schemas
+from engine import canonical, hijri
 
 MONTHS = """
 using System;
@@ -49,7 +48,9 @@ def c_sharp() -> None:
 def test_every_month_is_dot_nets(tmp_path: Path) -> None:
     source = tmp_path / "Months.cs"
     source.write_text(MONTHS, encoding="utf-8")
-    told = subprocess.run(csharp.compiled(source), capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
+    told = subprocess.run(
+        csharp.compiled(source), capture_output=True, text=True, check=True
+    ).stdout.split("\n")[:-1]
     assert len(told) == 158 * 12
     for line in told:
         year, month, first, days = line.split()
@@ -61,15 +62,21 @@ def test_every_month_is_dot_nets(tmp_path: Path) -> None:
 def test_a_program_in_a_saudi_locale_lands_on_the_right_days(tmp_path: Path) -> None:
     """Mono's runtime, which knows cultures without ICU."""
     program = tmp_path / "saudi.exe"
-    subprocess.run(["mcs", "-nologo", f"-out:{program}", str(Path(__file__).parent / "saudi.cs")], check=True)
+    subprocess.run(
+        ["mcs", "-nologo", f"-out:{program}", str(Path(__file__).parent / "saudi.cs")], check=True
+    )
     url = f"sqlite:///{tmp_path / 'clinic.db'}"
     with migrated(url), service(url) as running:
         address = f"http://127.0.0.1:{running.port}"
-        done = subprocess.run(["mono", str(program), address, KEY], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["mono", str(program), address, KEY], capture_output=True, text=True, check=True
+        )
     patient, booking = map(json.loads, done.stdout.splitlines())
     assert patient["warnings"] == ['dateOfBirth: "1389-12-27" is read as a Hijri date: 1970-03-05']
     assert patient["data"]["dateOfBirth"] == "1970-03-05"
-    assert booking["warnings"] == ['date: "1448-06-21T10:30:00" is read as a Hijri date: 2026-12-01']
+    assert booking["warnings"] == [
+        'date: "1448-06-21T10:30:00" is read as a Hijri date: 2026-12-01'
+    ]
     assert (booking["data"]["date"], booking["data"]["timeFrom"]) == ("2026-12-01", "10:30:00")
 
 
@@ -93,7 +100,10 @@ def test_a_hijri_birth_date_is_read_with_a_warning_that_tells_both(sent: str, da
         assert (data["date"], warnings) == (day, [f'date: "{sent}" is read as a Hijri date: {day}'])
         return
     data, warnings = schema.clean(PATIENT | {"dateOfBirth": sent})
-    assert (data["date_of_birth"], warnings) == (day, [f'dateOfBirth: "{sent}" is read as a Hijri date: {day}'])
+    assert (data["date_of_birth"], warnings) == (
+        day,
+        [f'dateOfBirth: "{sent}" is read as a Hijri date: {day}'],
+    )
 
 
 NO_DAYS = [
@@ -130,7 +140,9 @@ def test_what_no_calendar_has_is_refused(wrong: str) -> None:
 @pytest.mark.parametrize("sent", ["1405-03-12", "1405-02-31", "1363-06-31"])
 def test_where_hijri_dates_are_off_such_a_year_lies_before_1900(sent: str) -> None:
     """In Iran 1363-06-31 is a day of another calendar."""
-    data, (warning,) = schemas.PatientSchema("IR", RIYADH, reads_hijri=False).clean(PATIENT | {"dateOfBirth": sent})
+    data, (warning,) = schemas.PatientSchema("IR", RIYADH, reads_hijri=False).clean(
+        PATIENT | {"dateOfBirth": sent}
+    )
     assert "date_of_birth" not in data
     assert "lies before 1900" in warning
     with pytest.raises(canonical.NoDay):
@@ -149,7 +161,9 @@ def test_where_hijri_dates_are_off_such_a_year_lies_before_1900(sent: str) -> No
         ({"PHONE_REGION": "AE"}, True),
     ],
 )
-def test_the_setting_follows_the_region_unless_it_is_set(settings: dict[str, str], reads: bool) -> None:
+def test_the_setting_follows_the_region_unless_it_is_set(
+    settings: dict[str, str], reads: bool
+) -> None:
     read = config.read({"API_KEYS": "tests:a-key-for-the-tests-only"} | settings)
     assert read.hijri_dates is reads
 

@@ -52,7 +52,10 @@ def test_a_list_leaves_one_row_that_says_who_sent_what(http: Http) -> None:
 
 
 def test_a_sync_leaves_a_row_for_each_entity_that_was_sent(http: Http) -> None:
-    http.post("/sync", {"clinics": [], "patients": [ALI], "appointments": [{"patientNo": "P-9"}], "doctors": None})
+    http.post(
+        "/sync",
+        {"clinics": [], "patients": [ALI], "appointments": [{"patientNo": "P-9"}], "doctors": None},
+    )
     assert [(row["entity"], counts(row)) for row in rows(http)] == [
         ("appointments", [1, 0, 0, 0, 1]),
         ("patients", [1, 1, 0, 0, 0]),
@@ -71,7 +74,10 @@ def test_single_records_leave_rows_refused_ones_too(http: Http) -> None:
         ([1, 0, 0, 1, 0], []),
         ([1, 1, 0, 0, 0], []),
     ]
-    ids = [it["id"] for it in http.client.get(f"{API}/patients", headers={"X-API-Key": KEY}).json["data"]]
+    ids = [
+        it["id"]
+        for it in http.client.get(f"{API}/patients", headers={"X-API-Key": KEY}).json["data"]
+    ]
     assert [it["id"] for it in rows(http)[0]["failures"][0]["candidates"]] == ids
 
 
@@ -94,7 +100,12 @@ def test_a_rolled_back_request_counts_nothing_as_stored(http: Http) -> None:
 
 
 def test_what_is_no_record_leaves_no_row(http: Http) -> None:
-    for path, body in (("/patient", []), ("/patients", {}), ("/sync", {"people": []}), ("/patients", b"[")):
+    for path, body in (
+        ("/patient", []),
+        ("/patients", {}),
+        ("/sync", {"people": []}),
+        ("/patients", b"["),
+    ):
         assert http.post(path, body).status_code == 400
     assert rows(http) == []
 
@@ -106,7 +117,9 @@ def test_the_first_thousand_failures_are_kept(http: Http) -> None:
     assert [it["index"] for it in row["failures"]] == list(range(1000))
 
 
-def test_a_bulk_of_several_chunks_leaves_one_row(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bulk_of_several_chunks_leaves_one_row(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sync, "CHUNK", 2)
     http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(4)] + [{}])
     (row,) = rows(http)
@@ -121,7 +134,9 @@ def test_the_newest_come_first_page_by_page(http: Http) -> None:
         http.post("/patients", [], headers={"X-Request-Id": f"r{i}"})
     seen, query = [], {"limit": 2}
     while query:
-        answer = http.client.get(f"{API}/syncs", headers={"X-API-Key": KEY}, query_string=query).json
+        answer = http.client.get(
+            f"{API}/syncs", headers={"X-API-Key": KEY}, query_string=query
+        ).json
         seen += [row["requestId"] for row in answer["data"]]
         query = answer["next"] and {"limit": 2, "after": answer["next"]}
     assert seen == ["r4", "r3", "r2", "r1", "r0"]
@@ -187,6 +202,8 @@ def test_a_history_that_cannot_be_written_takes_no_record_of_a_list_along(
         raise sa.exc.DataError("INSERT INTO sync_run", {}, Exception("no room"))
 
     monkeypatch.setattr(history, "write", fail)
-    answer = http.post("/patients", [{"patientNo": f"P-{i}", "name": "Sara Ali"} for i in range(3)]).get_json()
+    answer = http.post(
+        "/patients", [{"patientNo": f"P-{i}", "name": "Sara Ali"} for i in range(3)]
+    ).get_json()
     assert (answer["created"], answer["failed"]) == (3, 0)
     assert Portal(any_app).count("patient") == 3

@@ -16,7 +16,12 @@ VALID: dict[str, dict[str, Any]] = {
     "clinic": {"code": "C-1", "name": "Teeth"},
     "doctor": {"code": "D-1", "name": "Huda"},
     "patient": {"patientNo": "P-1", "name": "Ali"},
-    "appointment": {"appointmentNo": "A-1", "patientNo": "P-1", "date": "2026-06-15", "timeFrom": "10:30"},
+    "appointment": {
+        "appointmentNo": "A-1",
+        "patientNo": "P-1",
+        "date": "2026-06-15",
+        "timeFrom": "10:30",
+    },
 }
 PATIENT = VALID["patient"]
 NEXT = {"patientNo": "NEXT-1", "name": "Next Patient", "mobile": "0509999999"}
@@ -74,26 +79,148 @@ NO_TEXT: list[Any] = [True, False, 1.5, -0.5, 1e300, [], {}, ["x"], {"x": 1}, [[
 ODD_TEXT = [NUL, HALF, "\udfff", "x\udc00y", UNIT, DELETE, "a\x85b", "a\x9fb", "\x00", "a\x1bb"]
 NO_DATE: list[Any] = [
     *(20260615, 0, 1, -1, 2**63, 10**200, 1781481600000, *NO_TEXT, *ODD_TEXT),
-    *("20260615", "15/06/2026", "06/15/2026", "15-06-2026", "2026/06/15", "2026-6-5", "2026-06", "2026", "26-06-15"),
-    *("2026-13-01", "2026-02-30", "2026-06-31", "2025-02-29", "0000-13-01", "1448-13-01", "1448-01-32", "-2026-06-15"),
-    *("10000-01-01", "+2026-06-15", "2026-W25-1", "2026-166", "today", "nullx", "2026-06-15x", "2026-06-15 x"),
-    *("2026-06-15T", "2026-06-15T10", "2026-06-15T24:00:01", "2026-06-15T25:00", "2026-06-15T10:60", "2026-06-15T1:00"),
-    *("2026-06-15T10:30:61", "2026-06-15T10:30:00.", "2026-06-15T10:30:00Zx", "2026-06-15T10:30:00+99:00"),
-    *("2026-06-15T10:30:00+24:00", "2026-06-15T10:30:00+3", "2026-06-15Z", "2026-06-15+03:00", "2026-06-15TT10:30"),
-    *("9999-12-31T23:59:59-14:00", "9999-12-31T21:00:01Z", "２０２６-06-15", "2026\u221206\u221215", "२०२६-06-15"),
-    *("/Date()/", "/Date(x)/", "/Date(1.5)/", "/Date(1e3)/", "Date(0)", "/Date(0)", "/date(1781481600000)/"),
-    *("/Date(1781481600000+9999)/", "/Date(1781481600000+3)/", "/Date(1781481600000Z)/", "/Date( 0)/"),
+    *(
+        "20260615",
+        "15/06/2026",
+        "06/15/2026",
+        "15-06-2026",
+        "2026/06/15",
+        "2026-6-5",
+        "2026-06",
+        "2026",
+        "26-06-15",
+    ),
+    *(
+        "2026-13-01",
+        "2026-02-30",
+        "2026-06-31",
+        "2025-02-29",
+        "0000-13-01",
+        "1448-13-01",
+        "1448-01-32",
+        "-2026-06-15",
+    ),
+    *(
+        "10000-01-01",
+        "+2026-06-15",
+        "2026-W25-1",
+        "2026-166",
+        "today",
+        "nullx",
+        "2026-06-15x",
+        "2026-06-15 x",
+    ),
+    *(
+        "2026-06-15T",
+        "2026-06-15T10",
+        "2026-06-15T24:00:01",
+        "2026-06-15T25:00",
+        "2026-06-15T10:60",
+        "2026-06-15T1:00",
+    ),
+    *(
+        "2026-06-15T10:30:61",
+        "2026-06-15T10:30:00.",
+        "2026-06-15T10:30:00Zx",
+        "2026-06-15T10:30:00+99:00",
+    ),
+    *(
+        "2026-06-15T10:30:00+24:00",
+        "2026-06-15T10:30:00+3",
+        "2026-06-15Z",
+        "2026-06-15+03:00",
+        "2026-06-15TT10:30",
+    ),
+    *(
+        "9999-12-31T23:59:59-14:00",
+        "9999-12-31T21:00:01Z",
+        "２０２６-06-15",
+        "2026\u221206\u221215",
+        "२०२६-06-15",
+    ),
+    *(
+        "/Date()/",
+        "/Date(x)/",
+        "/Date(1.5)/",
+        "/Date(1e3)/",
+        "Date(0)",
+        "/Date(0)",
+        "/date(1781481600000)/",
+    ),
+    *(
+        "/Date(1781481600000+9999)/",
+        "/Date(1781481600000+3)/",
+        "/Date(1781481600000Z)/",
+        "/Date( 0)/",
+    ),
     *("/Date(999999999999999)/", "/Date(9999999999999999999999)/", "/Date(--1)/", "/Date(٣)x/"),
 ]
 NO_TIME: list[Any] = [
     *(1030, 0, 2**63, *NO_TEXT, *ODD_TEXT),
-    *("24:01", "24:00:01", "25:00", "10:60", "10:30:60", "10", "1030", "1:30", "10:3", "10.30", "10:30 AM", "noon"),
-    *("-10:30", "+10:30", "10:30Z", "10:30+03:00", "T10:30", "10:30:00.", "10:30:00:00", "2026-06-15", "1.10:30:00"),
+    *(
+        "24:01",
+        "24:00:01",
+        "25:00",
+        "10:60",
+        "10:30:60",
+        "10",
+        "1030",
+        "1:30",
+        "10:3",
+        "10.30",
+        "10:30 AM",
+        "noon",
+    ),
+    *(
+        "-10:30",
+        "+10:30",
+        "10:30Z",
+        "10:30+03:00",
+        "T10:30",
+        "10:30:00.",
+        "10:30:00:00",
+        "2026-06-15",
+        "1.10:30:00",
+    ),
     *("PT10H", "２０:30", "/Date()/", "9999-12-31T23:59:59-14:00"),
 ]
 NO_BOOKING_DATE = ["2026-00-10", "0000-01-01", "1405-02-30", "1880-01-01", "1320-05-05T00:00:00"]
-NO_ID: list[Any] = [2**63, 2**64, 10**100, True, False, 1.0, 1.5, 1e3, "x", "17", NUL, HALF, [], {}, [1]]
-NO_FLAG: list[Any] = [2, -2, 2**63, 1.0, 0.0, 1.5, "y", "n", "on", "2", "t", "truee", NUL, HALF, [], {}, [True]]
+NO_ID: list[Any] = [
+    2**63,
+    2**64,
+    10**100,
+    True,
+    False,
+    1.0,
+    1.5,
+    1e3,
+    "x",
+    "17",
+    NUL,
+    HALF,
+    [],
+    {},
+    [1],
+]
+NO_FLAG: list[Any] = [
+    2,
+    -2,
+    2**63,
+    1.0,
+    0.0,
+    1.5,
+    "y",
+    "n",
+    "on",
+    "2",
+    "t",
+    "truee",
+    NUL,
+    HALF,
+    [],
+    {},
+    [True],
+]
 NO_CODES: list[Any] = [
     *(
         "C-1",
@@ -115,8 +242,31 @@ NO_CODES: list[Any] = [
     ),
     ["C-1", "C-2", False],
 ]
-NO_GENDER: list[Any] = [*NO_TEXT, *ODD_TEXT, "X", "Male Female", "0", 0, 1, 2**63, "رجل", "x" * 10_000]
-NO_BLOOD: list[Any] = [*NO_TEXT, *ODD_TEXT, "C+", "O", "+O", "A++", "A+ve+", "ABO+", 0, 2**63, "Rh+"]
+NO_GENDER: list[Any] = [
+    *NO_TEXT,
+    *ODD_TEXT,
+    "X",
+    "Male Female",
+    "0",
+    0,
+    1,
+    2**63,
+    "رجل",
+    "x" * 10_000,
+]
+NO_BLOOD: list[Any] = [
+    *NO_TEXT,
+    *ODD_TEXT,
+    "C+",
+    "O",
+    "+O",
+    "A++",
+    "A+ve+",
+    "ABO+",
+    0,
+    2**63,
+    "Rh+",
+]
 NO_EMAIL: list[Any] = [
     *(
         *NO_TEXT,
@@ -131,12 +281,35 @@ NO_EMAIL: list[Any] = [
         "a@.example",
         "<a@b.example>",
     ),
-    *("a@b.example\nBcc: c@d.example", "a@b.example,c@d.example", "a@" + "b" * 10_000, "a" + "@" * 10_000),
+    *(
+        "a@b.example\nBcc: c@d.example",
+        "a@b.example,c@d.example",
+        "a@" + "b" * 10_000,
+        "a" + "@" * 10_000,
+    ),
 ]
 LONG_TEXT_WRONG: list[Any] = [*NO_TEXT, *ODD_TEXT, "x" * 4001, "x" * 1_000_000]
-TEXT_WRONG: list[Any] = [*NO_TEXT, *ODD_TEXT, "x" * 201, 10**200, "x" * 1_000_000, "a" + "😀" * 200, "a\nb", "a\tb"]
+TEXT_WRONG: list[Any] = [
+    *NO_TEXT,
+    *ODD_TEXT,
+    "x" * 201,
+    10**200,
+    "x" * 1_000_000,
+    "a" + "😀" * 200,
+    "a\nb",
+    "a\tb",
+]
 NAME_WRONG: list[Any] = [*TEXT_WRONG, "", " ", "\u00a0", "\u200f\u200b"]
-IDENTIFIER_WRONG: list[Any] = [*NO_TEXT, *ODD_TEXT, "x" * 65, 12**60, 12**3900, "ß" * 40, "\ufdfa" * 10, "a\nb\x00"]
+IDENTIFIER_WRONG: list[Any] = [
+    *NO_TEXT,
+    *ODD_TEXT,
+    "x" * 65,
+    12**60,
+    12**3900,
+    "ß" * 40,
+    "\ufdfa" * 10,
+    "a\nb\x00",
+]
 IDENTIFIER_WRONG += ["1.08E+09", "1e-5", "٧E+٠٩"]
 WRONG: list[tuple[str, str, list[Any]]] = [
     ("clinic", "code", IDENTIFIER_WRONG),
@@ -186,7 +359,12 @@ def wrong_records() -> Iterator[tuple[str, str, str, bytes]]:
             yield f"{entity}.{name} in two spellings", entity, name, json.dumps(twice).encode()
             last = json.dumps(VALID[entity]).encode()[:-1] + b', "' + name.encode() + b'": [1]}'
             yield f"{entity}.{name} twice, the last one a list", entity, name, last
-    yield "patient.name twice, one null", "patient", "name", b'{"patientNo": "P-1", "name": "Ali", "Name": null}'
+    yield (
+        "patient.name twice, one null",
+        "patient",
+        "name",
+        b'{"patientNo": "P-1", "name": "Ali", "Name": null}',
+    )
 
 
 def refused_records() -> Iterator[Request]:
@@ -247,24 +425,46 @@ TAKEN: list[tuple[str, str, bytes]] = [
             {"deep": json.loads("[" * 400 + "]" * 400)},
         ]
     ),
-    ("patient", "name twice to the letter", b'{"patientNo": "P-1", "name": "First", "name": "Second"}'),
+    (
+        "patient",
+        "name twice to the letter",
+        b'{"patientNo": "P-1", "name": "First", "name": "Second"}',
+    ),
     ("patient", "name twice, a list first", b'{"patientNo": "P-1", "name": [1], "name": "Second"}'),
     ("patient", "an exponent in an unknown field", PLAIN + b', "x": 1e308}'),
     ("patient", "a tiny number in an unknown field", PLAIN + b', "x": 1e-999}'),
     ("patient", "4,000 digits in an unknown field", PLAIN + b', "x": ' + b"9" * 4000 + b"}"),
-    ("patient", "escapes for letters", b'{"\\u0070atientNo": "P-1", "name": "\\u0041\\/\\ud83d\\ude00"}'),
+    (
+        "patient",
+        "escapes for letters",
+        b'{"\\u0070atientNo": "P-1", "name": "\\u0041\\/\\ud83d\\ude00"}',
+    ),
     ("clinic", "SQL in a clinic's code", json.dumps({"code": "1; SELECT 1", "name": "x"}).encode()),
     ("clinic", "a huge number for a code", json.dumps({"code": 10**63, "name": 10**199}).encode()),
-    ("doctor", "10,000 unknown clinics", json.dumps(VALID["doctor"] | {"clinicCodes": list(range(10_000))}).encode()),
-    ("doctor", "nulls and blanks for clinics", json.dumps(VALID["doctor"] | {"clinicCodes": [None, "", " "]}).encode()),
-    ("doctor", "huge numbers for clinics", json.dumps(VALID["doctor"] | {"clinicCodes": [2**63, -(2**63)]}).encode()),
+    (
+        "doctor",
+        "10,000 unknown clinics",
+        json.dumps(VALID["doctor"] | {"clinicCodes": list(range(10_000))}).encode(),
+    ),
+    (
+        "doctor",
+        "nulls and blanks for clinics",
+        json.dumps(VALID["doctor"] | {"clinicCodes": [None, "", " "]}).encode(),
+    ),
+    (
+        "doctor",
+        "huge numbers for clinics",
+        json.dumps(VALID["doctor"] | {"clinicCodes": [2**63, -(2**63)]}).encode(),
+    ),
 ]
 
 
 def taken_records() -> Iterator[Request]:
     for entity, about, record in TAKEN:
         for path, body, many in bodies(entity, record):
-            yield Request(f"{path[len(API) :]} {about}", 200 if many else 201, None, path, body, stores=True)
+            yield Request(
+                f"{path[len(API) :]} {about}", 200 if many else 201, None, path, body, stores=True
+            )
 
 
 # --- Bodies that are no record at all ----------------------------------------------------------
@@ -318,8 +518,17 @@ NO_JSON = [
         PLAIN + b', "x": -Infinity}',
         PLAIN + b', "x": ' + b"7" * 5000 + b"}",
     ),
-    *(b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000, b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
-    *(b'[{"a":' * 50_000, PLAIN + b', "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", b"[" * 20_000 + b"]" * 20_000),
+    *(
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    ),
+    *(
+        b'[{"a":' * 50_000,
+        PLAIN + b', "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b"[" * 20_000 + b"]" * 20_000,
+    ),
     *(
         PLAIN + b', "x": ' + b'{"y":' * 20_000 + b"1" + b"}" * 20_001,
         b"\xff",
@@ -357,19 +566,39 @@ NO_RECORD = [
     b'"\\ud800"',
 ]
 OF_THE_WRONG_KIND = [
-    *(("/patient", body) for body in (b"[]", b"[{}]", b"[[]]", b"[null]", b"[" + PLAIN + b"}]", b"[[[[[]]]]]")),
+    *(
+        ("/patient", body)
+        for body in (b"[]", b"[{}]", b"[[]]", b"[null]", b"[" + PLAIN + b"}]", b"[[[[[]]]]]")
+    ),
     *(("/patients", body) for body in (b"{}", PLAIN + b"}", b'{"patients": []}', b'{"0": {}}')),
     *(
         ("/sync", body)
-        for body in (b"[]", b"[{}]", b'[{"patients": []}]', b'{"patient": []}', b'{"Patients": [], "patients": []}')
+        for body in (
+            b"[]",
+            b"[{}]",
+            b'[{"patients": []}]',
+            b'{"patient": []}',
+            b'{"Patients": [], "patients": []}',
+        )
     ),
     *(
         ("/sync", body)
-        for body in (b'{"patients": {}}', b'{"patients": 1}', b'{"patients": "[]"}', b'{"patients": false}')
+        for body in (
+            b'{"patients": {}}',
+            b'{"patients": 1}',
+            b'{"patients": "[]"}',
+            b'{"patients": false}',
+        )
     ),
     *(
         ("/sync", body)
-        for body in (b'{"": []}', b'{"\\ud800": []}', b'{"\\u0000": 1}', b'{"x": []}', b'{"results": []}')
+        for body in (
+            b'{"": []}',
+            b'{"\\ud800": []}',
+            b'{"\\u0000": 1}',
+            b'{"x": []}',
+            b'{"results": []}',
+        )
     ),
     ("/sync", b'{"' + b"x" * 100_000 + b'": []}'),
     ("/sync", b'{"patients": [], "patients": {}}'),
@@ -399,9 +628,19 @@ def odd_bodies() -> Iterator[Request]:
     for path, body in OF_THE_WRONG_KIND:
         yield Request(f"{path} {body[:30]!r}", 400, "invalid_body", API + path, body)
     for element in NO_ELEMENT:
-        yield Request(f"/patients [{element[:20]!r}]", 422, None, f"{API}/patients", b"[" + element + b"]")
-        yield Request(f"/sync [{element[:20]!r}]", 422, None, f"{API}/sync", b'{"patients": [' + element + b"]}")
-    yield Request("/patients 5,000 nulls", 422, None, f"{API}/patients", b"[" + b"null," * 4999 + b"null]")
+        yield Request(
+            f"/patients [{element[:20]!r}]", 422, None, f"{API}/patients", b"[" + element + b"]"
+        )
+        yield Request(
+            f"/sync [{element[:20]!r}]",
+            422,
+            None,
+            f"{API}/sync",
+            b'{"patients": [' + element + b"]}",
+        )
+    yield Request(
+        "/patients 5,000 nulls", 422, None, f"{API}/patients", b"[" + b"null," * 4999 + b"null]"
+    )
     yield Request("/patient {}", 422, "validation_failed", body=b"{}")
 
 
@@ -438,11 +677,34 @@ UNKNOWN_PATHS = [
         "/sync/patients",
         "/*",
     ),
-    *("/patients/-1/x", "/openapi.json", "/healthz", "/%25", "/patient%", "/%zz", "/\u0430ppointment"),
+    *(
+        "/patients/-1/x",
+        "/openapi.json",
+        "/healthz",
+        "/%25",
+        "/patient%",
+        "/%zz",
+        "/\u0430ppointment",
+    ),
 ]
 BAD_QUERIES = [
-    *("dryRun=1", "dryRun=", "dryRun=True%00", "dryRun=%FF", "dryRun[]=true", "dryrun=true", "DRYRUN=true", "=", "a"),
-    *("atomic=true&atomic=true", "atomic=%ud800", "x=" + "y" * 50_000, "&".join(f"a{n}=1" for n in range(1500))),
+    *(
+        "dryRun=1",
+        "dryRun=",
+        "dryRun=True%00",
+        "dryRun=%FF",
+        "dryRun[]=true",
+        "dryrun=true",
+        "DRYRUN=true",
+        "=",
+        "a",
+    ),
+    *(
+        "atomic=true&atomic=true",
+        "atomic=%ud800",
+        "x=" + "y" * 50_000,
+        "&".join(f"a{n}=1" for n in range(1500)),
+    ),
     *(
         "'%20OR%201=1--=1",
         "%00=1",
@@ -451,7 +713,15 @@ BAD_QUERIES = [
         "dryRun=true%0d%0aX-Evil:%201",
         "__proto__=1",
     ),
-    *("atomic=" + "true" * 10_000, "dryRun=٣", "dry%52un=tru", "id=1", "after=x", "%s=%s", "<script>=1"),
+    *(
+        "atomic=" + "true" * 10_000,
+        "dryRun=٣",
+        "dry%52un=tru",
+        "id=1",
+        "after=x",
+        "%s=%s",
+        "<script>=1",
+    ),
 ]
 BAD_TYPES: list[str | None] = [
     *(
@@ -483,7 +753,11 @@ BAD_TYPES: list[str | None] = [
         "a" * 10_000,
         "\xe9/json",
     ),
-    *("application/json; charset=utf-7", "application/json; charset=utf-16le", "application/json; charset=base64"),
+    *(
+        "application/json; charset=utf-7",
+        "application/json; charset=utf-16le",
+        "application/json; charset=base64",
+    ),
     *(
         "application/json; charset=" + "x" * 10_000,
         "application/json; charset=../../x",
@@ -493,17 +767,42 @@ BAD_TYPES: list[str | None] = [
         "application/json; charset=unicode_escape",
     ),
 ]
-MALFORMED_TYPES = ["application/json; charset=\xe9", "application/json; charset=utf-8\x00", "application/json; ="]
+MALFORMED_TYPES = [
+    "application/json; charset=\xe9",
+    "application/json; charset=utf-8\x00",
+    "application/json; =",
+]
 BAD_ENCODINGS = ["gzip", "deflate", "br", "identity, gzip", "x" * 5_000, "\xe9"]
 WEIRD_HEADERS: list[dict[str, str | None]] = [
     *(
         {"Prefer": value}
-        for value in (";;;,,,", "=", '"', "return=", "return=minimal" * 1000, "\xe9", "x" * 50_000, "\x00")
+        for value in (
+            ";;;,,,",
+            "=",
+            '"',
+            "return=",
+            "return=minimal" * 1000,
+            "\xe9",
+            "x" * 50_000,
+            "\x00",
+        )
     ),
-    *({"Accept": value} for value in ("text/html", "", "\xe9", "application/xml;q=9", "*" * 10_000)),
-    *({"X-Request-Id": value} for value in ("x" * 10_000, "\xe9", "'; DROP TABLE patient", "<script>", "\x00", " ")),
-    *({"Cookie": value} for value in ("session=x", "session=" + "x" * 50_000, ";;;===", "\xe9=\xe9", '"')),
-    *({"Authorization": value} for value in ("Basic x", "Bearer", "Basic \xe9", "Digest x=", "Basic Og==")),
+    *(
+        {"Accept": value}
+        for value in ("text/html", "", "\xe9", "application/xml;q=9", "*" * 10_000)
+    ),
+    *(
+        {"X-Request-Id": value}
+        for value in ("x" * 10_000, "\xe9", "'; DROP TABLE patient", "<script>", "\x00", " ")
+    ),
+    *(
+        {"Cookie": value}
+        for value in ("session=x", "session=" + "x" * 50_000, ";;;===", "\xe9=\xe9", '"')
+    ),
+    *(
+        {"Authorization": value}
+        for value in ("Basic x", "Bearer", "Basic \xe9", "Digest x=", "Basic Og==")
+    ),
     {"X-HTTP-Method-Override": "DELETE"},
     {"X-Forwarded-For": "'; --", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher"},
     {"Forwarded": "for=;;;"},
@@ -543,52 +842,114 @@ TARGETS = [
 def odd_addresses() -> Iterator[Request]:
     for path in UNKNOWN_PATHS:
         yield Request(f"path {path[:40]}", 404, "not_found", API + path, GOOD)
-        yield Request(f"no key, path {path[:40]}", 401, "unauthorized", API + path, GOOD, {"X-API-Key": None})
+        yield Request(
+            f"no key, path {path[:40]}", 401, "unauthorized", API + path, GOOD, {"X-API-Key": None}
+        )
     for path, body, _ in TARGETS:
         for query in BAD_QUERIES:
             yield Request(f"{path}?{query[:40]}", 400, "invalid_parameter", f"{path}?{query}", body)
-        for method in ("PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND", "X" * 1000, "\xe9"):
-            yield Request(f"{method[:20]} {path}", 405, "method_not_allowed", path, body, method=method)
-    for host in ("", "a b", "x" * 300, "[::1", "evil.example:99999", "\xe9", "..", "a..b", "-", "%00"):
-        yield Request(f"Host {host[:20]}", 0, None, body=GOOD, environ={"HTTP_HOST": host}, stores=True)
+        for method in (
+            "PUT",
+            "PATCH",
+            "DELETE",
+            "TRACE",
+            "CONNECT",
+            "PROPFIND",
+            "X" * 1000,
+            "\xe9",
+        ):
+            yield Request(
+                f"{method[:20]} {path}", 405, "method_not_allowed", path, body, method=method
+            )
+    for host in (
+        "",
+        "a b",
+        "x" * 300,
+        "[::1",
+        "evil.example:99999",
+        "\xe9",
+        "..",
+        "a..b",
+        "-",
+        "%00",
+    ):
+        yield Request(
+            f"Host {host[:20]}", 0, None, body=GOOD, environ={"HTTP_HOST": host}, stores=True
+        )
 
 
 def odd_headers() -> Iterator[Request]:
-    no_header, no_page = {"HTTP_X_API_KEY": "مفتاح\ud800"}, {"Upgrade": "websocket", "Connection": "Upgrade"}
+    no_header, no_page = (
+        {"HTTP_X_API_KEY": "مفتاح\ud800"},
+        {"Upgrade": "websocket", "Connection": "Upgrade"},
+    )
     for path, body, done in TARGETS:
         for kind in BAD_TYPES:
             about = f"{path} Content-Type {ascii(kind)[:60]}"
             yield Request(about, 415, "unsupported_media_type", path, body, {"Content-Type": kind})
         for kind in MALFORMED_TYPES:
-            yield Request(f"{path} Content-Type {kind}", 0, None, path, body, {"Content-Type": kind}, stores=True)
+            yield Request(
+                f"{path} Content-Type {kind}",
+                0,
+                None,
+                path,
+                body,
+                {"Content-Type": kind},
+                stores=True,
+            )
         for coding in BAD_ENCODINGS:
             about = f"{path} Content-Encoding {coding[:40]}"
-            yield Request(about, 415, "unsupported_media_type", path, body, {"Content-Encoding": coding})
+            yield Request(
+                about, 415, "unsupported_media_type", path, body, {"Content-Encoding": coding}
+            )
         for headers in WEIRD_HEADERS:
-            yield Request(f"{path} {ascii(headers)[:60]}", done, None, path, body, headers, stores=True)
+            yield Request(
+                f"{path} {ascii(headers)[:60]}", done, None, path, body, headers, stores=True
+            )
         for key in BAD_KEYS:
-            yield Request(f"{path} key {key[:40]}", 401, "unauthorized", path, body, {"X-API-Key": key})
-        yield Request(f"{path} key no header can carry", 401, "unauthorized", path, body, environ=no_header)
+            yield Request(
+                f"{path} key {key[:40]}", 401, "unauthorized", path, body, {"X-API-Key": key}
+            )
+        yield Request(
+            f"{path} key no header can carry", 401, "unauthorized", path, body, environ=no_header
+        )
         # Where another method has the same path, werkzeug answers 405 instead of 400.
-        refused = (405, "method_not_allowed") if path.endswith("patients") else (400, "invalid_body")
+        refused = (
+            (405, "method_not_allowed") if path.endswith("patients") else (400, "invalid_body")
+        )
         yield Request(f"{path} asks for a websocket", *refused, path, body, no_page)
 
 
 def odd_lengths() -> Iterator[Request]:
     for path, body, _ in TARGETS:
-        for how, environ in {"plainly": {}, "chunked": CHUNKED, "promised": {"CONTENT_LENGTH": "9" * 30}}.items():
+        for how, environ in {
+            "plainly": {},
+            "chunked": CHUNKED,
+            "promised": {"CONTENT_LENGTH": "9" * 30},
+        }.items():
             about = f"{path} {how} beyond the limit"
-            yield Request(about, 413, "payload_too_large", path, lambda: b" " * BEYOND, environ=environ)
+            yield Request(
+                about, 413, "payload_too_large", path, lambda: b" " * BEYOND, environ=environ
+            )
         yield Request(f"{path} chunked junk", 400, "invalid_json", path, b"{]", environ=CHUNKED)
         yield Request(f"{path} chunked nothing", 400, "invalid_json", path, b"", environ=CHUNKED)
         for length in ("0", "5", "-1", "x", "1e3", "\xe9", ""):
             lie = {"CONTENT_LENGTH": length}
-            yield Request(f"{path} Content-Length {length}", 400, "invalid_json", path, body, environ=lie)
+            yield Request(
+                f"{path} Content-Length {length}", 400, "invalid_json", path, body, environ=lie
+            )
         lie = {"CONTENT_LENGTH": str(len(body) + 100)}
         yield Request(f"{path} hangs up in mid-body", 400, "invalid_body", path, body, environ=lie)
 
 
-TABLE = [*refused_records(), *taken_records(), *odd_bodies(), *odd_addresses(), *odd_headers(), *odd_lengths()]
+TABLE = [
+    *refused_records(),
+    *taken_records(),
+    *odd_bodies(),
+    *odd_addresses(),
+    *odd_headers(),
+    *odd_lengths(),
+]
 
 
 def check_problem(answer: Any, request: Request) -> None:
@@ -605,12 +966,16 @@ def check_many(answer: Any, request: Request) -> None:
     assert answer["success"] is (request.status == 200)
     assert {item["success"] for item in part["results"]} == {request.status == 200}
     if request.status != 200:
-        assert {(item["status"], item["code"]) for item in part["results"]} == {(422, "validation_failed")}
+        assert {(item["status"], item["code"]) for item in part["results"]} == {
+            (422, "validation_failed")
+        }
     if request.wrong:
         assert [list(item["errors"]) for item in part["results"]] == [[request.wrong]]
 
 
-@pytest.mark.parametrize("request_", TABLE, ids=lambda it: it.about.encode("ascii", "replace").decode())
+@pytest.mark.parametrize(
+    "request_", TABLE, ids=lambda it: it.about.encode("ascii", "replace").decode()
+)
 def test_a_hostile_request_is_answered_in_kind_and_harms_nobody(
     http: Http, sqlite_portal: Portal, request_: Request
 ) -> None:
@@ -629,7 +994,11 @@ def test_a_hostile_request_is_answered_in_kind_and_harms_nobody(
     elif request_.status == 0:
         assert response.content_type == (JSON if response.status_code < 400 else PROBLEM)
     sent = b"" if callable(request_.body) else request_.body
-    leaks = [it for it in LEAKS.findall(text) if it.encode() not in sent + request_.path.encode("utf-8", "replace")]
+    leaks = [
+        it
+        for it in LEAKS.findall(text)
+        if it.encode() not in sent + request_.path.encode("utf-8", "replace")
+    ]
     assert leaks == []
     assert KEY not in text
     if not request_.stores:
@@ -645,7 +1014,9 @@ def test_the_table_is_long_and_covers_every_kind_of_path() -> None:
 
 
 @pytest.mark.parametrize("name", [INJECTION, "%s :name", "<b>Ali</b>", "' OR '1'='1", "A\\'; --"])
-def test_text_that_looks_like_code_is_stored_as_it_is(http: Http, sqlite_portal: Portal, name: str) -> None:
+def test_text_that_looks_like_code_is_stored_as_it_is(
+    http: Http, sqlite_portal: Portal, name: str
+) -> None:
     assert http.post("/patient", PATIENT | {"name": name}).get_json()["data"]["name"] == name
     assert [row["name"] for row in sqlite_portal.stored("patient")] == [name]
 
@@ -658,21 +1029,38 @@ def test_hostile_records_between_good_ones_fail_alone(
     http.post("/patient", PATIENT)
     wrong = [(name, record) for _, its, name, record in wrong_records() if its == entity]
     key = next(iter(VALID[entity]))
-    good = [VALID[entity] | {key: f"G-{n}", "timeFrom": f"{n // 60:02}:{n % 60:02}"} for n in range(len(wrong))]
+    good = [
+        VALID[entity] | {key: f"G-{n}", "timeFrom": f"{n // 60:02}:{n % 60:02}"}
+        for n in range(len(wrong))
+    ]
     pairs = zip(wrong, good, strict=True)
-    raw = b"[" + b",".join(it for (_, bad), fine in pairs for it in (bad, json.dumps(fine).encode())) + b"]"
+    raw = (
+        b"["
+        + b",".join(it for (_, bad), fine in pairs for it in (bad, json.dumps(fine).encode()))
+        + b"]"
+    )
     plural = f"{entity}s"
     response = (
-        http.post(f"/{plural}", raw) if path == "plural" else http.post("/sync", b'{"%s": %s}' % (plural.encode(), raw))
+        http.post(f"/{plural}", raw)
+        if path == "plural"
+        else http.post("/sync", b'{"%s": %s}' % (plural.encode(), raw))
     )
     answer = response.get_json() if path == "plural" else response.get_json()[plural]
-    assert (response.status_code, answer["created"], answer["failed"]) == (207, len(good), len(wrong))
+    assert (response.status_code, answer["created"], answer["failed"]) == (
+        207,
+        len(good),
+        len(wrong),
+    )
     assert [item["success"] for item in answer["results"]] == [False, True] * len(good)
-    assert [list(item["errors"]) for item in answer["results"][::2]] == [[name] for name, _ in wrong]
+    assert [list(item["errors"]) for item in answer["results"][::2]] == [
+        [name] for name, _ in wrong
+    ]
     assert sqlite_portal.count(entity) == len(good) + (entity == "patient")
 
 
 def test_a_number_of_5000_digits_is_refused_in_words_for_the_sender(http: Http) -> None:
-    detail = http.post("/patient", PLAIN + b', "mobile": ' + b"7" * 5000 + b"}").get_json()["detail"]
+    detail = http.post("/patient", PLAIN + b', "mobile": ' + b"7" * 5000 + b"}").get_json()[
+        "detail"
+    ]
     assert "sys." not in detail
     assert "digits" in detail

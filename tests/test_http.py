@@ -80,9 +80,13 @@ WRONG_KEYS = {
 
 @pytest.mark.parametrize("path", BELOW_API)
 @pytest.mark.parametrize("method", METHODS)
-def test_without_the_key_nothing_below_api_answers_but_401(http: Http, method: str, path: str) -> None:
+def test_without_the_key_nothing_below_api_answers_but_401(
+    http: Http, method: str, path: str
+) -> None:
     for key in (None, "a-wrong-key-of-some-length"):
-        response = http.client.open(path, method=method, headers={} if key is None else {"X-API-Key": key})
+        response = http.client.open(
+            path, method=method, headers={} if key is None else {"X-API-Key": key}
+        )
         assert response.status_code == 401
         assert response.content_type == PROBLEM
         if method != "HEAD":
@@ -96,7 +100,9 @@ def test_a_wrong_key_is_a_401(http: Http, path: str, key: str | None) -> None:
 
 
 def test_a_key_that_no_header_can_carry_is_a_401(http: Http) -> None:
-    response = http.client.post(f"{API}/patient", json=PATIENT, environ_overrides={"HTTP_X_API_KEY": "مفتاح\ud800"})
+    response = http.client.post(
+        f"{API}/patient", json=PATIENT, environ_overrides={"HTTP_X_API_KEY": "مفتاح\ud800"}
+    )
     refused(response, 401, "unauthorized")
 
 
@@ -112,8 +118,14 @@ def test_a_key_that_no_header_can_carry_is_a_401(http: Http) -> None:
         pytest.param(b"[]", {}, {}, id="array"),
     ],
 )
-def test_the_key_is_looked_at_before_anything_else(http: Http, body: bytes, headers: dict, query: dict) -> None:
-    refused(http.post("/patient", body, headers={**headers, "X-API-Key": None}, **query), 401, "unauthorized")
+def test_the_key_is_looked_at_before_anything_else(
+    http: Http, body: bytes, headers: dict, query: dict
+) -> None:
+    refused(
+        http.post("/patient", body, headers={**headers, "X-API-Key": None}, **query),
+        401,
+        "unauthorized",
+    )
 
 
 @pytest.mark.parametrize("key", [KEY, f"{KEY}-2"])
@@ -132,7 +144,9 @@ def test_after_a_401_nothing_is_stored(http: Http, sqlite_portal: Portal) -> Non
     assert sqlite_portal.stored("patient") == []
 
 
-def test_the_log_names_the_key_and_never_holds_one(http: Http, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_the_key_and_never_holds_one(
+    http: Http, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     http.post("/patients", [PATIENT], headers={"X-API-Key": f"{KEY}-2"})
     http.post("/patients", [PATIENT], headers={"X-API-Key": "wrong-key-of-somebody"})
@@ -142,7 +156,9 @@ def test_the_log_names_the_key_and_never_holds_one(http: Http, caplog: pytest.Lo
 
 
 def test_a_401_tells_no_key(http: Http) -> None:
-    text = http.post("/patient", PATIENT, headers={"X-API-Key": "sent-but-wrong"}).get_data(as_text=True)
+    text = http.post("/patient", PATIENT, headers={"X-API-Key": "sent-but-wrong"}).get_data(
+        as_text=True
+    )
     assert KEY not in text
     assert "sent-but-wrong" not in text
     assert "X-API-Key" in text
@@ -226,9 +242,13 @@ def test_a_windows_code_page_that_is_declared_is_stored_right(
     ids=str,
 )
 @pytest.mark.parametrize("path", ["/patient", "/patients", "/sync"])
-def test_anything_else_is_a_415_that_says_what_to_send(http: Http, path: str, headers: dict) -> None:
+def test_anything_else_is_a_415_that_says_what_to_send(
+    http: Http, path: str, headers: dict
+) -> None:
     body = {"/patient": PATIENT, "/patients": [PATIENT], "/sync": {"patients": [PATIENT]}}[path]
-    detail = refused(http.post(path, body, headers=headers), 415, "unsupported_media_type")["detail"]
+    detail = refused(http.post(path, body, headers=headers), 415, "unsupported_media_type")[
+        "detail"
+    ]
     assert re.search("application/json|UTF-8|Content-Encoding", detail)
 
 
@@ -244,11 +264,18 @@ def test_a_415_stores_nothing(http: Http, sqlite_portal: Portal) -> None:
         pytest.param(b'{"name": "Zo\xeb"}', 12, "utf-8", id="an ANSI letter, declared UTF-8"),
         pytest.param(b'\xef\xbb\xbf{"name": "Zo\xeb"}', 15, None, id="after a BOM"),
         pytest.param(b'\xe9{"name": "Zo\xeb"}', 0, None, id="the first byte"),
-        pytest.param('{"name": "ريم'.encode() + b'\xd9"}', 16, None, id="after Arabic letters, counted in bytes"),
+        pytest.param(
+            '{"name": "ريم'.encode() + b'\xd9"}',
+            16,
+            None,
+            id="after Arabic letters, counted in bytes",
+        ),
         pytest.param(b'{"name": "\xed\xa0\x80"}', 10, None, id="a surrogate in UTF-8"),
         pytest.param(b'{"name": "\xc0\x80"}', 10, None, id="an overlong NUL"),
         pytest.param(b'{"name": "Zo\xc3', 12, None, id="cut in mid-letter"),
-        pytest.param(b'{"name": "\x81"}', 10, "windows-1252", id="a byte that windows-1252 leaves free"),
+        pytest.param(
+            b'{"name": "\x81"}', 10, "windows-1252", id="a byte that windows-1252 leaves free"
+        ),
         pytest.param(json.dumps(PATIENT).encode("utf-16"), 0, None, id="UTF-16"),
     ],
 )
@@ -256,7 +283,9 @@ def test_a_415_stores_nothing(http: Http, sqlite_portal: Portal) -> None:
 def test_a_byte_that_does_not_decode_is_named_by_its_position(
     http: Http, path: str, body: bytes, position: int, charset: str | None
 ) -> None:
-    told = refused(http.post(path, body, headers=with_charset(charset) if charset else {}), 400, "invalid_json")
+    told = refused(
+        http.post(path, body, headers=with_charset(charset) if charset else {}), 400, "invalid_json"
+    )
     assert re.findall(r"position (\d+)", told["detail"]) == [str(position)]
     assert "UTF-8" in told["detail"]
     assert "curl --data-binary @" in told["detail"]
@@ -284,9 +313,15 @@ def small_portal(small_app: Flask) -> Portal:
 
 def chunked(http: Http, path: str, body: bytes) -> Any:
     """Post without a Content-Length, as .NET's PostAsJsonAsync does."""
-    as_chunks = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+    as_chunks = {
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_LENGTH": "",
+    }
     headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
-    return http.client.post(f"{API}{path}", input_stream=io.BytesIO(body), headers=headers, environ_overrides=as_chunks)
+    return http.client.post(
+        f"{API}{path}", input_stream=io.BytesIO(body), headers=headers, environ_overrides=as_chunks
+    )
 
 
 def patients(count: int) -> list[dict[str, str]]:
@@ -309,8 +344,13 @@ def test_one_more_than_max_batch_is_a_413_that_names_the_limit(
 
 
 def test_in_sync_max_batch_counts_all_four_together(small: Http, small_portal: Portal) -> None:
-    one_each = {"clinics": [{"code": "C-1", "name": "Teeth"}], "doctors": [{"code": "D-1", "name": "Huda"}]}
-    too_many = refused(small.post("/sync", one_each | {"patients": patients(2)}), 413, "payload_too_large")
+    one_each = {
+        "clinics": [{"code": "C-1", "name": "Teeth"}],
+        "doctors": [{"code": "D-1", "name": "Huda"}],
+    }
+    too_many = refused(
+        small.post("/sync", one_each | {"patients": patients(2)}), 413, "payload_too_large"
+    )
     assert re.search(r"\b3 records", too_many["detail"])
     assert [small_portal.count(table) for table in ("clinic", "doctor", "patient")] == [0, 0, 0]
     enough = small.post("/sync", one_each | {"patients": patients(1), "appointments": None})
@@ -320,16 +360,23 @@ def test_in_sync_max_batch_counts_all_four_together(small: Http, small_portal: P
 @pytest.mark.parametrize("send", [Http.post, chunked], ids=["with a length", "chunked"])
 @pytest.mark.parametrize(
     ("path", "body", "status"),
-    [("/patient", json.dumps(PATIENT).encode(), 201), ("/patients", b"[]", 200), ("/sync", b"{}", 200)],
+    [
+        ("/patient", json.dumps(PATIENT).encode(), 201),
+        ("/patients", b"[]", 200),
+        ("/sync", b"{}", 200),
+    ],
 )
-def test_a_body_of_exactly_the_limit_is_taken(small: Http, send: Any, path: str, body: bytes, status: int) -> None:
+def test_a_body_of_exactly_the_limit_is_taken(
+    small: Http, send: Any, path: str, body: bytes, status: int
+) -> None:
     assert send(small, path, body.ljust(2000)).status_code == status
 
 
 @pytest.mark.parametrize("send", [Http.post, chunked], ids=["with a length", "chunked"])
 @pytest.mark.parametrize("length", [2001, 2002, 100_000])
 @pytest.mark.parametrize(
-    ("path", "body"), [("/patient", json.dumps(PATIENT).encode()), ("/patients", b"[]"), ("/sync", b"{}")]
+    ("path", "body"),
+    [("/patient", json.dumps(PATIENT).encode()), ("/patients", b"[]"), ("/sync", b"{}")],
 )
 def test_a_longer_body_is_a_413_that_names_the_limit(
     *, small: Http, small_portal: Portal, send: Any, path: str, body: bytes, length: int
@@ -340,7 +387,9 @@ def test_a_longer_body_is_a_413_that_names_the_limit(
 
 
 def test_a_body_too_long_without_the_key_is_a_401(small: Http) -> None:
-    refused(small.post("/patients", b"[]".ljust(5000), headers={"X-API-Key": None}), 401, "unauthorized")
+    refused(
+        small.post("/patients", b"[]".ljust(5000), headers={"X-API-Key": None}), 401, "unauthorized"
+    )
 
 
 # --- The wrong kind of body, parameter, path or method -----------------------------------------
@@ -356,7 +405,9 @@ def test_an_array_to_a_singular_path_names_the_plural_one(
 
 
 @pytest.mark.parametrize(("singular", "plural"), PAIRS)
-def test_an_object_to_a_plural_path_names_the_singular_one(http: Http, singular: str, plural: str) -> None:
+def test_an_object_to_a_plural_path_names_the_singular_one(
+    http: Http, singular: str, plural: str
+) -> None:
     told = refused(http.post(plural, PATIENT), 400, "invalid_body")
     assert re.search(rf"{API}{singular}\b", told["detail"])
 
@@ -406,10 +457,43 @@ def test_of_a_json_name_given_twice_the_last_one_counts(http: Http) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"", b" ", b"\xef\xbb\xbf", b"{", b"{]", b"{'a': 1}", b'{"a": 1,}', b'{"a"}', b"{} {}", b"nul", b"\x00"),
-        *(b'{"a": NaN}', b'{"a": Infinity}', b'{"a": -Infinity}', b'{"a": 1e400}', b'{"a": -1e400}', b"NaN"),
-        *(b'{"a": 01}', b'{"a": +1}', b'{"a": .5}', b'{"a": 0x10}', b'{"a": "\n"}', b'{"a": "\\x"}', b'{"a": "\\u12"}'),
-        *(b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000, b"a=1&b=2", b"<patient/>"),
+        *(
+            b"",
+            b" ",
+            b"\xef\xbb\xbf",
+            b"{",
+            b"{]",
+            b"{'a': 1}",
+            b'{"a": 1,}',
+            b'{"a"}',
+            b"{} {}",
+            b"nul",
+            b"\x00",
+        ),
+        *(
+            b'{"a": NaN}',
+            b'{"a": Infinity}',
+            b'{"a": -Infinity}',
+            b'{"a": 1e400}',
+            b'{"a": -1e400}',
+            b"NaN",
+        ),
+        *(
+            b'{"a": 01}',
+            b'{"a": +1}',
+            b'{"a": .5}',
+            b'{"a": 0x10}',
+            b'{"a": "\n"}',
+            b'{"a": "\\x"}',
+            b'{"a": "\\u12"}',
+        ),
+        *(
+            b"[" * 100_000,
+            b'{"a":' * 100_000,
+            b"[" * 100_000 + b"]" * 100_000,
+            b"a=1&b=2",
+            b"<patient/>",
+        ),
     ],
     ids=lambda body: repr(body[:20]),
 )
@@ -421,10 +505,31 @@ def test_a_body_that_is_no_json_is_a_400(http: Http, path: str, body: bytes) -> 
 @pytest.mark.parametrize(
     "query",
     [
-        *("dryrun=true", "DryRun=true", "dry_run=true", "atomik=true", "x=1", "x", "limit=1", "=true"),
-        *("dryRun=", "dryRun", "dryRun=1", "dryRun=yes", "dryRun=%20true", "dryRun=true,false", "dryRun=null"),
+        *(
+            "dryrun=true",
+            "DryRun=true",
+            "dry_run=true",
+            "atomik=true",
+            "x=1",
+            "x",
+            "limit=1",
+            "=true",
+        ),
+        *(
+            "dryRun=",
+            "dryRun",
+            "dryRun=1",
+            "dryRun=yes",
+            "dryRun=%20true",
+            "dryRun=true,false",
+            "dryRun=null",
+        ),
         *("atomic=0", "atomic=on", "atomic=truee", "atomic=%FF", "atomic=%00", "atomic=true%00"),
-        *("dryRun=true&dryRun=true", "dryRun=true&dryRun=false", "atomic=true&dryRun=false&atomic=true"),
+        *(
+            "dryRun=true&dryRun=true",
+            "dryRun=true&dryRun=false",
+            "atomic=true&dryRun=false&atomic=true",
+        ),
         *("dryRun=true&x=1", "dryRun=true;atomic=true", "dryRun[]=true"),
     ],
 )
@@ -438,17 +543,40 @@ def test_a_bad_misspelt_or_repeated_parameter_is_a_400(
     assert sqlite_portal.stored("patient") == []
 
 
-@pytest.mark.parametrize("query", ["dryRun=false", "atomic=false&dryRun=false", "atomic=true", "&", "dryRun=FALSE"])
+@pytest.mark.parametrize(
+    "query", ["dryRun=false", "atomic=false&dryRun=false", "atomic=true", "&", "dryRun=FALSE"]
+)
 def test_parameters_that_are_right_are_taken(http: Http, query: str) -> None:
-    response = http.client.post(f"{API}/patients?{query}", json=[PATIENT], headers={"X-API-Key": KEY})
+    response = http.client.post(
+        f"{API}/patients?{query}", json=[PATIENT], headers={"X-API-Key": KEY}
+    )
     assert (response.status_code, response.get_json()["created"]) == (200, 1)
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/nix", "/patient/", "/patients/", "//patient", "/Patient", "/PATIENTS", "/patientss", "/sync/x"),
-        *("/patient/1/2", "/clinicss", "/%00", "/%FF", "/patient%2F", "/patient%20", "/..%2Fpatient", "/patient;x=1"),
+        *(
+            "/",
+            "/nix",
+            "/patient/",
+            "/patients/",
+            "//patient",
+            "/Patient",
+            "/PATIENTS",
+            "/patientss",
+            "/sync/x",
+        ),
+        *(
+            "/patient/1/2",
+            "/clinicss",
+            "/%00",
+            "/%FF",
+            "/patient%2F",
+            "/patient%20",
+            "/..%2Fpatient",
+            "/patient;x=1",
+        ),
     ],
 )
 def test_an_unknown_path_is_a_404(http: Http, path: str) -> None:
@@ -467,7 +595,9 @@ def test_another_method_is_a_405_with_allow(http: Http, path: str, method: str) 
 
 @pytest.mark.parametrize("path", PLURAL)
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_another_method_on_a_plural_path_is_a_405_that_allows_post(http: Http, path: str, method: str) -> None:
+def test_another_method_on_a_plural_path_is_a_405_that_allows_post(
+    http: Http, path: str, method: str
+) -> None:
     response = http.client.open(f"{API}{path}", method=method, headers={"X-API-Key": KEY})
     refused(response, 405, "method_not_allowed")
     assert "POST" in response.headers["Allow"]
@@ -485,11 +615,17 @@ def test_head_of_a_writing_path_is_a_405_without_a_body(http: Http) -> None:
 @pytest.mark.parametrize("sent", ["a", "7", "-", ".", "_", "Sync-2026.06.15_1", "x" * 64])
 @pytest.mark.parametrize("path", ["/patient", "/no-such-thing"])
 def test_the_callers_own_request_id_comes_back(http: Http, path: str, sent: str) -> None:
-    assert http.post(path, PATIENT, headers={"X-Request-Id": sent}).headers.getlist("X-Request-Id") == [sent]
+    assert http.post(path, PATIENT, headers={"X-Request-Id": sent}).headers.getlist(
+        "X-Request-Id"
+    ) == [sent]
 
 
-@pytest.mark.parametrize("sent", [None, "", "x" * 65, "a b", "a,b", "a/b", "a:b", "<b>", "a\x00", "\xe9", "٣", "x\x7f"])
-def test_a_request_id_of_other_characters_or_length_is_replaced(http: Http, sent: str | None) -> None:
+@pytest.mark.parametrize(
+    "sent", [None, "", "x" * 65, "a b", "a,b", "a/b", "a:b", "<b>", "a\x00", "\xe9", "٣", "x\x7f"]
+)
+def test_a_request_id_of_other_characters_or_length_is_replaced(
+    http: Http, sent: str | None
+) -> None:
     as_bytes = sent and sent.encode().decode("latin-1")
     answers = [http.post("/patient", PATIENT, headers={"X-Request-Id": as_bytes}) for _ in range(2)]
     first, second = (response.headers["X-Request-Id"] for response in answers)
@@ -509,7 +645,9 @@ def test_a_request_id_of_other_characters_or_length_is_replaced(http: Http, sent
         ("GET", "/no-such-page", None, 404),
     ],
 )
-def test_every_answer_carries_a_request_id(http: Http, method: str, path: str, key: str | None, status: int) -> None:
+def test_every_answer_carries_a_request_id(
+    http: Http, method: str, path: str, key: str | None, status: int
+) -> None:
     headers = {"X-Request-Id": "mine"} | ({"X-API-Key": key} if key else {})
     response = http.client.open(path, method=method, json=PATIENT, headers=headers)
     assert (response.status_code, response.headers["X-Request-Id"]) == (status, "mine")
@@ -540,7 +678,15 @@ ERRORS: list[tuple[str, Any, dict, dict, int, str]] = [
 
 @pytest.mark.parametrize(("path", "body", "headers", "query", "status", "code"), ERRORS)
 def test_every_error_is_problem_json(
-    *, http: Http, sqlite_portal: Portal, path: str, body: Any, headers: dict, query: dict, status: int, code: str
+    *,
+    http: Http,
+    sqlite_portal: Portal,
+    path: str,
+    body: Any,
+    headers: dict,
+    query: dict,
+    status: int,
+    code: str,
 ) -> None:
     told = refused(http.post(path, body, headers=headers, **query), status, code)
     assert list(told)[:6] == ["type", "title", "status", "detail", "success", "code"]
@@ -549,27 +695,47 @@ def test_every_error_is_problem_json(
 
 
 def test_several_bad_fields_are_reported_together(http: Http) -> None:
-    bad = {"patientNo": "P-1", "name": "", "email": "no", "gender": "X", "dateOfBirth": "15/06/2026", "isActive": 2}
+    bad = {
+        "patientNo": "P-1",
+        "name": "",
+        "email": "no",
+        "gender": "X",
+        "dateOfBirth": "15/06/2026",
+        "isActive": 2,
+    }
     errors = refused(http.post("/patient", bad), 422, "validation_failed")["errors"]
     assert errors.keys() == {"name", "email", "gender", "dateOfBirth", "isActive"}
     assert all(isinstance(sentence, str) for sentences in errors.values() for sentence in sentences)
 
 
 def test_several_references_are_reported_together(http: Http) -> None:
-    booking = {"patientNo": "p-7", "doctorCode": "d-7", "clinicCode": "c-7", "date": "2026-06-15", "timeFrom": "10:30"}
+    booking = {
+        "patientNo": "p-7",
+        "doctorCode": "d-7",
+        "clinicCode": "c-7",
+        "date": "2026-06-15",
+        "timeFrom": "10:30",
+    }
     errors = refused(http.post("/appointment", booking), 422, "unknown_reference")["errors"]
     assert errors.keys() == {"patientNo", "doctorCode", "clinicCode"}
     assert [("P-7" in errors["patientNo"][0]), ("D-7" in errors["doctorCode"][0])] == [True, True]
 
 
-def test_a_409_names_the_candidates_and_none_of_their_values(http: Http, sqlite_portal: Portal) -> None:
+def test_a_409_names_the_candidates_and_none_of_their_values(
+    http: Http, sqlite_portal: Portal
+) -> None:
     for number, name in (("1", "Secretly Stored"), ("2", "Somebody Hidden")):
-        http.post("/patient", {"patientNo": f"P-{number}", "nationalID": f"N-{number}", "name": name})
+        http.post(
+            "/patient", {"patientNo": f"P-{number}", "nationalID": f"N-{number}", "name": name}
+        )
     before = sqlite_portal.stored("patient")
     response = http.post("/patient", {"patientNo": "P-1", "nationalID": "N-2", "name": "Ali"})
     told = refused(response, 409, "identity_conflict")
     first, second = (row["id"] for row in before)
-    assert told["candidates"] == [{"id": first, "matchedBy": "patientNo"}, {"id": second, "matchedBy": "nationalID"}]
+    assert told["candidates"] == [
+        {"id": first, "matchedBy": "patientNo"},
+        {"id": second, "matchedBy": "nationalID"},
+    ]
     assert "Secret" not in response.text
     assert "Hidden" not in response.text
     assert sqlite_portal.stored("patient") == before
@@ -577,7 +743,11 @@ def test_a_409_names_the_candidates_and_none_of_their_values(http: Http, sqlite_
 
 @pytest.mark.parametrize(
     ("path", "function", "body"),
-    [("/patient", "one", PATIENT), ("/patients", "many", [PATIENT]), ("/sync", "many", {"patients": [PATIENT]})],
+    [
+        ("/patient", "one", PATIENT),
+        ("/patients", "many", [PATIENT]),
+        ("/sync", "many", {"patients": [PATIENT]}),
+    ],
 )
 def test_what_nobody_expected_is_a_500_that_tells_its_request_id_only(
     *,
@@ -608,7 +778,9 @@ def test_a_database_error_of_one_record_is_a_500_that_carries_the_request_id_and
     http: Http, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:
-        raise sa.exc.DataError("INSERT INTO patient", {"name": "Ali"}, Exception("DETAIL: Key (national_id)=(1122)"))
+        raise sa.exc.DataError(
+            "INSERT INTO patient", {"name": "Ali"}, Exception("DETAIL: Key (national_id)=(1122)")
+        )
 
     monkeypatch.setattr(index.Shelf, "insert", fail)
     response = http.post("/patient", PATIENT, headers={"X-Request-Id": "call-17"})
@@ -685,7 +857,9 @@ def test_healthz_needs_no_key_and_tells_that_the_database_answers(http: Http) ->
     assert response.get_json() == {"status": "ok"}
 
 
-def test_healthz_is_a_503_when_the_database_does_not_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_healthz_is_a_503_when_the_database_does_not_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with migrated(f"sqlite:///{tmp_path / 'there.db'}") as app:
         with app.app_context():
             db.engine.dispose()
@@ -709,7 +883,11 @@ def test_healthz_is_a_503_when_the_database_does_not_answer(tmp_path: Path, capl
         ("/patient", json.dumps(PATIENT), "encoded twice"),
         ("/sync", json.dumps({"patients": [PATIENT]}), "encoded twice"),
         ("/sync", {"patients": json.dumps([PATIENT])}, "encoded twice"),
-        ("/patients", {"patients": [PATIENT]}, f"goes to {API}/sync; here, send the list that stands in 'patients'"),
+        (
+            "/patients",
+            {"patients": [PATIENT]},
+            f"goes to {API}/sync; here, send the list that stands in 'patients'",
+        ),
         ("/patients", {"Patients": [PATIENT], "Clinics": []}, f"goes to {API}/sync"),
         ("/patients", {"value": [PATIENT], "@odata.context": "x"}, "send what stands in 'value'"),
         ("/patients", {"data": [PATIENT]}, "send what stands in 'data'"),
@@ -719,7 +897,9 @@ def test_healthz_is_a_503_when_the_database_does_not_answer(tmp_path: Path, capl
         ("/sync", {"patients": {"value": [PATIENT]}}, "send what stands in 'value'"),
     ],
 )
-def test_the_advice_fits_what_was_sent(http: Http, sqlite_portal: Portal, path: str, body: Any, advice: str) -> None:
+def test_the_advice_fits_what_was_sent(
+    http: Http, sqlite_portal: Portal, path: str, body: Any, advice: str
+) -> None:
     assert advice in refused(http.post(path, body), 400, "invalid_body")["detail"]
     assert sqlite_portal.stored("patient") == []
 
@@ -728,7 +908,12 @@ def test_the_advice_fits_what_was_sent(http: Http, sqlite_portal: Portal, path: 
 @pytest.mark.parametrize("charset", ["utf-8", "windows-1256"])
 def test_utf_16_is_told_as_what_it_is(http: Http, encoding: str, charset: str) -> None:
     raw = json.dumps(PATIENT).encode(encoding)
-    assert "UTF-16" in refused(http.post("/patient", raw, headers=with_charset(charset)), 400, "invalid_json")["detail"]
+    assert (
+        "UTF-16"
+        in refused(http.post("/patient", raw, headers=with_charset(charset)), 400, "invalid_json")[
+            "detail"
+        ]
+    )
 
 
 @pytest.mark.parametrize("name", ["patients", "Patients", "PATIENTS", "pAtIeNtS"])
@@ -738,13 +923,19 @@ def test_the_members_of_sync_match_in_any_case(http: Http, name: str) -> None:
 
 
 @pytest.mark.parametrize("null", [None, []])
-def test_a_member_of_sync_in_two_spellings_is_refused(http: Http, sqlite_portal: Portal, null: Any) -> None:
-    told = refused(http.post("/sync", {"patients": [PATIENT], "Patients": null}), 400, "invalid_body")
+def test_a_member_of_sync_in_two_spellings_is_refused(
+    http: Http, sqlite_portal: Portal, null: Any
+) -> None:
+    told = refused(
+        http.post("/sync", {"patients": [PATIENT], "Patients": null}), 400, "invalid_body"
+    )
     assert "two spellings" in told["detail"]
     assert sqlite_portal.stored("patient") == []
 
 
-def test_each_line_of_the_log_names_the_request_and_its_key(http: Http, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_line_of_the_log_names_the_request_and_its_key(
+    http: Http, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     second = {"X-API-Key": f"{KEY}-2", "X-Request-Id": "call-18"}
     http.post("/patients", [PATIENT], headers=second)

@@ -15,9 +15,9 @@ from conftest import Portal, emptied
 from flask import Flask
 from live import service
 
-import logins
+from engine.problems import TooManyRequests
 from models import LoginAttempt, db
-from problems import TooManyRequests
+from portal import logins
 
 RIGHT, HERE, THERE = "the right password", "192.0.2.1", "192.0.2.2"
 
@@ -32,7 +32,9 @@ def test_the_right_password_opens_and_costs_no_try(portal_open: Portal) -> None:
     assert all(logins.opens(RIGHT, RIGHT, HERE) for _ in range(15))
 
 
-@pytest.mark.parametrize("sent", ["", "wrong", "the right passwor", "The right password", "كلمة", "\udc80"])
+@pytest.mark.parametrize(
+    "sent", ["", "wrong", "the right passwor", "The right password", "كلمة", "\udc80"]
+)
 def test_a_wrong_password_does_not_open(portal_open: Portal, sent: str) -> None:
     assert not logins.opens(RIGHT, sent, HERE)
 
@@ -54,7 +56,9 @@ def test_a_right_one_between_does_not_forgive_the_wrong_ones(portal_open: Portal
         logins.opens(RIGHT, RIGHT, HERE)
 
 
-def test_after_five_minutes_the_right_one_works_again_and_nothing_is_left(portal_open: Portal) -> None:
+def test_after_five_minutes_the_right_one_works_again_and_nothing_is_left(
+    portal_open: Portal,
+) -> None:
     for _ in range(10):
         logins.opens(RIGHT, "wrong", HERE)
     wait(seconds=270)
@@ -106,14 +110,22 @@ def wait(seconds: int) -> None:
         for row in connection.execute(sa.select(LoginAttempt.__table__)).all():
             at = datetime.fromisoformat(row.at).replace(tzinfo=UTC) - timedelta(seconds=seconds)
             where = (LoginAttempt.address == row.address, LoginAttempt.slot == row.slot)
-            connection.execute(sa.update(LoginAttempt).where(*where).values(at=f"{at:%Y-%m-%d %H:%M:%S}"))
+            connection.execute(
+                sa.update(LoginAttempt).where(*where).values(at=f"{at:%Y-%m-%d %H:%M:%S}")
+            )
 
 
-def test_of_a_thousand_wrong_passwords_over_four_workers_ten_are_checked(database_url: str, any_app: Flask) -> None:
+def test_of_a_thousand_wrong_passwords_over_four_workers_ten_are_checked(
+    database_url: str, any_app: Flask
+) -> None:
     emptied(any_app)
     settings = {"SECRET_KEY": "s" * 32, "PORTAL_PASSWORD": RIGHT, "WEB_CONCURRENCY": "4"}
     with service(database_url, **settings) as live, ThreadPoolExecutor(20) as clients:
-        statuses = [status for told in clients.map(lambda _: attempts(live.port, 50), range(20)) for status in told]
+        statuses = [
+            status
+            for told in clients.map(lambda _: attempts(live.port, 50), range(20))
+            for status in told
+        ]
     assert Counter(statuses) == {401: 10, 429: 990}
 
 
@@ -126,7 +138,10 @@ def attempts(port: int, count: int) -> list[int]:
 def statuses_of(connection: http.client.HTTPConnection, count: int) -> Iterator[int]:
     connection.request("GET", "/login")
     page = connection.getresponse()
-    cookie, token = page.headers["Set-Cookie"].split(";")[0], re.search(rb'csrf_token" value="([^"]+)', page.read())
+    cookie, token = (
+        page.headers["Set-Cookie"].split(";")[0],
+        re.search(rb'csrf_token" value="([^"]+)', page.read()),
+    )
     assert token
     form = f"csrf_token={token[1].decode()}&password=wrong"
     for _ in range(count):

@@ -56,7 +56,9 @@ def row(portal: Portal, table: str, record_id: int) -> dict[str, Any]:
 
 
 def formers(portal: Portal, entity: str = "patient") -> dict[str, int]:
-    return {it["value"]: it["record_id"] for it in portal.stored("former_key") if it["entity"] == entity}
+    return {
+        it["value"]: it["record_id"] for it in portal.stored("former_key") if it["entity"] == entity
+    }
 
 
 def new(portal: Portal, entity: str, record: dict | None = None, /, **fields: Any) -> int:
@@ -69,21 +71,37 @@ def new(portal: Portal, entity: str, record: dict | None = None, /, **fields: An
 
 
 def found(
-    portal: Portal, record_id: int, key: str, entity: str, record: dict | None = None, /, **fields: Any
+    portal: Portal,
+    record_id: int,
+    key: str,
+    entity: str,
+    record: dict | None = None,
+    /,
+    **fields: Any,
 ) -> dict[str, Any]:
     """Send what must be taken for this stored record, found by this key; returns the answer."""
     before = portal.count(entity)
     answer = portal.send(entity, record, **fields)
-    assert (answer["success"], answer.get("id"), answer.get("matchedBy")) == (True, record_id, key), answer
+    assert (answer["success"], answer.get("id"), answer.get("matchedBy")) == (
+        True,
+        record_id,
+        key,
+    ), answer
     assert portal.count(entity) == before
     return answer
 
 
-def refused(portal: Portal, code: str, entity: str, record: dict | None = None, /, **fields: Any) -> dict[str, Any]:
+def refused(
+    portal: Portal, code: str, entity: str, record: dict | None = None, /, **fields: Any
+) -> dict[str, Any]:
     """Send what must be refused, and see that nothing changed; returns the answer."""
     before = everything(portal)
     answer = portal.send(entity, record, **fields)
-    assert (answer["success"], answer.get("code"), answer.get("status")) == (False, code, STATUS[code]), answer
+    assert (answer["success"], answer.get("code"), answer.get("status")) == (
+        False,
+        code,
+        STATUS[code],
+    ), answer
     assert everything(portal) == before
     return answer
 
@@ -99,7 +117,9 @@ def candidates(*pairs: tuple[int, str]) -> list[dict[str, Any]]:
 
 def patients(portal: Portal) -> tuple[int, int]:
     """Store P-1 and P-2, for bookings."""
-    return new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", SARA, patientNo="P-2")
+    return new(portal, "patient", ALI, patientNo="P-1"), new(
+        portal, "patient", SARA, patientNo="P-2"
+    )
 
 
 def renumbered_patient(portal: Portal) -> int:
@@ -126,7 +146,10 @@ def test_entities_resolve_in_the_contracts_order() -> None:
 @pytest.mark.parametrize("entity", CONTRACT)
 def test_the_rules_are_the_contracts_table(entity: str) -> None:
     rules = RULES[entity]
-    stand = [[json_name(it) for it in its] for its in (rules.unique, rules.weak, rules.contradicts, rules.agrees)]
+    stand = [
+        [json_name(it) for it in its]
+        for its in (rules.unique, rules.weak, rules.contradicts, rules.agrees)
+    ]
     assert stand == list(CONTRACT[entity])
 
 
@@ -140,36 +163,49 @@ UNIQUE = [
 
 
 @pytest.mark.parametrize(("entity", "key"), UNIQUE)
-def test_a_unique_key_finds_its_record_in_any_spelling(portal: Portal, entity: str, key: str) -> None:
+def test_a_unique_key_finds_its_record_in_any_spelling(
+    portal: Portal, entity: str, key: str
+) -> None:
     stored = new(portal, entity, {key: "KEY-1", "name": "Somebody"})
     assert found(portal, stored, key, entity, {key: " key-١ "})["action"] == "unchanged"
 
 
 @pytest.mark.parametrize(("entity", "key"), UNIQUE)
-def test_another_unique_key_is_another_record_whatever_the_name(portal: Portal, entity: str, key: str) -> None:
+def test_another_unique_key_is_another_record_whatever_the_name(
+    portal: Portal, entity: str, key: str
+) -> None:
     first = new(portal, entity, {key: "KEY-1", "name": "Somebody"})
     assert new(portal, entity, {key: "KEY-2", "name": "Somebody"}) != first
 
 
 def test_a_clinic_with_a_known_code_is_that_clinic_whatever_its_name(portal: Portal) -> None:
     clinic = new(portal, "clinic", code="C-1", name="Teeth")
-    assert found(portal, clinic, "code", "clinic", code="C-1", name="Children")["changed"] == ["name"]
+    assert found(portal, clinic, "code", "clinic", code="C-1", name="Children")["changed"] == [
+        "name"
+    ]
 
 
 def test_a_booking_is_found_by_its_number_alone(portal: Portal) -> None:
     patients(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
-    answer = found(portal, booking, "appointmentNo", "appointment", appointmentNo="a-1", status="Confirmed")
+    answer = found(
+        portal, booking, "appointmentNo", "appointment", appointmentNo="a-1", status="Confirmed"
+    )
     assert answer["changed"] == ["status"]
 
 
 def test_a_booking_is_found_by_patient_date_and_time(portal: Portal) -> None:
     ali, _ = patients(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-1")
-    assert found(portal, booking, SLOT_KEY, "appointment", SLOT, patientId=ali)["action"] == "unchanged"
+    assert (
+        found(portal, booking, SLOT_KEY, "appointment", SLOT, patientId=ali)["action"]
+        == "unchanged"
+    )
 
 
-@pytest.mark.parametrize("other", [{"patientNo": "P-2"}, {"date": "2026-06-16"}, {"timeFrom": "10:01"}])
+@pytest.mark.parametrize(
+    "other", [{"patientNo": "P-2"}, {"date": "2026-06-16"}, {"timeFrom": "10:01"}]
+)
 def test_another_patient_date_or_time_is_another_booking(portal: Portal, other: dict) -> None:
     patients(portal)
     new(portal, "appointment", SLOT, patientNo="P-1")
@@ -209,7 +245,9 @@ def test_a_key_that_the_record_lacked_is_filled_in(
     portal: Portal, entity: str, first: str, second: str, person: dict
 ) -> None:
     stored = new(portal, entity, person, **{first: "K-1"})
-    assert found(portal, stored, first, entity, {first: "K-1", second: "N-1"})["changed"] == [second]
+    assert found(portal, stored, first, entity, {first: "K-1", second: "N-1"})["changed"] == [
+        second
+    ]
     assert found(portal, stored, second, entity, {second: "N-1"})["action"] == "unchanged"
 
 
@@ -220,7 +258,10 @@ AGREEING = {
     "same name, birth date not stored": (("Ali Hassan", None), ("ali hassan", "1960-01-01")),
     "same name, no birth date": (("Ali Hassan", None), ("Ali Hassan", None)),
     "same folded name": (("أحمد علي", None), ("احمد على", None)),
-    "same birth date and first word": (("Sara Omar", "1990-05-05"), ("SARA Ali", "1990-05-05T00:00:00")),
+    "same birth date and first word": (
+        ("Sara Omar", "1990-05-05"),
+        ("SARA Ali", "1990-05-05T00:00:00"),
+    ),
     "titles left out": (("Dr. Sara Omar", "1990-05-05"), ("Prof Sara Ali", "1990-05-05")),
     "a title on one side": (("Sara Omar", "1990-05-05"), ("Dr Sara Ali", "1990-05-05")),
     "an Arabic title": (("د. سارة عمر", "1990-05-05"), ("ساره علي", "1990-05-05")),
@@ -230,7 +271,10 @@ DISAGREEING = {
     "only the title is the same": (("Dr Sara Omar", "1990-05-05"), ("Dr Huda Omar", "1990-05-05")),
     "only the Arabic title is the same": (("د سارة", "1990-05-05"), ("د هدى", "1990-05-05")),
     "same birth date, other first word": (("Sara Omar", "1990-05-05"), ("Huda Omar", "1990-05-05")),
-    "same birth date, first word only alike": (("Sara Omar", "1990-05-05"), ("Sarah Omar", "1990-05-05")),
+    "same birth date, first word only alike": (
+        ("Sara Omar", "1990-05-05"),
+        ("Sarah Omar", "1990-05-05"),
+    ),
     "same first word, other birth date": (("Sara Omar", "1990-05-05"), ("Sara Ali", "1990-05-06")),
     "same first word, birth date not sent": (("Sara Omar", "1990-05-05"), ("Sara Ali", None)),
     "same first word, birth date not stored": (("Sara Omar", None), ("Sara Ali", "1990-05-05")),
@@ -260,7 +304,9 @@ def test_another_key_is_taken_where_name_and_birth_date_agree(
 ) -> None:
     entity, finds, differs = keys
     record_id = new(portal, entity, person(*stored, **{finds: "K-1", differs: "N-1"}))
-    answer = found(portal, record_id, finds, entity, person(*sent, **{finds: "K-1", differs: "N-2"}))
+    answer = found(
+        portal, record_id, finds, entity, person(*sent, **{finds: "K-1", differs: "N-2"})
+    )
     assert (answer["data"][differs], differs in answer["changed"]) == ("N-2", True)
 
 
@@ -272,7 +318,9 @@ def test_another_key_is_a_conflict_where_name_and_birth_date_do_not_agree(
     entity, finds, differs = keys
     record_id = new(portal, entity, person(*stored, **{finds: "K-1", differs: "N-1"}))
     again = person(*sent, **{finds: "K-1", differs: "N-2"})
-    assert refused(portal, "identity_conflict", entity, again)["candidates"] == candidates((record_id, finds))
+    assert refused(portal, "identity_conflict", entity, again)["candidates"] == candidates(
+        (record_id, finds)
+    )
 
 
 def test_the_fathers_id_typed_for_his_twins_is_refused_for_both(portal: Portal) -> None:
@@ -288,7 +336,9 @@ def test_the_fathers_id_typed_for_his_twins_is_refused_for_both(portal: Portal) 
 def test_the_fathers_id_typed_for_his_twins_only_goes_to_the_first_of_them(portal: Portal) -> None:
     born = {"dateOfBirth": "2020-07-07", "nationalID": "N-1"}
     omar = new(portal, "patient", born, name="Omar Ali Hassan", patientNo="P-2")
-    answer = refused(portal, "identity_conflict", "patient", born, name="Zaid Ali Hassan", patientNo="P-3")
+    answer = refused(
+        portal, "identity_conflict", "patient", born, name="Zaid Ali Hassan", patientNo="P-3"
+    )
     assert answer["candidates"] == candidates((omar, "nationalID"))
 
 
@@ -305,13 +355,20 @@ class TestANumberGivenToANewPerson:
         self, portal: Portal, entity: str, number: str, other: str
     ) -> None:
         old = new(portal, entity, self.OLD, **{number: "K-1"})
-        answer = refused(portal, "identity_conflict", entity, self.NEW, **{number: "K-1", other: "N-9"})
+        answer = refused(
+            portal, "identity_conflict", entity, self.NEW, **{number: "K-1", other: "N-9"}
+        )
         assert answer["candidates"] == candidates((old, number))
 
     def test_is_no_conflict_unless_name_and_birth_date_both_differ(
         self, portal: Portal, entity: str, number: str, other: str
     ) -> None:
-        halves = [{"name": self.OLD["name"]}, {"name": None}, {"dateOfBirth": "1960-01-01"}, {"dateOfBirth": None}]
+        halves = [
+            {"name": self.OLD["name"]},
+            {"name": None},
+            {"dateOfBirth": "1960-01-01"},
+            {"dateOfBirth": None},
+        ]
         for place, half in enumerate(halves):
             key = {number: f"K-{place}"}
             old = new(portal, entity, self.OLD, **key)
@@ -329,7 +386,10 @@ class TestANumberGivenToANewPerson:
     ) -> None:
         both = {number: "K-1", other: "N-1"}
         old = new(portal, entity, self.OLD, **both)
-        assert found(portal, old, number, entity, self.NEW, **both)["changed"] == ["dateOfBirth", "name"]
+        assert found(portal, old, number, entity, self.NEW, **both)["changed"] == [
+            "dateOfBirth",
+            "name",
+        ]
 
     def test_is_a_conflict_where_the_other_key_alone_says_so(
         self, portal: Portal, entity: str, number: str, other: str
@@ -340,11 +400,15 @@ class TestANumberGivenToANewPerson:
 
 
 @pytest.mark.parametrize("stored", [{"patientNo": "P-1"}, {"patientId": True}])
-def test_the_one_booked_for_the_wrong_patient_moves_to_the_right_one(portal: Portal, stored: dict) -> None:
+def test_the_one_booked_for_the_wrong_patient_moves_to_the_right_one(
+    portal: Portal, stored: dict
+) -> None:
     ali, sara = patients(portal)
     wrong = {"patientId": ali} if "patientId" in stored else stored
     booking = new(portal, "appointment", SLOT, **wrong, appointmentNo="A-1", status="Confirmed")
-    answer = found(portal, booking, "appointmentNo", "appointment", SLOT, patientNo="P-2", appointmentNo="A-1")
+    answer = found(
+        portal, booking, "appointmentNo", "appointment", SLOT, patientNo="P-2", appointmentNo="A-1"
+    )
     assert (answer["changed"], answer["data"]["patientId"], answer["data"]["status"]) == (
         ["patientNo"],
         sara,
@@ -362,17 +426,23 @@ def test_the_one_booked_for_the_wrong_patient_moves_to_the_right_one(portal: Por
         pytest.param({"date": "2026-06-15", "timeFrom": "11:00"}, id="other time"),
     ],
 )
-def test_a_booking_of_another_patient_at_another_moment_is_a_conflict(portal: Portal, moment: dict) -> None:
+def test_a_booking_of_another_patient_at_another_moment_is_a_conflict(
+    portal: Portal, moment: dict
+) -> None:
     patients(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
-    answer = refused(portal, "identity_conflict", "appointment", moment, patientNo="P-2", appointmentNo="A-1")
+    answer = refused(
+        portal, "identity_conflict", "appointment", moment, patientNo="P-2", appointmentNo="A-1"
+    )
     assert answer["candidates"] == candidates((booking, "appointmentNo"))
 
 
 def test_a_former_number_of_the_bookings_patient_is_no_other_patient(portal: Portal) -> None:
     renumbered_patient(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-2", appointmentNo="A-1")
-    answer = found(portal, booking, "appointmentNo", "appointment", LATER, patientNo="P-1", appointmentNo="A-1")
+    answer = found(
+        portal, booking, "appointmentNo", "appointment", LATER, patientNo="P-1", appointmentNo="A-1"
+    )
     assert answer["changed"] == ["date", "timeFrom"]
 
 
@@ -392,7 +462,9 @@ def test_mobile_or_name_alone_find_nobody(portal: Portal, other: dict) -> None:
 
 
 @pytest.mark.parametrize("half", [{"name": "Ali Hassan"}, {"mobile": MOBILE}])
-def test_half_of_mobile_and_name_is_never_filled_from_what_is_stored(portal: Portal, half: dict) -> None:
+def test_half_of_mobile_and_name_is_never_filled_from_what_is_stored(
+    portal: Portal, half: dict
+) -> None:
     ali = new(portal, "patient", ALI, mobile=MOBILE)
     refused(portal, "validation_failed", "patient", half)
     refused(portal, "validation_failed", "patient", mobile=MOBILE, nationalID="N-1")
@@ -405,7 +477,11 @@ def test_half_of_mobile_and_name_is_never_filled_from_what_is_stored(portal: Por
     [
         ({"dateOfBirth": "1960-01-01"}, {"dateOfBirth": "1990-05-05"}, "mobile+name"),
         ({"nationalID": "N-1"}, {"nationalID": "N-2"}, "nationalID"),
-        ({"nationalID": "N-1", "dateOfBirth": "1960-01-01"}, {"dateOfBirth": "1990-05-05"}, "mobile+name"),
+        (
+            {"nationalID": "N-1", "dateOfBirth": "1960-01-01"},
+            {"dateOfBirth": "1990-05-05"},
+            "mobile+name",
+        ),
         (
             {"patientNo": "P-1", "dateOfBirth": "1960-01-01"},
             {"patientNo": "P-2", "dateOfBirth": "1990-05-05"},
@@ -424,7 +500,9 @@ def test_a_father_and_a_son_who_share_a_phone_and_a_name_stay_two_patients(
 
 @pytest.mark.parametrize("field", ["nationalID", "dateOfBirth"])
 @pytest.mark.parametrize("knows", ["stored", "sent"])
-def test_what_only_one_side_knows_contradicts_nothing(portal: Portal, field: str, knows: str) -> None:
+def test_what_only_one_side_knows_contradicts_nothing(
+    portal: Portal, field: str, knows: str
+) -> None:
     plain = {"name": "Ali Hassan", "mobile": MOBILE}
     telling = plain | {field: {"nationalID": "N-1", "dateOfBirth": "1960-01-01"}[field]}
     stored, sent = (telling, plain) if knows == "stored" else (plain, telling)
@@ -440,25 +518,39 @@ def test_two_who_fit_equally_well_are_ambiguous(portal: Portal) -> None:
     answer = refused(portal, "ambiguous_match", "patient", family, patientNo="P-9")
     both = candidates((father, "mobile+name"), (son, "mobile+name"))
     assert sorted(answer["candidates"], key=lambda it: it["id"]) == both
-    assert found(portal, son, "mobile+name", "patient", family, dateOfBirth="1990-05-05")["action"] == "unchanged"
-    assert found(portal, father, "mobile+name", "patient", family, dateOfBirth="1960-01-01")["action"] == "unchanged"
+    assert (
+        found(portal, son, "mobile+name", "patient", family, dateOfBirth="1990-05-05")["action"]
+        == "unchanged"
+    )
+    assert (
+        found(portal, father, "mobile+name", "patient", family, dateOfBirth="1960-01-01")["action"]
+        == "unchanged"
+    )
     new(portal, "patient", family, dateOfBirth="2015-05-05")
 
 
 def test_a_former_number_decides_before_a_contact_of_somebody_else(portal: Portal) -> None:
     ali = renumbered_patient(portal)
     new(portal, "patient", name="Ali Hassan", mobile=MOBILE)
-    found(portal, ali, "formerPatientNo", "patient", name="Ali Hassan", patientNo="P-1", mobile=MOBILE)
+    found(
+        portal, ali, "formerPatientNo", "patient", name="Ali Hassan", patientNo="P-1", mobile=MOBILE
+    )
 
 
-def test_a_former_number_and_a_contact_of_one_record_find_it_by_the_former_number(portal: Portal) -> None:
+def test_a_former_number_and_a_contact_of_one_record_find_it_by_the_former_number(
+    portal: Portal,
+) -> None:
     ali = renumbered_patient(portal)
     found(portal, ali, "patientNo", "patient", patientNo="P-2", mobile=MOBILE)
-    found(portal, ali, "formerPatientNo", "patient", name="Ali Hassan", patientNo="P-1", mobile=MOBILE)
+    found(
+        portal, ali, "formerPatientNo", "patient", name="Ali Hassan", patientNo="P-1", mobile=MOBILE
+    )
     found(portal, ali, "mobile+name", "patient", name="Ali Hassan", mobile=MOBILE)
 
 
-def test_a_former_number_of_somebody_who_contradicts_goes_to_the_one_found_by_contact(portal: Portal) -> None:
+def test_a_former_number_of_somebody_who_contradicts_goes_to_the_one_found_by_contact(
+    portal: Portal,
+) -> None:
     renumbered_patient(portal)
     sara = new(portal, "patient", SARA, mobile=MOBILE, patientNo="P-9")
     answer = found(portal, sara, "mobile+name", "patient", SARA, mobile=MOBILE, patientNo="P-1")
@@ -477,8 +569,21 @@ def test_a_contact_is_the_stored_mobile_and_name_and_no_earlier_ones(portal: Por
 def test_a_unique_key_goes_before_every_weak_one(portal: Portal) -> None:
     ali = renumbered_patient(portal)
     other = new(portal, "patient", name="Ali Hassan", mobile=MOBILE)
-    found(portal, ali, "nationalID", "patient", name="Ali Hassan", patientNo="P-1", nationalID="N-1", mobile=MOBILE)
-    assert row(portal, "patient", ali)["mobile"] == row(portal, "patient", other)["mobile"] == "+966501111111"
+    found(
+        portal,
+        ali,
+        "nationalID",
+        "patient",
+        name="Ali Hassan",
+        patientNo="P-1",
+        nationalID="N-1",
+        mobile=MOBILE,
+    )
+    assert (
+        row(portal, "patient", ali)["mobile"]
+        == row(portal, "patient", other)["mobile"]
+        == "+966501111111"
+    )
 
 
 # What a record with the former number P-1 (doctor: D-1) says besides; the stored one is named
@@ -492,10 +597,15 @@ FORMER_FITS = [
 ]
 FORMER_FITS_NOT = [
     pytest.param({"name": "Sara Omar"}, id="other name, birth date not sent"),
-    pytest.param({"name": "Sara Omar", "dateOfBirth": "1990-05-05"}, id="other name and birth date"),
+    pytest.param(
+        {"name": "Sara Omar", "dateOfBirth": "1990-05-05"}, id="other name and birth date"
+    ),
     pytest.param({"name": True, "dateOfBirth": "1990-05-05"}, id="same name, other birth date"),
     pytest.param({"name": True, "nationalID": "N-9"}, id="same name, other id"),
-    pytest.param({"name": "Sara Omar", "dateOfBirth": True, "nationalID": "N-9"}, id="same birth date, other id"),
+    pytest.param(
+        {"name": "Sara Omar", "dateOfBirth": True, "nationalID": "N-9"},
+        id="same birth date, other id",
+    ),
 ]
 
 
@@ -515,39 +625,57 @@ def test_a_former_number_finds_its_patient(portal: Portal, sent: dict) -> None:
 
 
 @pytest.mark.parametrize("sent", FORMER_FITS_NOT)
-def test_a_former_number_with_somebody_elses_name_or_id_is_a_new_patient(portal: Portal, sent: dict) -> None:
+def test_a_former_number_with_somebody_elses_name_or_id_is_a_new_patient(
+    portal: Portal, sent: dict
+) -> None:
     ali = renumbered_patient(portal)
     sara = new(portal, "patient", as_stored(sent, ALI), patientNo="P-1")
-    assert (row(portal, "patient", sara)["patient_no"], row(portal, "patient", ali)["patient_no"]) == ("P-1", "P-2")
+    assert (
+        row(portal, "patient", sara)["patient_no"],
+        row(portal, "patient", ali)["patient_no"],
+    ) == ("P-1", "P-2")
     assert formers(portal) == {}
 
 
 @pytest.mark.parametrize("sent", FORMER_FITS)
 def test_a_former_code_finds_its_doctor(portal: Portal, sent: dict) -> None:
     huda = renumbered_doctor(portal)
-    answer = found(portal, huda, "formerCode", "doctor", for_doctor(as_stored(sent, HUDA)), code="D-1")
+    answer = found(
+        portal, huda, "formerCode", "doctor", for_doctor(as_stored(sent, HUDA)), code="D-1"
+    )
     assert answer["data"]["code"] == "D-2"
 
 
 @pytest.mark.parametrize("sent", FORMER_FITS_NOT)
-def test_a_former_code_with_somebody_elses_name_or_licence_is_a_new_doctor(portal: Portal, sent: dict) -> None:
+def test_a_former_code_with_somebody_elses_name_or_licence_is_a_new_doctor(
+    portal: Portal, sent: dict
+) -> None:
     huda = renumbered_doctor(portal)
     other = new(portal, "doctor", for_doctor(as_stored(sent, HUDA)), code="D-1")
-    assert (row(portal, "doctor", other)["code"], row(portal, "doctor", huda)["code"]) == ("D-1", "D-2")
+    assert (row(portal, "doctor", other)["code"], row(portal, "doctor", huda)["code"]) == (
+        "D-1",
+        "D-2",
+    )
     assert formers(portal, "doctor") == {}
 
 
 def test_a_former_number_is_not_compared_by_a_birth_date_that_is_not_stored(portal: Portal) -> None:
     ali = new(portal, "patient", name="Ali Hassan", patientNo="P-1", nationalID="N-1")
-    found(portal, ali, "nationalID", "patient", name="Ali Hassan", patientNo="P-2", nationalID="N-1")
+    found(
+        portal, ali, "nationalID", "patient", name="Ali Hassan", patientNo="P-2", nationalID="N-1"
+    )
     new(portal, "patient", SARA, patientNo="P-1")
 
 
 @pytest.mark.parametrize(
     ("names", "agree"),
     [
-        pytest.param({"name": "H. Ali", "aName": "د. هدي على"}, True, id="other name, same Arabic name"),
-        pytest.param({"name": "Dr. Huda Ali", "aName": "هدى العلي"}, True, id="same name, other Arabic name"),
+        pytest.param(
+            {"name": "H. Ali", "aName": "د. هدي على"}, True, id="other name, same Arabic name"
+        ),
+        pytest.param(
+            {"name": "Dr. Huda Ali", "aName": "هدى العلي"}, True, id="same name, other Arabic name"
+        ),
         pytest.param({"aName": "د. هدى علي"}, True, id="Arabic name alone"),
         pytest.param({"name": "H. Ali", "aName": "د. هند علي"}, False, id="both names differ"),
         pytest.param({"name": "H. Ali"}, False, id="other name, no Arabic name sent"),
@@ -570,7 +698,9 @@ class TestADoctorsNameOrArabicName:
         else:
             new(portal, "doctor", names, code="D-1")
 
-    def test_tells_a_code_given_to_a_new_doctor(self, portal: Portal, names: dict, agree: bool) -> None:
+    def test_tells_a_code_given_to_a_new_doctor(
+        self, portal: Portal, names: dict, agree: bool
+    ) -> None:
         huda = new(portal, "doctor", HUDA, code="D-1")
         again = names | {"code": "D-1", "dateOfBirth": "1985-02-02"}
         if agree:
@@ -587,7 +717,9 @@ class TestADoctorsNameOrArabicName:
         ({"name": "Dr. Hind Ali", "aName": "د. هند علي"}, False),
     ],
 )
-def test_a_doctors_first_word_counts_without_title_in_either_name(portal: Portal, names: dict, agree: bool) -> None:
+def test_a_doctors_first_word_counts_without_title_in_either_name(
+    portal: Portal, names: dict, agree: bool
+) -> None:
     huda = new(portal, "doctor", HUDA, code="D-1", licenseNumber="L-1")
     again = HUDA | names | {"code": "D-2", "licenseNumber": "L-1"}
     if agree:
@@ -598,16 +730,28 @@ def test_a_doctors_first_word_counts_without_title_in_either_name(portal: Portal
 
 def test_a_booking_with_another_number_is_another_booking_at_the_same_slot(portal: Portal) -> None:
     patients(portal)
-    cancelled = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1", status="Cancelled")
+    cancelled = new(
+        portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1", status="Cancelled"
+    )
     anew = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-2")
-    found(portal, cancelled, "appointmentNo", "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
+    found(
+        portal,
+        cancelled,
+        "appointmentNo",
+        "appointment",
+        SLOT,
+        patientNo="P-1",
+        appointmentNo="A-1",
+    )
     found(portal, anew, "appointmentNo", "appointment", SLOT, patientNo="P-1", appointmentNo="A-2")
 
 
 def test_a_booking_without_number_finds_the_numbered_one_at_its_slot(portal: Portal) -> None:
     patients(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
-    answer = found(portal, booking, SLOT_KEY, "appointment", SLOT, patientNo="P-1", notes="Fasting.")
+    answer = found(
+        portal, booking, SLOT_KEY, "appointment", SLOT, patientNo="P-1", notes="Fasting."
+    )
     assert (answer["changed"], answer["data"]["appointmentNo"]) == (["notes"], "A-1")
 
 
@@ -664,7 +808,10 @@ def test_names_are_compared_folded_and_stored_as_sent(portal: Portal, one: str, 
     stored = new(portal, "patient", name=one, mobile=MOBILE)
     answer = found(portal, stored, "mobile+name", "patient", name=other, mobile=MOBILE)
     assert answer["data"]["name"] == unicodedata.normalize("NFC", other.strip())
-    assert found(portal, stored, "mobile+name", "patient", name=one, mobile=MOBILE)["data"]["name"] == one
+    assert (
+        found(portal, stored, "mobile+name", "patient", name=one, mobile=MOBILE)["data"]["name"]
+        == one
+    )
 
 
 def test_a_name_in_another_spelling_replaces_the_stored_one(portal: Portal) -> None:
@@ -675,17 +822,27 @@ def test_a_name_in_another_spelling_replaces_the_stored_one(portal: Portal) -> N
 
 
 @pytest.mark.parametrize(("one", "other"), OTHER_NAME)
-def test_names_that_differ_in_a_letter_stay_two_patients(portal: Portal, one: str, other: str) -> None:
-    assert new(portal, "patient", name=one, mobile=MOBILE) != new(portal, "patient", name=other, mobile=MOBILE)
+def test_names_that_differ_in_a_letter_stay_two_patients(
+    portal: Portal, one: str, other: str
+) -> None:
+    assert new(portal, "patient", name=one, mobile=MOBILE) != new(
+        portal, "patient", name=other, mobile=MOBILE
+    )
 
 
 # --- Former numbers ----------------------------------------------------------------------------
 
 
-def test_a_renumbered_patients_old_number_still_resolves_in_matching_and_in_a_booking(portal: Portal) -> None:
+def test_a_renumbered_patients_old_number_still_resolves_in_matching_and_in_a_booking(
+    portal: Portal,
+) -> None:
     ali = new(portal, "patient", ALI, patientNo="P-1", nationalID="N-1")
     answer = found(portal, ali, "nationalID", "patient", ALI, patientNo="P-2", nationalID="N-1")
-    assert (answer["changed"], answer["data"]["patientNo"], answer["warnings"]) == (["patientNo"], "P-2", [])
+    assert (answer["changed"], answer["data"]["patientNo"], answer["warnings"]) == (
+        ["patientNo"],
+        "P-2",
+        [],
+    )
     assert formers(portal) == {"P-1": ali}
     found(portal, ali, "formerPatientNo", "patient", patientNo="P-1")
     booking = portal.send("appointment", SLOT, patientNo="P-1")
@@ -693,7 +850,9 @@ def test_a_renumbered_patients_old_number_still_resolves_in_matching_and_in_a_bo
     refused(portal, "unknown_reference", "appointment", LATER, patientNo="P-3")
 
 
-def test_a_renumbered_doctors_old_code_still_resolves_in_matching_and_in_a_booking(portal: Portal) -> None:
+def test_a_renumbered_doctors_old_code_still_resolves_in_matching_and_in_a_booking(
+    portal: Portal,
+) -> None:
     patients(portal)
     huda = renumbered_doctor(portal)
     assert formers(portal, "doctor") == {"D-1": huda}
@@ -711,7 +870,9 @@ def test_mobile_and_name_renumber_a_patient_too(portal: Portal) -> None:
 
 def test_a_first_number_makes_nothing_former(portal: Portal) -> None:
     ali = new(portal, "patient", ALI, nationalID="N-1")
-    assert found(portal, ali, "nationalID", "patient", nationalID="N-1", patientNo="P-1")["changed"] == ["patientNo"]
+    assert found(portal, ali, "nationalID", "patient", nationalID="N-1", patientNo="P-1")[
+        "changed"
+    ] == ["patientNo"]
     assert formers(portal) == {}
 
 
@@ -728,7 +889,11 @@ def test_an_id_or_licence_given_up_leads_to_nobody(
 STALE = [
     pytest.param({}, "formerPatientNo", id="found by the former number"),
     pytest.param({"nationalID": "N-1"}, "nationalID", id="found by the id"),
-    pytest.param({"name": "Ali Hassan", "mobile": MOBILE}, "formerPatientNo", id="found by number and contact"),
+    pytest.param(
+        {"name": "Ali Hassan", "mobile": MOBILE},
+        "formerPatientNo",
+        id="found by number and contact",
+    ),
 ]
 
 
@@ -740,13 +905,19 @@ def test_a_stale_client_with_its_own_former_number_keeps_the_current_one_with_a_
     found(portal, ali, "patientNo", "patient", patientNo="P-2", mobile=MOBILE)
     before = everything(portal)
     answer = found(portal, ali, key, "patient", sent, patientNo="P-1")
-    assert (answer["action"], answer["changed"], answer["data"]["patientNo"]) == ("unchanged", [], "P-2")
+    assert (answer["action"], answer["changed"], answer["data"]["patientNo"]) == (
+        "unchanged",
+        [],
+        "P-2",
+    )
     (warning,) = answer["warnings"]
     assert "P-1" in warning
     assert everything(portal) == before
 
 
-@pytest.mark.parametrize(("sent", "key"), [({}, "formerCode"), ({"licenseNumber": "L-1"}, "licenseNumber")])
+@pytest.mark.parametrize(
+    ("sent", "key"), [({}, "formerCode"), ({"licenseNumber": "L-1"}, "licenseNumber")]
+)
 def test_a_stale_client_with_a_doctors_former_code_keeps_the_current_one_with_a_warning(
     portal: Portal, sent: dict, key: str
 ) -> None:
@@ -775,7 +946,9 @@ def test_two_clients_one_of_them_stale_never_flip_a_number_back_and_forth(portal
 
 def test_a_former_number_of_the_found_record_is_no_difference(portal: Portal) -> None:
     ali = renumbered_patient(portal)
-    answer = found(portal, ali, "nationalID", "patient", name="Sara", patientNo="P-1", nationalID="N-1")
+    answer = found(
+        portal, ali, "nationalID", "patient", name="Sara", patientNo="P-1", nationalID="N-1"
+    )
     assert (answer["changed"], answer["data"]["patientNo"]) == (["name"], "P-2")
     refused(portal, "identity_conflict", "patient", name="Zaid", patientNo="P-3", nationalID="N-1")
 
@@ -783,7 +956,9 @@ def test_a_former_number_of_the_found_record_is_no_difference(portal: Portal) ->
 def test_a_former_code_of_the_found_doctor_is_no_difference(portal: Portal) -> None:
     huda = renumbered_doctor(portal)
     renamed = HUDA | {"name": "H. Zaid", "aName": "هند زيد"}
-    answer = found(portal, huda, "licenseNumber", "doctor", renamed, code="D-1", licenseNumber="L-1")
+    answer = found(
+        portal, huda, "licenseNumber", "doctor", renamed, code="D-1", licenseNumber="L-1"
+    )
     assert answer["data"]["code"] == "D-2"
     refused(portal, "identity_conflict", "doctor", HUDA, code="D-3", licenseNumber="L-1")
 
@@ -793,7 +968,12 @@ def test_all_former_numbers_of_a_patient_resolve(portal: Portal) -> None:
     found(portal, ali, "nationalID", "patient", ALI, patientNo="P-3", nationalID="N-1")
     assert formers(portal) == {"P-1": ali, "P-2": ali}
     for number in ("P-1", "P-2"):
-        assert found(portal, ali, "formerPatientNo", "patient", ALI, patientNo=number)["data"]["patientNo"] == "P-3"
+        assert (
+            found(portal, ali, "formerPatientNo", "patient", ALI, patientNo=number)["data"][
+                "patientNo"
+            ]
+            == "P-3"
+        )
 
 
 def test_a_former_number_taken_by_a_new_patient_is_former_no_more(portal: Portal) -> None:
@@ -809,7 +989,11 @@ def test_a_former_number_taken_by_a_stored_patient_is_former_no_more(portal: Por
     renumbered_patient(portal)
     sara = new(portal, "patient", SARA, patientNo="P-9", nationalID="N-9")
     answer = found(portal, sara, "nationalID", "patient", SARA, patientNo="P-1", nationalID="N-9")
-    assert (answer["changed"], answer["warnings"], formers(portal)) == (["patientNo"], [], {"P-9": sara})
+    assert (answer["changed"], answer["warnings"], formers(portal)) == (
+        ["patientNo"],
+        [],
+        {"P-9": sara},
+    )
     assert portal.send("appointment", SLOT, patientNo="P-1")["data"]["patientId"] == sara
 
 
@@ -856,8 +1040,13 @@ def test_two_numbers_swapped_in_one_array_end_with_their_new_holders(portal: Por
         ALI | {"patientNo": "P-2", "nationalID": "N-1"},
     ]
     answer = portal.send_many({"patient": swap})["patient"]
-    assert [(it["action"], it["id"]) for it in answer["results"]] == [("updated", it) for it in (ali, sara, ali)]
-    assert {it["id"]: it["patient_no"] for it in portal.stored("patient")} == {ali: "P-2", sara: "P-1"}
+    assert [(it["action"], it["id"]) for it in answer["results"]] == [
+        ("updated", it) for it in (ali, sara, ali)
+    ]
+    assert {it["id"]: it["patient_no"] for it in portal.stored("patient")} == {
+        ali: "P-2",
+        sara: "P-1",
+    }
     assert formers(portal) == {"P-0": ali}
 
 
@@ -865,13 +1054,18 @@ def test_two_numbers_swapped_at_a_stroke_are_refused_one_by_one(portal: Portal) 
     new(portal, "patient", ALI, patientNo="P-1", nationalID="N-1")
     new(portal, "patient", SARA, patientNo="P-2", nationalID="N-2")
     before = everything(portal)
-    swap = [ALI | {"patientNo": "P-2", "nationalID": "N-1"}, SARA | {"patientNo": "P-1", "nationalID": "N-2"}]
+    swap = [
+        ALI | {"patientNo": "P-2", "nationalID": "N-1"},
+        SARA | {"patientNo": "P-1", "nationalID": "N-2"},
+    ]
     answer = portal.send_many({"patient": swap})["patient"]
     assert [it["code"] for it in answer["results"]] == ["identity_conflict"] * 2
     assert everything(portal) == before
 
 
-def test_two_codes_and_two_ids_swapped_in_one_array_end_with_their_new_holders(portal: Portal) -> None:
+def test_two_codes_and_two_ids_swapped_in_one_array_end_with_their_new_holders(
+    portal: Portal,
+) -> None:
     huda = new(portal, "doctor", HUDA, code="D-1", licenseNumber="L-1")
     omar = new(portal, "doctor", OMAR, code="D-2", licenseNumber="L-2")
     by_licence = [
@@ -923,16 +1117,23 @@ PLACEHOLDERS = pytest.mark.parametrize("mobile", ["0", "123"])
 
 
 @PLACEHOLDERS
-def test_a_placeholder_mobile_is_no_identity_where_both_carry_a_number(portal: Portal, mobile: str) -> None:
+def test_a_placeholder_mobile_is_no_identity_where_both_carry_a_number(
+    portal: Portal, mobile: str
+) -> None:
     first = new(portal, "patient", name="Ali Hassan", mobile=mobile, patientNo="P-1")
     second = new(portal, "patient", name="Ali Hassan", mobile=mobile, patientNo="P-2")
-    assert (row(portal, "patient", first)["mobile"], row(portal, "patient", second)["mobile"]) == (mobile, mobile)
+    assert (row(portal, "patient", first)["mobile"], row(portal, "patient", second)["mobile"]) == (
+        mobile,
+        mobile,
+    )
     answer = refused(portal, "ambiguous_match", "patient", name="Ali Hassan", mobile=mobile)
     assert len(answer["candidates"]) == 2
 
 
 @PLACEHOLDERS
-@pytest.mark.parametrize(("stored", "sent"), [({}, {}), ({"patientNo": "P-1"}, {}), ({}, {"patientNo": "P-1"})])
+@pytest.mark.parametrize(
+    ("stored", "sent"), [({}, {}), ({"patientNo": "P-1"}, {}), ({}, {"patientNo": "P-1"})]
+)
 def test_a_placeholder_mobile_matches_where_not_both_carry_a_number(
     portal: Portal, mobile: str, stored: dict, sent: dict
 ) -> None:
@@ -958,15 +1159,30 @@ MOVES = {
     "to past midnight": (HALF_AN_HOUR, {"timeFrom": "23:45"}, ("23:45:00", "00:15:00"), BOTH),
     "from past midnight": (AT_NIGHT, {"timeFrom": "10:00"}, ("10:00:00", "10:30:00"), BOTH),
     "without an end": (("10:00", None), {"timeFrom": "11:00"}, ("11:00:00", None), ["timeFrom"]),
-    "with an end": (HALF_AN_HOUR, {"timeFrom": "11:00", "timeTo": "11:10"}, ("11:00:00", "11:10:00"), BOTH),
+    "with an end": (
+        HALF_AN_HOUR,
+        {"timeFrom": "11:00", "timeTo": "11:10"},
+        ("11:00:00", "11:10:00"),
+        BOTH,
+    ),
     "with the same end": (
         HALF_AN_HOUR,
         {"timeFrom": "10:10", "timeTo": "10:30"},
         ("10:10:00", "10:30:00"),
         ["timeFrom"],
     ),
-    "with a blank end": (HALF_AN_HOUR, {"timeFrom": "11:00", "timeTo": ""}, ("11:00:00", None), BOTH),
-    "with .NET's zero": (HALF_AN_HOUR, {"timeFrom": "11:00", "timeTo": "00:00:00"}, ("11:00:00", "11:30:00"), BOTH),
+    "with a blank end": (
+        HALF_AN_HOUR,
+        {"timeFrom": "11:00", "timeTo": ""},
+        ("11:00:00", None),
+        BOTH,
+    ),
+    "with .NET's zero": (
+        HALF_AN_HOUR,
+        {"timeFrom": "11:00", "timeTo": "00:00:00"},
+        ("11:00:00", "11:30:00"),
+        BOTH,
+    ),
     "the end alone": (HALF_AN_HOUR, {"timeTo": "10:45"}, ("10:00:00", "10:45:00"), ["timeTo"]),
     "not at all": (HALF_AN_HOUR, {"timeFrom": "10:00"}, ("10:00:00", "10:30:00"), []),
 }
@@ -980,9 +1196,15 @@ def test_the_moved_booking_keeps_its_id_and_its_length(
     at = {"date": "2026-06-15", "timeFrom": stored[0], "timeTo": stored[1]}
     booking = new(portal, "appointment", at, patientNo="P-1", appointmentNo="A-1")
     answer = found(portal, booking, "appointmentNo", "appointment", sent, appointmentNo="A-1")
-    assert (answer["changed"], (answer["data"]["timeFrom"], answer["data"]["timeTo"])) == (changed, then)
+    assert (answer["changed"], (answer["data"]["timeFrom"], answer["data"]["timeTo"])) == (
+        changed,
+        then,
+    )
     kept = row(portal, "appointment", booking)
-    assert (kept["time_from"], kept["time_to"], kept["date"]) == (*then, sent.get("date", "2026-06-15"))
+    assert (kept["time_from"], kept["time_to"], kept["date"]) == (
+        *then,
+        sent.get("date", "2026-06-15"),
+    )
 
 
 def test_a_moved_booking_frees_its_old_slot(portal: Portal) -> None:
@@ -1002,7 +1224,9 @@ def test_a_moved_booking_without_number_is_a_new_one(portal: Portal) -> None:
 def test_a_booking_without_number_takes_one_at_its_slot(portal: Portal) -> None:
     patients(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-1")
-    answer = found(portal, booking, SLOT_KEY, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
+    answer = found(
+        portal, booking, SLOT_KEY, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1"
+    )
     assert (answer["changed"], answer["data"]["appointmentNo"]) == (["appointmentNo"], "A-1")
     found(portal, booking, "appointmentNo", "appointment", LATER, appointmentNo="A-1")
 
@@ -1026,10 +1250,14 @@ def test_a_slot_held_by_a_booking_without_number_is_taken(portal: Portal) -> Non
 def test_a_slot_may_be_shared_by_two_bookings_with_numbers(portal: Portal) -> None:
     patients(portal)
     moved = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
-    holder = new(portal, "appointment", LATER, patientNo="P-1", appointmentNo="A-2", status="Cancelled")
+    holder = new(
+        portal, "appointment", LATER, patientNo="P-1", appointmentNo="A-2", status="Cancelled"
+    )
     answer = found(portal, moved, "appointmentNo", "appointment", LATER, appointmentNo="A-1")
     assert answer["changed"] == ["date", "timeFrom"]
-    found(portal, holder, "appointmentNo", "appointment", LATER, patientNo="P-1", appointmentNo="A-2")
+    found(
+        portal, holder, "appointmentNo", "appointment", LATER, patientNo="P-1", appointmentNo="A-2"
+    )
 
 
 def test_a_slot_of_another_patient_is_not_taken(portal: Portal) -> None:
@@ -1045,7 +1273,10 @@ def test_two_bookings_swap_their_slots_in_one_array(portal: Portal) -> None:
     second = new(portal, "appointment", LATER, patientNo="P-1", appointmentNo="A-2")
     swap = [LATER | {"appointmentNo": "A-1"}, SLOT | {"appointmentNo": "A-2"}]
     answer = portal.send_many({"appointment": swap})["appointment"]
-    assert [(it["action"], it["id"]) for it in answer["results"]] == [("updated", first), ("updated", second)]
+    assert [(it["action"], it["id"]) for it in answer["results"]] == [
+        ("updated", first),
+        ("updated", second),
+    ]
     days = {it["id"]: (it["date"], it["time_from"]) for it in portal.stored("appointment")}
     assert days == {first: ("2026-06-16", "11:00:00"), second: ("2026-06-15", "10:00:00")}
 
@@ -1054,7 +1285,9 @@ def test_the_right_patients_slot_may_be_taken_too(portal: Portal) -> None:
     patients(portal)
     new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
     holder = new(portal, "appointment", SLOT, patientNo="P-2")
-    answer = refused(portal, "slot_taken", "appointment", SLOT, appointmentNo="A-1", patientNo="P-2")
+    answer = refused(
+        portal, "slot_taken", "appointment", SLOT, appointmentNo="A-1", patientNo="P-2"
+    )
     assert answer["candidates"] == candidates((holder, SLOT_KEY))
 
 
@@ -1062,7 +1295,9 @@ def test_the_right_patients_slot_is_shared_with_a_numbered_booking(portal: Porta
     _, sara = patients(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
     new(portal, "appointment", SLOT, patientNo="P-2", appointmentNo="A-2")
-    answer = found(portal, booking, "appointmentNo", "appointment", SLOT, appointmentNo="A-1", patientNo="P-2")
+    answer = found(
+        portal, booking, "appointmentNo", "appointment", SLOT, appointmentNo="A-1", patientNo="P-2"
+    )
     assert answer["data"]["patientId"] == sara
 
 
@@ -1081,8 +1316,15 @@ REFERENCES = pytest.mark.parametrize(  # entity, the field of its number, and ho
 
 def two_to_refer_to(portal: Portal, entity: str, number: str) -> tuple[int, int, dict]:
     """Store K-1 and K-2; returns their ids, and the rest of a booking."""
-    ids = [new(portal, entity, {"name": name, number: code}) for name, code in (("One", "K-1"), ("Other", "K-2"))]
-    booking = SLOT if entity == "patient" else SLOT | {"patientId": new(portal, "patient", ALI, patientNo="P-1")}
+    ids = [
+        new(portal, entity, {"name": name, number: code})
+        for name, code in (("One", "K-1"), ("Other", "K-2"))
+    ]
+    booking = (
+        SLOT
+        if entity == "patient"
+        else SLOT | {"patientId": new(portal, "patient", ALI, patientNo="P-1")}
+    )
     return ids[0], ids[1], booking
 
 
@@ -1100,19 +1342,25 @@ def test_a_booking_refers_by_id_or_code_or_both(portal: Portal, names: tuple) ->
 def test_an_id_and_a_code_that_disagree_are_refused(portal: Portal, names: tuple) -> None:
     entity, number, by_id, by_code = names
     first, _, booking = two_to_refer_to(portal, entity, number)
-    answer = refused(portal, "validation_failed", "appointment", booking | {by_id: first, by_code: "K-2"})
+    answer = refused(
+        portal, "validation_failed", "appointment", booking | {by_id: first, by_code: "K-2"}
+    )
     assert set(answer["errors"]) & {by_id, by_code}
 
 
 @REFERENCES
-def test_an_id_or_a_code_that_is_not_stored_is_an_unknown_reference(portal: Portal, names: tuple) -> None:
+def test_an_id_or_a_code_that_is_not_stored_is_an_unknown_reference(
+    portal: Portal, names: tuple
+) -> None:
     entity, number, by_id, by_code = names
     first, second, booking = two_to_refer_to(portal, entity, number)
     nobody = second + 999
     for reference in ({by_id: nobody}, {by_code: "K-9"}, {by_id: nobody, by_code: "K-9"}):
         answer = refused(portal, "unknown_reference", "appointment", booking | reference)
         assert set(answer["errors"]) == set(reference)
-    answer = refused(portal, "unknown_reference", "appointment", booking | {by_id: first, by_code: "K-9"})
+    answer = refused(
+        portal, "unknown_reference", "appointment", booking | {by_id: first, by_code: "K-9"}
+    )
     assert list(answer["errors"]) == [by_code]
 
 
@@ -1125,7 +1373,10 @@ def test_an_appointment_with_a_patient_id_needs_no_patient_number(portal: Portal
 
 def test_an_id_and_a_former_number_of_one_patient_agree(portal: Portal) -> None:
     ali = renumbered_patient(portal)
-    assert portal.send("appointment", SLOT, patientId=ali, patientNo="P-1")["data"]["patientNo"] == "P-2"
+    assert (
+        portal.send("appointment", SLOT, patientId=ali, patientNo="P-1")["data"]["patientNo"]
+        == "P-2"
+    )
     new(portal, "patient", SARA, patientNo="P-1")
     refused(portal, "validation_failed", "appointment", LATER, patientId=ali, patientNo="P-1")
 
@@ -1135,12 +1386,16 @@ def test_an_id_and_a_former_number_of_one_patient_agree(portal: Portal) -> None:
 
 def test_all_wrong_fields_come_before_unknown_references(portal: Portal) -> None:
     wrong = {"date": "15/06/2026", "timeFrom": "ten", "status": "x" * 41}
-    answer = refused(portal, "validation_failed", "appointment", wrong, patientNo="P-9", doctorCode="D-9")
+    answer = refused(
+        portal, "validation_failed", "appointment", wrong, patientNo="P-9", doctorCode="D-9"
+    )
     assert set(answer["errors"]) == set(wrong)
 
 
 def test_an_end_before_its_sent_start_comes_before_unknown_references(portal: Portal) -> None:
-    answer = refused(portal, "validation_failed", "appointment", SLOT, timeTo="09:00", patientNo="P-9")
+    answer = refused(
+        portal, "validation_failed", "appointment", SLOT, timeTo="09:00", patientNo="P-9"
+    )
     assert list(answer["errors"]) == ["timeTo"]
 
 
@@ -1165,7 +1420,9 @@ def test_all_unknown_references_come_before_conflicts(portal: Portal) -> None:
     new(portal, "appointment", LATER, patientNo="P-1")
     unknown = {"doctorCode": "D-9", "clinicId": 999999}
     for conflict in (LATER | {"patientNo": "P-2"}, LATER):  # an identity conflict, a taken slot
-        answer = refused(portal, "unknown_reference", "appointment", conflict | unknown, appointmentNo="A-1")
+        answer = refused(
+            portal, "unknown_reference", "appointment", conflict | unknown, appointmentNo="A-1"
+        )
         assert set(answer["errors"]) == set(unknown)
         assert "candidates" not in answer
     nobody = {"patientNo": "P-9", "doctorCode": "D-9", "clinicCode": "C-9"}
@@ -1194,7 +1451,9 @@ def test_conflicts_come_before_what_needs_the_stored_record(portal: Portal) -> N
         ("patient", {"nationalID": "N-1"}),
     ],
 )
-def test_a_name_is_needed_to_create_but_not_to_update(portal: Portal, entity: str, keys: dict) -> None:
+def test_a_name_is_needed_to_create_but_not_to_update(
+    portal: Portal, entity: str, keys: dict
+) -> None:
     assert list(refused(portal, "validation_failed", entity, keys)["errors"]) == ["name"]
     stored = new(portal, entity, keys, name="Somebody")
     assert found(portal, stored, next(iter(keys)), entity, keys)["action"] == "unchanged"
@@ -1207,7 +1466,9 @@ def test_a_booking_found_by_no_number_needs_patient_date_and_time(portal: Portal
 
 def test_a_contradicted_former_number_without_a_name_creates_nobody(portal: Portal) -> None:
     renumbered_patient(portal)
-    answer = refused(portal, "validation_failed", "patient", patientNo="P-1", dateOfBirth="1990-05-05")
+    answer = refused(
+        portal, "validation_failed", "patient", patientNo="P-1", dateOfBirth="1990-05-05"
+    )
     assert list(answer["errors"]) == ["name"]
 
 
@@ -1218,12 +1479,19 @@ def sync(portal: Portal, **batches: list) -> dict[str, list]:
     return {entity: answer["results"] for entity, answer in portal.send_many(batches).items()}
 
 
-def test_a_booking_for_a_patient_refused_in_the_same_sync_is_an_unknown_reference(portal: Portal) -> None:
+def test_a_booking_for_a_patient_refused_in_the_same_sync_is_an_unknown_reference(
+    portal: Portal,
+) -> None:
     ali, _ = patients(portal)
     before = everything(portal)
-    told = sync(portal, patient=[SARA | {"patientNo": "p-1"}], appointment=[SLOT | {"patientNo": "P-1 "}])
+    told = sync(
+        portal, patient=[SARA | {"patientNo": "p-1"}], appointment=[SLOT | {"patientNo": "P-1 "}]
+    )
     assert (told["patient"][0]["status"], told["patient"][0]["code"]) == (409, "identity_conflict")
-    assert (told["appointment"][0]["status"], told["appointment"][0]["code"]) == (422, "unknown_reference")
+    assert (told["appointment"][0]["status"], told["appointment"][0]["code"]) == (
+        422,
+        "unknown_reference",
+    )
     assert list(told["appointment"][0]["errors"]) == ["patientNo"]
     assert everything(portal) == before
     told = sync(portal, appointment=[SLOT | {"patientNo": "P-1"}])  # in a request of its own
@@ -1231,11 +1499,17 @@ def test_a_booking_for_a_patient_refused_in_the_same_sync_is_an_unknown_referenc
     assert portal.stored("appointment")[0]["patient_id"] == ali
 
 
-def test_a_booking_with_a_doctor_refused_in_the_same_sync_is_an_unknown_reference(portal: Portal) -> None:
+def test_a_booking_with_a_doctor_refused_in_the_same_sync_is_an_unknown_reference(
+    portal: Portal,
+) -> None:
     patients(portal)
     new(portal, "doctor", HUDA, code="D-1")
     before = everything(portal)
-    told = sync(portal, doctor=[OMAR | {"code": "D-1"}], appointment=[SLOT | {"patientNo": "P-1", "doctorCode": "D-1"}])
+    told = sync(
+        portal,
+        doctor=[OMAR | {"code": "D-1"}],
+        appointment=[SLOT | {"patientNo": "P-1", "doctorCode": "D-1"}],
+    )
     assert told["doctor"][0]["code"] == "identity_conflict"
     assert told["appointment"][0]["code"] == "unknown_reference"
     assert list(told["appointment"][0]["errors"]) == ["doctorCode"]
@@ -1248,7 +1522,11 @@ def test_a_booking_by_a_former_number_of_somebody_refused_in_the_same_sync_is_an
     renumbered_patient(portal)
     new(portal, "patient", SARA, nationalID="N-2")
     stranger = ALI | {"patientNo": "P-1", "nationalID": "N-2"}
-    told = sync(portal, patient=[stranger], appointment=[SLOT | {"patientNo": "P-1"}, SLOT | {"patientNo": "P-2"}])
+    told = sync(
+        portal,
+        patient=[stranger],
+        appointment=[SLOT | {"patientNo": "P-1"}, SLOT | {"patientNo": "P-2"}],
+    )
     assert told["patient"][0]["code"] == "identity_conflict"
     assert told["appointment"][0]["code"] == "unknown_reference"
     assert told["appointment"][1]["action"] == "created"  # nobody was refused under this number
@@ -1258,7 +1536,9 @@ def test_only_bookings_for_the_refused_are_refused_in_a_sync(portal: Portal) -> 
     patients(portal)
     new(portal, "doctor", HUDA, code="P-1")  # a doctor's code is no patient's number
     booking = SLOT | {"patientNo": "P-2", "doctorCode": "P-1"}
-    told = sync(portal, patient=[SARA | {"patientNo": "P-1"}, {"patientNo": "P-2"}], appointment=[booking])
+    told = sync(
+        portal, patient=[SARA | {"patientNo": "P-1"}, {"patientNo": "P-2"}], appointment=[booking]
+    )
     assert [it.get("code") for it in told["patient"]] == ["identity_conflict", None]
     assert told["appointment"][0]["action"] == "created"
 
@@ -1266,17 +1546,25 @@ def test_only_bookings_for_the_refused_are_refused_in_a_sync(portal: Portal) -> 
 def test_a_patient_who_is_only_invalid_keeps_the_bookings_of_the_same_sync(portal: Portal) -> None:
     ali, _ = patients(portal)
     told = sync(
-        portal, patient=[{"patientNo": "P-1", "email": "no address"}], appointment=[SLOT | {"patientNo": "P-1"}]
+        portal,
+        patient=[{"patientNo": "P-1", "email": "no address"}],
+        appointment=[SLOT | {"patientNo": "P-1"}],
     )
     assert told["patient"][0]["code"] == "validation_failed"
-    assert (told["appointment"][0]["action"], portal.stored("appointment")[0]["patient_id"]) == ("created", ali)
+    assert (told["appointment"][0]["action"], portal.stored("appointment")[0]["patient_id"]) == (
+        "created",
+        ali,
+    )
 
 
 def test_a_refused_person_takes_the_whole_of_an_atomic_sync_back(portal: Portal) -> None:
     patients(portal)
     before = everything(portal)
     told = portal.send_many(
-        {"patient": [SARA | {"patientNo": "P-1"}], "appointment": [SLOT | {"patientNo": it} for it in ("P-1", "P-2")]},
+        {
+            "patient": [SARA | {"patientNo": "P-1"}],
+            "appointment": [SLOT | {"patientNo": it} for it in ("P-1", "P-2")],
+        },
         atomic=True,
     )
     assert told["patient"]["results"][0]["code"] == "identity_conflict"
@@ -1297,7 +1585,9 @@ def test_a_refused_person_takes_the_whole_of_an_atomic_sync_back(portal: Portal)
         ("appointment", SLOT | {"patientNo": "P-1"}),
     ],
 )
-def test_clients_that_send_the_same_new_record_at_once_leave_one(portal: Portal, entity: str, record: dict) -> None:
+def test_clients_that_send_the_same_new_record_at_once_leave_one(
+    portal: Portal, entity: str, record: dict
+) -> None:
     patients(portal)
     before = portal.count(entity)
     start = threading.Barrier(4)
@@ -1316,12 +1606,17 @@ TWINS = {
     "a given name in two words": ({"name": "عبد الله بن سعد"}, {"name": "عبد الرحمن بن سعد"}),
     "the same in Latin letters": ({"name": "Abdul Aziz Saad"}, {"name": "Abdul Rahman Saad"}),
     "a family name first": ({"name": "Qahtani, Reem"}, {"name": "Qahtani, Nora"}),
-    "another firstName": ({"name": "Saad 1", "firstName": "Reem"}, {"name": "Saad 2", "firstName": "Nora"}),
+    "another firstName": (
+        {"name": "Saad 1", "firstName": "Reem"},
+        {"name": "Saad 2", "firstName": "Nora"},
+    ),
 }
 
 
 @pytest.mark.parametrize("names", TWINS.values(), ids=TWINS)
-def test_twins_with_one_id_stay_two_though_their_first_words_are_the_same(portal: Portal, names: tuple) -> None:
+def test_twins_with_one_id_stay_two_though_their_first_words_are_the_same(
+    portal: Portal, names: tuple
+) -> None:
     born = {"dateOfBirth": "2020-02-01", "nationalID": "N-1"}
     portal.send("patient", names[0] | born, patientNo="P-1")
     before = portal.stored("patient")

@@ -166,6 +166,9 @@ def test_a_repeated_night_changes_nothing(fast: Portal, seed: int) -> None:
         assert nights == 1 or day, "a first night leaves nothing for the second"
         again = told(fast.send_many(desktop.rows))
         for entity, place, action, code, changed in again:
-            assert code or action == "unchanged" or not KEYS & set(changed), (entity, desktop.rows[entity][place])
+            assert code or action == "unchanged" or not KEYS & set(changed), (
+                entity,
+                desktop.rows[entity][place],
+            )
         assert told(fast.send_many(desktop.rows)) == again
         desktop.day(fast)

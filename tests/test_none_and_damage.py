@@ -28,7 +28,10 @@ WITH_NONE = [
     *OFFICIAL[2:],
     ("appointment", "appointmentNo"),
     ("appointment", "patientNo"),
-    *(("patient", name) for name in ("mobile", "phone", "email", "gender", "bloodType", "dateOfBirth")),
+    *(
+        ("patient", name)
+        for name in ("mobile", "phone", "email", "gender", "bloodType", "dateOfBirth")
+    ),
     *(("doctor", name) for name in ("phone", "email", "gender", "dateOfBirth")),
     *(("appointment", name) for name in ("date", "timeFrom", "timeTo", *IDS)),
     ("clinic", "phone"),
@@ -60,31 +63,72 @@ def left_out(entity: str, name: str, value: Any) -> list[str]:
 # --- Words for none ----------------------------------------------------------------------------
 
 SPELLINGS = [
-    *("-", ".", "--", "/", "…", "( )", "N/A", "#N/A", "NA", "n.a.", "NULL", "(null)", "<null>", "NONE", "none.", "NIL"),
-    *("NaN", "undefined", "لا يوجد", "لايوجد", "لا  يوجد.", "غير معروف", "بدون", "بِدون", "ＮＵＬＬ", "????"),
+    *(
+        "-",
+        ".",
+        "--",
+        "/",
+        "…",
+        "( )",
+        "N/A",
+        "#N/A",
+        "NA",
+        "n.a.",
+        "NULL",
+        "(null)",
+        "<null>",
+        "NONE",
+        "none.",
+        "NIL",
+    ),
+    *(
+        "NaN",
+        "undefined",
+        "لا يوجد",
+        "لايوجد",
+        "لا  يوجد.",
+        "غير معروف",
+        "بدون",
+        "بِدون",
+        "ＮＵＬＬ",
+        "????",
+    ),
 ]
 
 
 @pytest.mark.parametrize("word", [*SPELLINGS, "UNKNOWN", "Unknown."])
 @pytest.mark.parametrize(("entity", "name"), WITH_NONE)
-def test_a_word_for_none_counts_as_absent_with_a_warning_that_repeats_it(entity: str, name: str, word: str) -> None:
+def test_a_word_for_none_counts_as_absent_with_a_warning_that_repeats_it(
+    entity: str, name: str, word: str
+) -> None:
     if name == "gender" and word == "UNKNOWN":
         assert clean(entity, gender=word)["gender"] == "Unknown"
         return
     assert left_out(entity, name, word) == [f'{name}: "{word.strip()}" stands for none, left out']
 
 
-@pytest.mark.parametrize("word", ["-", ".", "N/A", "n/a", "#N/A", "N / A", "NULL", "(null)", "null"])
-@pytest.mark.parametrize(("entity", "name"), [*CODES, ("appointment", "doctorCode"), ("appointment", "clinicCode")])
+@pytest.mark.parametrize(
+    "word", ["-", ".", "N/A", "n/a", "#N/A", "N / A", "NULL", "(null)", "null"]
+)
+@pytest.mark.parametrize(
+    ("entity", "name"), [*CODES, ("appointment", "doctorCode"), ("appointment", "clinicCode")]
+)
 def test_few_words_are_none_for_a_code(entity: str, name: str, word: str) -> None:
     if (entity, name) == ("clinic", "code"):
-        assert f'"{word}" stands for none, left out' in refused_by_schema("clinic", {"code": word})["code"]
+        assert (
+            f'"{word}" stands for none, left out'
+            in refused_by_schema("clinic", {"code": word})["code"]
+        )
         return
     least = {"licenseNumber": "L-1"} if entity == "doctor" else LEAST[entity]
-    assert SCHEMAS[entity].clean(least | {name: word})[1] == [f'{name}: "{word}" stands for none, left out']
+    assert SCHEMAS[entity].clean(least | {name: word})[1] == [
+        f'{name}: "{word}" stands for none, left out'
+    ]
 
 
-@pytest.mark.parametrize("code", ["NA", "NONE", "NIL", "UNKNOWN", "000", "00", "999999999", "بدون", "N-A"])
+@pytest.mark.parametrize(
+    "code", ["NA", "NONE", "NIL", "UNKNOWN", "000", "00", "999999999", "بدون", "N-A"]
+)
 @pytest.mark.parametrize("entity", ["clinic", "doctor"])
 def test_a_code_may_be_a_word(entity: str, code: str) -> None:
     assert SCHEMAS[entity].clean({"code": code}) == ({"code": code}, [])
@@ -92,7 +136,8 @@ def test_a_code_may_be_a_word(entity: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "close", ["NA-1", "Nadia", "N/A-17", "NULLA", "NONE-5", "P-", "NILS", "UNKNOWN-7", "0-7A", "-7A"]
+    "close",
+    ["NA-1", "Nadia", "N/A-17", "NULLA", "NONE-5", "P-", "NILS", "UNKNOWN-7", "0-7A", "-7A"],
 )
 @pytest.mark.parametrize(("entity", "name"), NUMBERS)
 def test_the_list_is_closed(entity: str, name: str, close: str) -> None:
@@ -188,14 +233,18 @@ def test_a_list_of_codes_that_holds_nothing_is_absent(nothing: list) -> None:
 @pytest.mark.parametrize(("entity", "name"), OFFICIAL)
 def test_what_fills_a_form_is_no_official_number(entity: str, name: str, filler: str) -> None:
     assert left_out(entity, name, filler) == [f'{name}: "{filler}" stands for none, left out']
-    assert left_out(entity, name, int(filler)) == [f'{name}: "{int(filler)}" stands for none, left out']
+    assert left_out(entity, name, int(filler)) == [
+        f'{name}: "{int(filler)}" stands for none, left out'
+    ]
 
 
 def test_a_filler_in_hyphens_is_one() -> None:
     assert left_out("patient", "nationalID", "999-9999-9999999-9")
 
 
-@pytest.mark.parametrize("real", ["1000000001", "9999999", "1122334455", "1999999999", "12345678", "2111111112"])
+@pytest.mark.parametrize(
+    "real", ["1000000001", "9999999", "1122334455", "1999999999", "12345678", "2111111112"]
+)
 @pytest.mark.parametrize(("entity", "name"), OFFICIAL)
 def test_what_only_looks_like_a_filler_is_a_number(entity: str, name: str, real: str) -> None:
     data, warnings = SCHEMAS[entity].clean(LEAST[entity] | {name: real})
@@ -209,7 +258,8 @@ def test_a_file_number_or_a_code_may_be_one(number: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spelling", ["784-1990-1234567-1", "784 1990 1234567 1", "٧٨٤-١٩٩٠-١٢٣٤٥٦٧-١", "784–1990–12345671"]
+    "spelling",
+    ["784-1990-1234567-1", "784 1990 1234567 1", "٧٨٤-١٩٩٠-١٢٣٤٥٦٧-١", "784–1990–12345671"],
 )
 def test_hyphens_and_blanks_do_not_tell_national_ids_apart(spelling: str) -> None:
     assert clean("patient", nationalID=spelling)["national_id"] == "784199012345671"
@@ -227,7 +277,12 @@ SCIENTIFIC = ["1.08E+09", "1.08e+09", "1E-5", "7E+0", "١E+٠٩", Decimal("1.08E
 @pytest.mark.parametrize("lost", SCIENTIFIC)
 @pytest.mark.parametrize(
     ("entity", "name"),
-    [*NUMBERS, *CODES, ("appointment", "appointmentNo"), *(("appointment", it) for it in REFERENCES)],
+    [
+        *NUMBERS,
+        *CODES,
+        ("appointment", "appointmentNo"),
+        *(("appointment", it) for it in REFERENCES),
+    ],
 )
 def test_scientific_notation_is_refused(entity: str, name: str, lost: Any) -> None:
     (sentence, *_) = refused_by_schema(entity, LEAST[entity] | {name: lost})[
@@ -261,27 +316,44 @@ def test_the_point_of_a_float_is_no_digit_of_a_phone(sent: Any, stored: str) -> 
 
 # --- Damaged text ------------------------------------------------------------------------------
 
-DAMAGED = ["???? ???", "?? علي", "Ali ???", "؟؟؟ ؟؟", "M?hammed", "سا\ufffdرة", "\ufffd\ufffd", "Ali (??)"]
+DAMAGED = [
+    "???? ???",
+    "?? علي",
+    "Ali ???",
+    "؟؟؟ ؟؟",
+    "M?hammed",
+    "سا\ufffdرة",
+    "\ufffd\ufffd",
+    "Ali (??)",
+]
 NO_LETTER = [".", "-", "...", "😀", "ـــ", "---"]
 
 
 @pytest.mark.parametrize("name", [*DAMAGED, *NO_LETTER])
 @pytest.mark.parametrize(
-    ("entity", "field"), [("clinic", "name"), ("doctor", "name"), ("doctor", "aName"), ("patient", "name")]
+    ("entity", "field"),
+    [("clinic", "name"), ("doctor", "name"), ("doctor", "aName"), ("patient", "name")],
 )
 def test_a_damaged_name_counts_as_absent_and_says_why(entity: str, field: str, name: str) -> None:
     (warning,) = left_out(entity, field, name)
-    assert warning == f'{field}: "{name}" is no name: letters were lost before sending; send UTF-8, left out'
+    assert (
+        warning
+        == f'{field}: "{name}" is no name: letters were lost before sending; send UTF-8, left out'
+    )
 
 
 @pytest.mark.parametrize("name", ["Ali?", "Who? Ali", "٧", "X", "Dr. Ali", "O'Neil", "محمد؟"])
 def test_a_name_with_letters_or_digits_is_one(name: str) -> None:
-    assert SCHEMAS["patient"].clean({"patientNo": "P-1", "name": name}) == ({"patient_no": "P-1", "name": name}, [])
+    assert SCHEMAS["patient"].clean({"patientNo": "P-1", "name": name}) == (
+        {"patient_no": "P-1", "name": name},
+        [],
+    )
 
 
 @pytest.mark.parametrize("text", ["????", "؟؟ ؟؟", "\ufffd\ufffd.", "?? - ??"])
 @pytest.mark.parametrize(
-    ("entity", "field"), [("patient", "firstName"), ("appointment", "notes"), ("appointment", "status")]
+    ("entity", "field"),
+    [("patient", "firstName"), ("appointment", "notes"), ("appointment", "status")],
 )
 def test_text_of_nothing_but_damage_is_left_out(entity: str, field: str, text: str) -> None:
     (warning,) = left_out(entity, field, text)
@@ -290,7 +362,9 @@ def test_text_of_nothing_but_damage_is_left_out(entity: str, field: str, text: s
 
 @pytest.mark.parametrize("text", ["allergic to ???", "Jos\ufffd", "M?ller", "see a.example/b?c=d"])
 @pytest.mark.parametrize(("entity", "field"), [("patient", "lastName"), ("appointment", "notes")])
-def test_damaged_text_with_letters_left_is_stored_with_a_warning(entity: str, field: str, text: str) -> None:
+def test_damaged_text_with_letters_left_is_stored_with_a_warning(
+    entity: str, field: str, text: str
+) -> None:
     assert text in clean(entity, **{field: text}).values()
     assert warned(entity, **{field: text}) == [
         f'{field}: "{text}" is stored as it came, but letters were lost before sending; send UTF-8'
@@ -311,14 +385,18 @@ def test_a_stored_name_outlives_a_damaged_one(portal: Portal) -> None:
 
 
 @pytest.mark.parametrize("name", ["???? ???", ".", "\ufffd"])
-def test_a_new_patient_with_a_damaged_name_is_refused_and_told_why(portal: Portal, name: str) -> None:
+def test_a_new_patient_with_a_damaged_name_is_refused_and_told_why(
+    portal: Portal, name: str
+) -> None:
     answer = refused(portal, "validation_failed", "patient", patientNo="P-1", name=name)
     missing, why = answer["errors"]["name"]
     assert missing.startswith("Missing")
     assert "letters were lost before sending; send UTF-8" in why
 
 
-@pytest.mark.parametrize("fields", [{"patientNo": "0"}, {"nationalID": "N/A"}, {"mobile": "-", "name": "Ali"}])
+@pytest.mark.parametrize(
+    "fields", [{"patientNo": "0"}, {"nationalID": "N/A"}, {"mobile": "-", "name": "Ali"}]
+)
 def test_who_has_no_key_but_words_for_none_is_told_of_them(portal: Portal, fields: dict) -> None:
     answer = refused(portal, "validation_failed", "patient", fields)
     sentences = [sentence for them in answer["errors"].values() for sentence in them]
@@ -334,7 +412,15 @@ def test_two_patients_with_a_number_of_zero_are_two(portal: Portal, zero: Any) -
     second = new(portal, "patient", patientNo=zero, name="Sara Omar", mobile="0502222222")
     assert [row(portal, "patient", it)["patient_no"] for it in (first, second)] == [None, None]
     assert (
-        found(portal, first, "mobile+name", "patient", patientNo=zero, name="Ali Hassan", mobile=MOBILE)["action"]
+        found(
+            portal,
+            first,
+            "mobile+name",
+            "patient",
+            patientNo=zero,
+            name="Ali Hassan",
+            mobile=MOBILE,
+        )["action"]
         == "unchanged"
     )
 
@@ -346,11 +432,18 @@ def test_two_bookings_with_a_number_of_zero_are_two(portal: Portal, zero: Any) -
         new(portal, "appointment", appointmentNo=zero, patientNo="P-1", date=day, timeFrom="10:00")
 
 
-@pytest.mark.parametrize("filler", ["9999999999", "N/A", "NULL", "-", "1111111111", "لا يوجد", 1000000000])
+@pytest.mark.parametrize(
+    "filler", ["9999999999", "N/A", "NULL", "-", "1111111111", "لا يوجد", 1000000000]
+)
 def test_ten_patients_with_one_filler_for_an_id_are_ten(portal: Portal, filler: Any) -> None:
     for _ in range(2):
         sent = [
-            {"patientNo": f"P-{i}", "name": f"Ali {i}", "dateOfBirth": "1980-01-01", "nationalID": filler}
+            {
+                "patientNo": f"P-{i}",
+                "name": f"Ali {i}",
+                "dateOfBirth": "1980-01-01",
+                "nationalID": filler,
+            }
             for i in range(10)
         ]
         told = portal.send_many({"patient": sent})["patient"]["results"]
@@ -363,10 +456,23 @@ def test_ten_patients_with_one_filler_for_an_id_are_ten(portal: Portal, filler: 
 def test_a_reference_to_none_is_absent(portal: Portal, zero: Any) -> None:
     patients(portal)
     booking = new(
-        portal, "appointment", patientNo="P-1", doctorCode=zero, clinicCode=zero, date="2026-06-15", timeFrom="10:00"
+        portal,
+        "appointment",
+        patientNo="P-1",
+        doctorCode=zero,
+        clinicCode=zero,
+        date="2026-06-15",
+        timeFrom="10:00",
     )
     assert row(portal, "appointment", booking)["doctor_id"] is None
-    answer = refused(portal, "validation_failed", "appointment", patientNo=zero, date="2026-06-15", timeFrom="10:00")
+    answer = refused(
+        portal,
+        "validation_failed",
+        "appointment",
+        patientNo=zero,
+        date="2026-06-15",
+        timeFrom="10:00",
+    )
     assert "patientNo" in answer["errors"]
 
 
@@ -391,11 +497,22 @@ def test_a_number_as_a_float_is_the_number(http: Http) -> None:
     for lost in (b"1.08E+09", b"1.08e9", b"1E+2"):
         answer = http.post("/patient", b'{"patientNo": ' + lost + b', "name": "Ali"}')
         assert (answer.status_code, list(answer.json["errors"])) == (422, ["patientNo"])
-    assert "fraction" in http.post("/patient", b'{"patientNo": 10928.5, "name": "Ali"}').json["errors"]["patientNo"][0]
+    assert (
+        "fraction"
+        in http.post("/patient", b'{"patientNo": 10928.5, "name": "Ali"}').json["errors"][
+            "patientNo"
+        ][0]
+    )
 
 
 def test_a_filter_that_counts_as_absent_is_a_400(http: Http) -> None:
-    for query in ("patientNo=0", "nationalID=N/A", "mobile=-", "nationalID=9999999999", "patientNo=%EF%BF%BD1"):
+    for query in (
+        "patientNo=0",
+        "nationalID=N/A",
+        "mobile=-",
+        "nationalID=9999999999",
+        "patientNo=%EF%BF%BD1",
+    ):
         answer = http.client.get(f"/api/healthcare/patients?{query}", headers={"X-API-Key": KEY})
         assert (answer.status_code, answer.json["code"]) == (400, "invalid_parameter"), query
 
@@ -417,10 +534,16 @@ def made_up_people(draw: st.DrawFn) -> list[dict[str, Any]]:
         person = {
             "name": NAMES[i],
             "patientNo": f"P-{i}" if "patientNo" in known else draw(nothing),
-            "nationalID": f"10000000{i}7" if "nationalID" in known else draw(nothing | st.sampled_from(FILLERS)),
-            "mobile": f"055123456{i}" if "mobile" in known else draw(st.sampled_from(["-", "N/A", "", None, "(null)"])),
+            "nationalID": f"10000000{i}7"
+            if "nationalID" in known
+            else draw(nothing | st.sampled_from(FILLERS)),
+            "mobile": f"055123456{i}"
+            if "mobile" in known
+            else draw(st.sampled_from(["-", "N/A", "", None, "(null)"])),
             "dateOfBirth": draw(
-                st.sampled_from([f"19{60 + i}-01-01", "0001-01-01", "0000-00-00", "N/A", "1405-02-30", None])
+                st.sampled_from(
+                    [f"19{60 + i}-01-01", "0001-01-01", "0000-00-00", "N/A", "1405-02-30", None]
+                )
             ),
             "email": draw(st.sampled_from(["-", "N/A", None])),
             "firstName": draw(st.sampled_from(["????", "N/A", None])),
@@ -431,11 +554,15 @@ def made_up_people(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 @settings(max_examples=settings.default.max_examples // 2)
 @given(people=made_up_people(), order=st.randoms())
-def test_the_patients_stored_are_the_people_there_are(sqlite_portal: Portal, people: list[dict], order: Any) -> None:
+def test_the_patients_stored_are_the_people_there_are(
+    sqlite_portal: Portal, people: list[dict], order: Any
+) -> None:
     emptied(sqlite_portal.app)
     first = sqlite_portal.send_many({"patient": people})["patient"]["results"]
     assert {it.get("action") for it in first} == {"created"}, first
-    assert sorted(it["name"] for it in sqlite_portal.stored("patient")) == sorted(it["name"] for it in people)
+    assert sorted(it["name"] for it in sqlite_portal.stored("patient")) == sorted(
+        it["name"] for it in people
+    )
     again = list(people)
     order.shuffle(again)
     told = sqlite_portal.send_many({"patient": again})["patient"]["results"]
@@ -457,7 +584,9 @@ def test_the_point_of_a_float_makes_no_number_where_local_ones_have_no_prefix() 
     assert (first, second.value) == ("+96551234560", "5123456")
 
 
-@pytest.mark.parametrize("filler", ["9999999999.0", "1111111111.00", "1234567890.0", "'0123456789.0", "99999999.0"])
+@pytest.mark.parametrize(
+    "filler", ["9999999999.0", "1111111111.00", "1234567890.0", "'0123456789.0", "99999999.0"]
+)
 @pytest.mark.parametrize(("entity", "name"), OFFICIAL)
 def test_a_filler_as_a_float_is_one(entity: str, name: str, filler: str) -> None:
     assert left_out(entity, name, filler) == [f'{name}: "{filler}" stands for none, left out']
@@ -468,7 +597,9 @@ def test_an_invisible_mark_hides_no_damage(mark: str) -> None:
     assert "letters were lost" in left_out("patient", "nationalID", f"A{mark}?B")[0]
 
 
-@pytest.mark.parametrize(("entity", "name"), [("patient", "isActive"), ("appointment", "patientId")])
+@pytest.mark.parametrize(
+    ("entity", "name"), [("patient", "isActive"), ("appointment", "patientId")]
+)
 def test_long_text_for_a_flag_or_an_id_is_refused_unread(entity: str, name: str) -> None:
     sent = LEAST[entity] | {name: "1" + "\u0315\u0300" * 200_000}  # composing it would take minutes
     assert len(refused_by_schema(entity, sent)) == 1

@@ -18,8 +18,8 @@ from conftest import API, KEY, SAMPLES, Http, emptied, migrated
 from flask import Flask
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-import problems
 import reading
+from engine import problems
 from models import SyncRun
 from schemas import json_name
 from upsert import RULES
@@ -39,7 +39,9 @@ def document(sqlite_app: Flask) -> dict[str, Any]:
 def closed(document: dict[str, Any]) -> dict[str, Any]:
     """The document, with objects that take nothing but what it names: a test must not overlook a member."""
     told = copy.deepcopy(document)
-    for schema in every(told["components"]["schemas"], lambda it: it.get("type") == "object" and "properties" in it):
+    for schema in every(
+        told["components"]["schemas"], lambda it: it.get("type") == "object" and "properties" in it
+    ):
         schema["additionalProperties"] = False
     return told
 
@@ -87,16 +89,24 @@ def test_it_is_a_valid_openapi_document(document: dict[str, Any]) -> None:
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
 
 
-def test_every_operation_has_a_name_of_its_own_a_summary_and_a_tag(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_name_of_its_own_a_summary_and_a_tag(
+    document: dict[str, Any],
+) -> None:
     told = [operation for _, _, operation in operations(document)]
     assert len({it["operationId"] for it in told}) == len(told)
     tags = {tag["name"] for tag in document["tags"]}
-    assert [it["operationId"] for it in told if not it["summary"] or not set(it["tags"]) <= tags] == []
+    assert [
+        it["operationId"] for it in told if not it["summary"] or not set(it["tags"]) <= tags
+    ] == []
 
 
 def test_no_part_of_it_is_unused(document: dict[str, Any]) -> None:
     used = {it["$ref"] for it in every(document, lambda it: isinstance(it.get("$ref"), str))}
-    parts = {f"#/components/{kind}/{name}" for kind, them in document["components"].items() for name in them}
+    parts = {
+        f"#/components/{kind}/{name}"
+        for kind, them in document["components"].items()
+        for name in them
+    }
     assert {it for it in parts - used if "securitySchemes" not in it} == set()
 
 
@@ -118,28 +128,49 @@ def test_it_is_built_once_and_knows_no_address(sqlite_app: Flask, document: dict
 def paths_of(rule: str) -> list[str]:
     """Return the paths of a route, in the document's spelling."""
     parts = re.split(r"(<any\(.*?\):\w+>)", re.sub(r"<int:\w+>", "{id}", rule))
-    choices = [re.findall(r"\w+", part[5:].split(")")[0]) if part.startswith("<any(") else [part] for part in parts]
+    choices = [
+        re.findall(r"\w+", part[5:].split(")")[0]) if part.startswith("<any(") else [part]
+        for part in parts
+    ]
     return ["".join(chosen) for chosen in itertools.product(*choices)]
 
 
-def test_every_route_of_the_api_is_described_and_no_other(sqlite_app: Flask, document: dict[str, Any]) -> None:
-    rules = [it for it in sqlite_app.url_map.iter_rules() if it.rule.startswith(("/api/", "/healthz", "/openapi.json"))]
-    routes = {(path, method) for it in rules for path in paths_of(it.rule) for method in it.methods or ()}
+def test_every_route_of_the_api_is_described_and_no_other(
+    sqlite_app: Flask, document: dict[str, Any]
+) -> None:
+    rules = [
+        it
+        for it in sqlite_app.url_map.iter_rules()
+        if it.rule.startswith(("/api/", "/healthz", "/openapi.json"))
+    ]
+    routes = {
+        (path, method) for it in rules for path in paths_of(it.rule) for method in it.methods or ()
+    }
     described = {(path, method.upper()) for path, method, _ in operations(document)}
-    assert described == {(path, method) for path, method in routes if method not in ("HEAD", "OPTIONS")}
+    assert described == {
+        (path, method) for path, method in routes if method not in ("HEAD", "OPTIONS")
+    }
 
 
 @pytest.mark.parametrize("entity", RULES)
-def test_every_field_and_filter_is_described(sqlite_app: Flask, document: dict[str, Any], entity: str) -> None:
+def test_every_field_and_filter_is_described(
+    sqlite_app: Flask, document: dict[str, Any], entity: str
+) -> None:
     schema = sqlite_app.extensions["schemas"][entity]
     assert properties(document, entity.title()) == set(map(json_name, schema.load_fields))
-    assert properties(document, f"{entity.title()}Stored") == set(map(json_name, schema.dump_fields))
+    assert properties(document, f"{entity.title()}Stored") == set(
+        map(json_name, schema.dump_fields)
+    )
     parameters = document["paths"][f"{API}/{entity}s"]["get"]["parameters"]
-    assert {it["name"] for it in parameters if "name" in it} == set(reading.filters(schema, RULES[entity]))
+    assert {it["name"] for it in parameters if "name" in it} == set(
+        reading.filters(schema, RULES[entity])
+    )
 
 
 def test_every_part_of_a_history_row_is_described(document: dict[str, Any]) -> None:
-    assert properties(document, "SyncRun") == {json_name(column.name) for column in SyncRun.__table__.c}
+    assert properties(document, "SyncRun") == {
+        json_name(column.name) for column in SyncRun.__table__.c
+    }
 
 
 def test_every_failure_is_described_but_that_of_the_log_in(document: dict[str, Any]) -> None:
@@ -162,11 +193,20 @@ def test_every_answer_carries_the_request_id(document: dict[str, Any]) -> None:
 
 def test_every_body_has_an_example_and_every_example_is_one(closed: dict[str, Any]) -> None:
     bodies = list(
-        every(closed, lambda it: isinstance(it.get("schema"), dict) and ("example" in it or "examples" in it))
+        every(
+            closed,
+            lambda it: isinstance(it.get("schema"), dict) and ("example" in it or "examples" in it),
+        )
     )
-    assert len(bodies) == sum(len(it["content"]) for it in every(closed, lambda it: "content" in it))
+    assert len(bodies) == sum(
+        len(it["content"]) for it in every(closed, lambda it: "content" in it)
+    )
     for body in bodies:
-        examples = [it["value"] for it in body["examples"].values()] if "examples" in body else [body["example"]]
+        examples = (
+            [it["value"] for it in body["examples"].values()]
+            if "examples" in body
+            else [body["example"]]
+        )
         assert examples
         assert [fault for it in examples for fault in errors(closed, body["schema"], it)] == []
 
@@ -175,11 +215,15 @@ def test_every_body_has_an_example_and_every_example_is_one(closed: dict[str, An
 def test_the_examples_of_requests_are_the_samples(
     document: dict[str, Any], samples: dict[str, dict[str, Any]], entity: str
 ) -> None:
-    body = document["paths"][f"{API}/{entity}"]["post"]["requestBody"]["content"]["application/json"]
+    body = document["paths"][f"{API}/{entity}"]["post"]["requestBody"]["content"][
+        "application/json"
+    ]
     assert body["example"] == samples[entity]
 
 
-def test_the_examples_of_answers_are_what_the_samples_get(http: Http, document: dict[str, Any]) -> None:
+def test_the_examples_of_answers_are_what_the_samples_get(
+    http: Http, document: dict[str, Any]
+) -> None:
     """But for ids and times."""
     passing = {"id", "createdAt", "updatedAt", "clinicId", "doctorId", "patientId"}
     for entity in RULES:
@@ -221,7 +265,12 @@ REQUESTS: list[tuple[str, int, str, Any]] = [
     ("upsertPatients", 200, "/patients?dryRun=true", [{"patientNo": "P-9", "name": "New"}]),
     ("upsertPatients", 207, "/patients", [ALI, BOTH, NOBODY, 17]),
     ("upsertPatients", 422, "/patients", [BOTH, NOBODY]),
-    ("upsertPatients", 422, "/patients?atomic=true&dryRun=true", [ALI, {"patientNo": "P-8", "name": "New"}, BOTH]),
+    (
+        "upsertPatients",
+        422,
+        "/patients?atomic=true&dryRun=true",
+        [ALI, {"patientNo": "P-8", "name": "New"}, BOTH],
+    ),
     ("upsertPatients", 400, "/patients", ALI),
     ("upsertPatients", 413, "/patients", LONG),
     ("upsertAll", 200, "/sync", {"patients": [ALI], "clinics": None}),
@@ -269,7 +318,9 @@ def ask(http: Http, path: str, body: Any, **headers: str) -> Any:
     if body is None:
         return http.client.get(f"{API}{path}", headers={"X-API-Key": KEY} | headers)
     bare, _, query = path.partition("?")
-    return http.post(bare, body, headers=headers, **dict(it.split("=") for it in query.split("&") if it))
+    return http.post(
+        bare, body, headers=headers, **dict(it.split("=") for it in query.split("&") if it)
+    )
 
 
 def test_every_status_that_is_described_is_really_answered_and_as_it_is_described(
@@ -285,13 +336,23 @@ def test_every_status_that_is_described_is_really_answered_and_as_it_is_describe
         bare = path.split("?")[0]
         others = [(405, small.client.delete(f"{API}{bare}", headers={"X-API-Key": KEY}))]
         others += [(401, ask(small, bare, body, **{"X-API-Key": "no key of this service"}))]
-        others += [(415, ask(small, bare, body, **{"Content-Type": "text/xml"}))] if body is not None else []
+        others += (
+            [(415, ask(small, bare, body, **{"Content-Type": "text/xml"}))]
+            if body is not None
+            else []
+        )
         for status, answer in others:
             assert answer.status_code == status
             conforms(closed, name, answer)
             seen.add((name, str(status)))
-    told = {(it["operationId"], status) for _, _, it in operations(document) for status in it["responses"]}
-    assert {it for it in told if it[0] in PARTS and it[1] not in FAULTS} == {it for it in seen if it[0] in PARTS}
+    told = {
+        (it["operationId"], status)
+        for _, _, it in operations(document)
+        for status in it["responses"]
+    }
+    assert {it for it in told if it[0] in PARTS and it[1] not in FAULTS} == {
+        it for it in seen if it[0] in PARTS
+    }
 
 
 def test_all_entities_are_described_alike(document: dict[str, Any]) -> None:
@@ -304,13 +365,15 @@ def test_all_entities_are_described_alike(document: dict[str, Any]) -> None:
     for entity in RULES:
         for path, method, operation in operations(document):
             if entity in path:
-                alike[method + path.replace(API, "").replace(entity, "*")].add(tuple(operation["responses"]))
+                alike[method + path.replace(API, "").replace(entity, "*")].add(
+                    tuple(operation["responses"])
+                )
     assert len(alike) == 4
     assert [name for name, statuses in alike.items() if len(statuses) > 1] == []
 
 
 ANOTHER_PROBLEM = """
-import problems
+from engine import problems
 
 class PersonIsElsewhere(problems.Problem):
     status, code, title, advice = 409, "person_is_elsewhere", "Another place", "Ask there."
@@ -329,7 +392,12 @@ print(*examples)
 def test_a_new_problem_joins_others_of_its_status_even_without_an_example() -> None:
     command = [sys.executable, "-c", ANOTHER_PROBLEM]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert told.stdout.split() == ["identity_conflict", "ambiguous_match", "slot_taken", "person_is_elsewhere"], told
+    assert told.stdout.split() == [
+        "identity_conflict",
+        "ambiguous_match",
+        "slot_taken",
+        "person_is_elsewhere",
+    ], told
 
 
 @pytest.mark.parametrize(("name", "path"), [("health", "/healthz"), ("document", "/openapi.json")])
@@ -350,7 +418,11 @@ def test_what_needs_no_key_is_as_it_is_described(
     ],
 )
 def test_the_services_own_failures_are_as_they_are_described(
-    sqlite_app: Flask, closed: dict[str, Any], monkeypatch: pytest.MonkeyPatch, status: int, fault: Exception
+    sqlite_app: Flask,
+    closed: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    fault: Exception,
 ) -> None:
     def fail(*_: Any) -> None:
         raise fault
@@ -365,7 +437,27 @@ def test_the_services_own_failures_are_as_they_are_described(
 # What a field takes and what not, at the edges. A schema cannot say that lengths count after trimming, nor which marks
 # are invisible, nor which days a month has: such values are not here.
 VALUES: list[Any] = [
-    *(None, "", " ", "x", 7, 10928, -1, 0, 1, 1.5, True, False, [], [None, "C-1"], [7], [1.5], {}, "x" * 64, "x" * 65),
+    *(
+        None,
+        "",
+        " ",
+        "x",
+        7,
+        10928,
+        -1,
+        0,
+        1,
+        1.5,
+        True,
+        False,
+        [],
+        [None, "C-1"],
+        [7],
+        [1.5],
+        {},
+        "x" * 64,
+        "x" * 65,
+    ),
     *(
         "x" * 200,
         "x" * 201,
@@ -380,8 +472,27 @@ VALUES: list[Any] = [
         "yes",
         "1",
     ),
-    *("Male", " m ", "fEMALE", "F", "a+", "AB -", "O+ve", "o \u2212", "A", "male x", 2**63 - 1, 2**63),
-    *("2020-06-15", "2020-06-15T00:00:00", "2020-06-15 10:30:00.1234567+03:00", "2020-06-15T10:30Z", "0001-01-01"),
+    *(
+        "Male",
+        " m ",
+        "fEMALE",
+        "F",
+        "a+",
+        "AB -",
+        "O+ve",
+        "o \u2212",
+        "A",
+        "male x",
+        2**63 - 1,
+        2**63,
+    ),
+    *(
+        "2020-06-15",
+        "2020-06-15T00:00:00",
+        "2020-06-15 10:30:00.1234567+03:00",
+        "2020-06-15T10:30Z",
+        "0001-01-01",
+    ),
     *(
         "15/06/2020",
         "20200615",
@@ -436,10 +547,27 @@ def test_schemathesis_finds_no_failure(tmp_path: Path, document: dict[str, Any])
     url, file = f"sqlite:///{tmp_path / 'clinic.db'}", tmp_path / "openapi.json"
     file.write_text(json.dumps(document), encoding="utf-8")
     with migrated(url), live.service(url) as running:
-        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "tests/schemathesis.toml", "run"]
-        command += [str(file), "--url", f"http://127.0.0.1:{running.port}", "--header", f"X-API-Key: {live.KEY}"]
+        command = [
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "--config-file",
+            "tests/schemathesis.toml",
+            "run",
+        ]
+        command += [
+            str(file),
+            "--url",
+            f"http://127.0.0.1:{running.port}",
+            "--header",
+            f"X-API-Key: {live.KEY}",
+        ]
         done = subprocess.run(
-            [*command, "--checks", "all", "--no-color"], cwd=ROOT, capture_output=True, text=True, check=False
+            [*command, "--checks", "all", "--no-color"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
     passed = re.findall(r"✅ (\w+)$", done.stdout, re.MULTILINE)

@@ -14,12 +14,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-import logins
-import overview
-import pages
-import problems
 import reading
+from engine import problems
 from models import SyncRun, db
+from portal import logins, overview, pages
 from schemas import ENTITIES, Choice, Clock, Codes, Day, Flag, RecordId, json_name
 
 PASSWORD = "the-portal-password"
@@ -58,7 +56,11 @@ def test_the_right_password_logs_in_and_leads_back(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize(
     ("query", "leads"),
-    [("?next=history", "/history"), ("?next=https://elsewhere.example", "/"), ("?next=//elsewhere.example/", "/")],
+    [
+        ("?next=history", "/history"),
+        ("?next=https://elsewhere.example", "/"),
+        ("?next=//elsewhere.example/", "/"),
+    ],
 )
 def test_after_log_in_nobody_is_led_elsewhere(client: FlaskClient, query: str, leads: str) -> None:
     assert log_in(client, query=query).location == leads
@@ -77,7 +79,9 @@ def test_after_ten_wrong_passwords_the_page_says_how_long_to_wait(client: FlaskC
     assert refused.status_code == 429
     assert refused.json["code"] == "too_many_requests"
     assert 1 <= int(refused.headers["Retry-After"]) <= logins.WINDOW.total_seconds() + 2
-    page = client.post("/login", data={"csrf_token": token(client)}, headers={"Accept": "text/html"})
+    page = client.post(
+        "/login", data={"csrf_token": token(client)}, headers={"Accept": "text/html"}
+    )
     assert (page.status_code, page.mimetype) == (429, "text/html")
     assert "Try again in" in page.text
 
@@ -97,7 +101,9 @@ def test_log_out_ends_it(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("path", ["/login", "/logout", "/key"])
 @pytest.mark.parametrize("sent", [None, "", "wrong", "é"])
-def test_a_form_of_another_site_is_refused(client: FlaskClient, path: str, sent: str | None) -> None:
+def test_a_form_of_another_site_is_refused(
+    client: FlaskClient, path: str, sent: str | None
+) -> None:
     log_in(client)
     data = {"password": PASSWORD} | ({} if sent is None else {"csrf_token": sent})
     answer = client.post(path, data=data)
@@ -110,9 +116,16 @@ def test_a_form_of_another_site_is_refused(client: FlaskClient, path: str, sent:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_form_is_read_to_its_limit_only(client: FlaskClient, path: str, chunked: bool) -> None:
     body = io.BytesIO(b"a&" * pages.FORM_BYTES)
-    length = {"wsgi.input_terminated": True} if chunked else {"CONTENT_LENGTH": str(2 * pages.FORM_BYTES)}
+    length = (
+        {"wsgi.input_terminated": True}
+        if chunked
+        else {"CONTENT_LENGTH": str(2 * pages.FORM_BYTES)}
+    )
     answer = client.post(
-        path, input_stream=body, content_type="application/x-www-form-urlencoded", environ_overrides=length
+        path,
+        input_stream=body,
+        content_type="application/x-www-form-urlencoded",
+        environ_overrides=length,
     )
     assert answer.status_code == 413
     assert body.tell() <= pages.FORM_BYTES + 1
@@ -122,7 +135,10 @@ def test_a_page_leaves_the_body_of_another_method_alone(client: FlaskClient) -> 
     body = io.BytesIO(b"a&" * pages.FORM_BYTES)
     form = "application/x-www-form-urlencoded"
     sized = {"CONTENT_LENGTH": str(2 * pages.FORM_BYTES)}
-    assert client.get("/", input_stream=body, content_type=form, environ_overrides=sized).status_code == 200
+    assert (
+        client.get("/", input_stream=body, content_type=form, environ_overrides=sized).status_code
+        == 200
+    )
     assert body.tell() == 0
 
 
@@ -132,7 +148,9 @@ def test_a_session_is_renewed_at_log_in(client: FlaskClient) -> None:
     assert token(client, "/") != before
 
 
-def test_the_cookie_keeps_from_scripts_and_other_sites_and_is_secure_over_https(client: FlaskClient) -> None:
+def test_the_cookie_keeps_from_scripts_and_other_sites_and_is_secure_over_https(
+    client: FlaskClient,
+) -> None:
     plain = client.get("/login").headers["Set-Cookie"]
     assert "HttpOnly" in plain
     assert "SameSite=Lax" in plain
@@ -156,7 +174,9 @@ def test_another_password_or_secret_logs_everybody_out(app: Flask, client: Flask
     assert client.get("/history").status_code == 200
 
 
-def test_a_log_in_ends_after_some_hours(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_in_ends_after_some_hours(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log_in(client)
     later = datetime.now(UTC).timestamp() + 8 * 3600 + 60
     monkeypatch.setattr("itsdangerous.timed.time.time", lambda: later)
@@ -231,27 +251,43 @@ def test_every_field_path_and_error_is_on_the_page(app: Flask, client: FlaskClie
     for entity, schema in app.extensions["schemas"].items():
         section = page.split(f'<section id="{entity}">')[1].split("</section>")[0]
         for name, field in schema.load_fields.items():
-            row = section.split(f'<th scope="row"><code>{json_name(name)}</code></th>')[1].split("</tr>")[0]
+            row = section.split(f'<th scope="row"><code>{json_name(name)}</code></th>')[1].split(
+                "</tr>"
+            )[0]
             assert field.meaning in row
             assert field.told in row
             form_bounds_it = isinstance(field, Choice | Day | Clock | Codes | Flag | RecordId)
             assert (f"<td>{field.length or 0:,}</td>" in row) is not form_bounds_it
     kinds = problems.Problem.__subclasses__()
     assert kinds
-    assert [kind.code for kind in kinds if f'<tr id="{kind.code}">' not in page or kind.advice not in page] == []
+    assert [
+        kind.code
+        for kind in kinds
+        if f'<tr id="{kind.code}">' not in page or kind.advice not in page
+    ] == []
 
 
 def test_the_page_says_what_a_record_needs(client: FlaskClient) -> None:
     page = client.get("/").text
-    rows = re.findall(r'<th scope="row"><code>(\w+)</code></th>.*?<td>([^<]*)</td></tr>', page, re.DOTALL)
-    needed = [(name, told) for name, told in rows if told in ("yes", "one of these") or told.startswith("to create")]
+    rows = re.findall(
+        r'<th scope="row"><code>(\w+)</code></th>.*?<td>([^<]*)</td></tr>', page, re.DOTALL
+    )
+    needed = [
+        (name, told)
+        for name, told in rows
+        if told in ("yes", "one of these") or told.startswith("to create")
+    ]
     assert needed == [
         *[("code", "yes"), ("name", "to create")],
         *[("code", "one of these"), ("licenseNumber", "one of these"), ("name", "to create")],
         *[("patientNo", "one of these"), ("nationalID", "one of these"), ("name", "to create")],
         ("mobile", "one of these"),
         *[("appointmentNo", "one of these"), ("patientNo", "to create, or patientId")],
-        *[("patientId", "to create, or patientNo"), ("date", "to create"), ("timeFrom", "to create")],
+        *[
+            ("patientId", "to create, or patientNo"),
+            ("date", "to create"),
+            ("timeFrom", "to create"),
+        ],
     ]
 
 
@@ -263,7 +299,9 @@ def test_the_page_says_what_dates_and_filters_mean_here(client: FlaskClient) -> 
 
 def test_every_path_of_the_api_is_on_the_page(app: Flask, client: FlaskClient) -> None:
     page = client.get("/").text
-    rules = [it.rule for it in app.url_map.iter_rules() if it.endpoint.startswith(("api.", "public."))]
+    rules = [
+        it.rule for it in app.url_map.iter_rules() if it.endpoint.startswith(("api.", "public."))
+    ]
     paths = [
         re.sub("<any.*?>", name, rule).replace("<int:record_id>", "17")
         for rule in rules
@@ -315,7 +353,10 @@ def test_a_browser_gets_a_page_of_a_failure_and_a_program_gets_json(client: Flas
 
 def send(client: FlaskClient, path: str, body: object, key: str = KEY) -> None:
     headers = {"X-API-Key": key, "Content-Type": "application/json"}
-    assert client.post(f"/api/healthcare{path}", data=json.dumps(body), headers=headers).status_code < 500
+    assert (
+        client.post(f"/api/healthcare{path}", data=json.dumps(body), headers=headers).status_code
+        < 500
+    )
 
 
 def text_of(page: str) -> str:
@@ -323,7 +364,10 @@ def text_of(page: str) -> str:
 
 
 def test_the_history_tells_what_was_refused_and_why(client: FlaskClient) -> None:
-    people = [{"patientNo": "P-1", "name": "Ali"}, {"patientNo": "P-2", "name": "Sara", "email": "x"}]
+    people = [
+        {"patientNo": "P-1", "name": "Ali"},
+        {"patientNo": "P-2", "name": "Sara", "email": "x"},
+    ]
     send(client, "/sync", {"patients": people, "clinics": [{"code": "C", "name": "Eyes"}]})
     send(client, "/patients?dryRun=true", people, f"{KEY}-2")
     log_in(client)
@@ -338,7 +382,9 @@ def test_the_history_tells_what_was_refused_and_why(client: FlaskClient) -> None
 
 def test_the_list_can_show_failures_only_and_one_row_whole(client: FlaskClient) -> None:
     send(client, "/patient", {"patientNo": "P-1", "name": "Ali"})
-    send(client, "/patients", [{"patientNo": f"BAD-{number}", "email": "x"} for number in range(12)])
+    send(
+        client, "/patients", [{"patientNo": f"BAD-{number}", "email": "x"} for number in range(12)]
+    )
     log_in(client)
     page = client.get("/history?failures=1").text
     assert "/api/healthcare/patients" in page
@@ -369,7 +415,9 @@ def test_the_history_is_paged(client: FlaskClient) -> None:
 
 def test_names_are_text_wherever_they_are_shown(client: FlaskClient) -> None:
     hostile = "<img src=x onerror=alert(1)>"
-    send(client, "/patient", {"patientNo": hostile, "email": hostile, hostile: 1, "gender": hostile})
+    send(
+        client, "/patient", {"patientNo": hostile, "email": hostile, hostile: 1, "gender": hostile}
+    )
     log_in(client)
     page = client.get("/history").text
     assert "<img src=x" not in page.lower()
@@ -395,7 +443,9 @@ def test_each_day_of_the_clinics_zone_has_its_sums(portal) -> None:
             insert_run(at, created=created, dry_run=dry_run)
         days = overview.daily(zone, 3)
     assert [day["created"] for day in days] == [1, 110, 1000]
-    assert [day["date"] for day in days] == [f"{midnight - timedelta(days=back):%Y-%m-%d}" for back in (2, 1, 0)]
+    assert [day["date"] for day in days] == [
+        f"{midnight - timedelta(days=back):%Y-%m-%d}" for back in (2, 1, 0)
+    ]
 
 
 def test_the_last_sync_of_a_key_sums_its_rows(portal) -> None:
@@ -414,7 +464,13 @@ def test_the_last_sync_of_a_key_sums_its_rows(portal) -> None:
 
 def insert_run(at: datetime, **values: object) -> None:
     usual = dict.fromkeys(("total", "created", "updated", "unchanged", "failed", "duration_ms"), 0)
-    usual |= {"request_id": "r", "key_name": "tests", "entity": "patients", "path": "/p", "dry_run": False}
+    usual |= {
+        "request_id": "r",
+        "key_name": "tests",
+        "entity": "patients",
+        "path": "/p",
+        "dry_run": False,
+    }
     row = usual | {"failures": "[]", "at": f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"} | values
     with db.engine.connect().execution_options(writes=True) as connection, connection.begin():
         connection.execute(sa.insert(SyncRun), row)

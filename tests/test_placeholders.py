@@ -57,7 +57,10 @@ def pair(portal: Portal, first: dict, second: dict) -> tuple[int, int]:
     """Send two people twice; each must have a file of his own, and both be unchanged the second time."""
     ids = new(portal, "patient", first), new(portal, "patient", second)
     again = [portal.send("patient", person) for person in (first, second)]
-    assert [(it.get("action"), it.get("id")) for it in again] == [("unchanged", ids[0]), ("unchanged", ids[1])]
+    assert [(it.get("action"), it.get("id")) for it in again] == [
+        ("unchanged", ids[0]),
+        ("unchanged", ids[1]),
+    ]
     return ids
 
 
@@ -65,12 +68,18 @@ def pair(portal: Portal, first: dict, second: dict) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", NEWBORNS)
-def test_newborns_with_own_numbers_are_two_even_if_all_else_is_the_same(portal: Portal, name: str) -> None:
-    pair(portal, BABY | {"name": name, "patientNo": "P-1"}, BABY | {"name": name, "patientNo": "P-2"})
+def test_newborns_with_own_numbers_are_two_even_if_all_else_is_the_same(
+    portal: Portal, name: str
+) -> None:
+    pair(
+        portal, BABY | {"name": name, "patientNo": "P-1"}, BABY | {"name": name, "patientNo": "P-2"}
+    )
 
 
 @pytest.mark.parametrize("number", [{}, {"patientNo": "P-9"}])
-def test_twins_of_both_genders_are_two_with_one_number_or_none(portal: Portal, number: dict) -> None:
+def test_twins_of_both_genders_are_two_with_one_number_or_none(
+    portal: Portal, number: dict
+) -> None:
     pair(portal, BABY | {"gender": "Male"} | number, BABY | {"gender": "Female"})
 
 
@@ -80,7 +89,8 @@ def test_one_newborn_without_a_number_is_found_by_phone_and_name(portal: Portal)
 
 
 @pytest.mark.parametrize(
-    "name", ["Baby Thomas", "Twinkle Khanna", "Newborne Smith", "مولوده علي".replace("مولوده", "مولي")]
+    "name",
+    ["Baby Thomas", "Twinkle Khanna", "Newborne Smith", "مولوده علي".replace("مولوده", "مولي")],
 )
 def test_a_name_that_only_begins_alike_is_a_name(portal: Portal, name: str) -> None:
     person = new(portal, "patient", BABY | {"name": name, "patientNo": "P-1"})
@@ -89,7 +99,12 @@ def test_a_name_that_only_begins_alike_is_a_name(portal: Portal, name: str) -> N
 
 def test_a_newborn_with_the_mothers_id_gets_its_own_file(portal: Portal) -> None:
     mother = new(
-        portal, "patient", name="Fatima Ali", patientNo="P-1", nationalID="1000000007", dateOfBirth="1990-01-01"
+        portal,
+        "patient",
+        name="Fatima Ali",
+        patientNo="P-1",
+        nationalID="1000000007",
+        dateOfBirth="1990-01-01",
     )
     for _ in range(2):
         answer = portal.send("patient", BABY, patientNo="P-2", nationalID="1000000007")
@@ -105,25 +120,40 @@ def test_a_newborn_with_the_mothers_id_gets_its_own_file(portal: Portal) -> None
 def test_a_newborn_whose_name_does_not_come_along_is_one_by_its_number(portal: Portal) -> None:
     new(portal, "patient", name="Fatima Ali", patientNo="P-1", nationalID="1000000007")
     baby = new(portal, "patient", BABY, patientNo="P-2")
-    found(portal, baby, "patientNo", "patient", patientNo="P-2", nationalID="1000000007", name="???? ??")
+    found(
+        portal,
+        baby,
+        "patientNo",
+        "patient",
+        patientNo="P-2",
+        nationalID="1000000007",
+        name="???? ??",
+    )
 
 
 def test_twins_with_the_mothers_id_who_is_no_patient_are_two(portal: Portal) -> None:
     """They agree in all but their numbers; the id stays with the first."""
     first = new(portal, "patient", BABY, patientNo="P-1", nationalID="1000000007")
     second = new(portal, "patient", BABY, patientNo="P-2", nationalID="1000000007")
-    assert [row(portal, "patient", it)["national_id"] for it in (first, second)] == ["1000000007", None]
+    assert [row(portal, "patient", it)["national_id"] for it in (first, second)] == [
+        "1000000007",
+        None,
+    ]
 
 
 def test_a_newborn_with_an_id_of_its_own_keeps_it(portal: Portal) -> None:
     baby = new(portal, "patient", BABY, nationalID="1000000007")
-    answer = found(portal, baby, "nationalID", "patient", BABY, nationalID="1000000007", patientNo="P-1")
+    answer = found(
+        portal, baby, "nationalID", "patient", BABY, nationalID="1000000007", patientNo="P-1"
+    )
     assert (answer["changed"], answer["warnings"]) == (["patientNo"], [])
 
 
 def test_a_newborn_that_has_nothing_but_the_mothers_id_is_refused(portal: Portal) -> None:
     new(portal, "patient", SARA, patientNo="P-1", nationalID="1000000007")
-    answer = refused(portal, "validation_failed", "patient", name="Newborn", nationalID="1000000007")
+    answer = refused(
+        portal, "validation_failed", "patient", name="Newborn", nationalID="1000000007"
+    )
     assert list(answer["errors"]) == ["patientNo"]
 
 
@@ -145,12 +175,19 @@ NOOR = {"name": "Noor Ali", "mobile": MOBILE}
         ({}, {"patientNo": "P-2"}),
     ],
 )
-def test_a_man_and_a_woman_who_share_phone_and_name_are_two(portal: Portal, first: dict, second: dict) -> None:
-    pair(portal, NOOR | {"gender": "Male", "patientNo": "P-1"} | first, NOOR | {"gender": "Female"} | second)
+def test_a_man_and_a_woman_who_share_phone_and_name_are_two(
+    portal: Portal, first: dict, second: dict
+) -> None:
+    pair(
+        portal,
+        NOOR | {"gender": "Male", "patientNo": "P-1"} | first,
+        NOOR | {"gender": "Female"} | second,
+    )
 
 
 @pytest.mark.parametrize(
-    "genders", [("Male", "Unknown"), ("Other", "Female"), ("Male", None), (None, "Female"), ("M", "ذكر")]
+    "genders",
+    [("Male", "Unknown"), ("Other", "Female"), ("Male", None), (None, "Female"), ("M", "ذكر")],
 )
 def test_other_genders_contradict_nothing(portal: Portal, genders: tuple) -> None:
     noor = new(portal, "patient", NOOR, gender=genders[0])
@@ -164,7 +201,9 @@ def test_one_birth_date_tells_that_the_gender_was_mistyped(portal: Portal) -> No
 
 def test_a_mistyped_gender_is_mended_by_a_number(portal: Portal) -> None:
     noor = new(portal, "patient", NOOR, gender="Male", patientNo="P-1")
-    assert found(portal, noor, "patientNo", "patient", NOOR, gender="Female", patientNo="P-1")["changed"] == ["gender"]
+    assert found(portal, noor, "patientNo", "patient", NOOR, gender="Female", patientNo="P-1")[
+        "changed"
+    ] == ["gender"]
 
 
 # --- Nobody ------------------------------------------------------------------------------------
@@ -185,7 +224,9 @@ def test_a_name_that_names_nobody_is_no_key(portal: Portal, name: str) -> None:
     assert f'"{name}" names nobody' in answer["errors"]["patientNo"][0]
 
 
-@pytest.mark.parametrize("name", ["Test Ali", "Patience Smith", "Unknown Soldier Ali", "Tester", "Nila"])
+@pytest.mark.parametrize(
+    "name", ["Test Ali", "Patience Smith", "Unknown Soldier Ali", "Tester", "Nila"]
+)
 def test_who_has_a_name_beside_it_is_somebody(portal: Portal, name: str) -> None:
     somebody = new(portal, "patient", name=name, mobile=MOBILE)
     found(portal, somebody, "mobile+name", "patient", name=name, mobile=MOBILE)
@@ -198,19 +239,31 @@ KHAN = {"name": "Mohammed Khan", "mobile": MOBILE}
 
 def three_khans(portal: Portal) -> list[int]:
     births = ("1950-01-01", "1980-01-01", "2010-01-01")
-    return [new(portal, "patient", KHAN, patientNo=f"P-{i}", dateOfBirth=born) for i, born in enumerate(births)]
+    return [
+        new(portal, "patient", KHAN, patientNo=f"P-{i}", dateOfBirth=born)
+        for i, born in enumerate(births)
+    ]
 
 
-def test_a_fourth_with_an_own_number_gets_a_file_of_his_own_and_is_told_of_the_others(portal: Portal) -> None:
+def test_a_fourth_with_an_own_number_gets_a_file_of_his_own_and_is_told_of_the_others(
+    portal: Portal,
+) -> None:
     khans = three_khans(portal)
     answer = portal.send("patient", KHAN, patientNo="P-9")
     assert answer["action"] == "created"
     named = ", ".join(map(str, khans))
-    assert answer["warnings"] == [f"mobile: it is, with the name, also that of patient {named}: a file of its own"]
-    assert found(portal, answer["id"], "patientNo", "patient", KHAN, patientNo="P-9")["action"] == "unchanged"
+    assert answer["warnings"] == [
+        f"mobile: it is, with the name, also that of patient {named}: a file of its own"
+    ]
+    assert (
+        found(portal, answer["id"], "patientNo", "patient", KHAN, patientNo="P-9")["action"]
+        == "unchanged"
+    )
 
 
-def test_a_fourth_is_still_refused_without_a_number_or_beside_one_who_has_none(portal: Portal) -> None:
+def test_a_fourth_is_still_refused_without_a_number_or_beside_one_who_has_none(
+    portal: Portal,
+) -> None:
     khans = three_khans(portal)
     answer = refused(portal, "ambiguous_match", "patient", KHAN)
     assert answer["candidates"] == candidates(*[(khan, "mobile+name") for khan in khans])
@@ -226,8 +279,12 @@ def test_ids_in_a_warning_are_those_of_what_is_stored_in_the_same_list(portal: P
 
 
 @pytest.mark.parametrize("options", [{"dry_run": True}, {"atomic": True}])
-def test_ids_that_nobody_has_are_told_in_no_warning(portal: Portal, options: dict[str, bool]) -> None:
-    sent: list[Any] = [KHAN | {"patientNo": f"P-{i}", "dateOfBirth": f"19{60 + i}-01-01"} for i in range(2)]
+def test_ids_that_nobody_has_are_told_in_no_warning(
+    portal: Portal, options: dict[str, bool]
+) -> None:
+    sent: list[Any] = [
+        KHAN | {"patientNo": f"P-{i}", "dateOfBirth": f"19{60 + i}-01-01"} for i in range(2)
+    ]
     sent += [KHAN | {"patientNo": "P-9"}, *([] if "dry_run" in options else [{"name": "Nobody"}])]
     told = portal.send_many({"patient": sent}, **options)["patient"]["results"]
     assert "patient (new), (new):" in told[2]["warnings"][0]
@@ -235,7 +292,10 @@ def test_ids_that_nobody_has_are_told_in_no_warning(portal: Portal, options: dic
 
 
 def crowd(portal: Portal, count: int) -> None:
-    sent = [KHAN | {"nationalID": f"20000{i:05}7", "dateOfBirth": f"{1950 + i}-01-01"} for i in range(count)]
+    sent = [
+        KHAN | {"nationalID": f"20000{i:05}7", "dateOfBirth": f"{1950 + i}-01-01"}
+        for i in range(count)
+    ]
     assert portal.send_many({"patient": sent})["patient"]["failed"] == 0
 
 
@@ -258,8 +318,12 @@ def test_a_phone_and_name_of_twenty_is_one(portal: Portal) -> None:
 
 def test_those_earlier_in_the_request_count_too(portal: Portal) -> None:
     crowd(portal, 15)
-    more = [KHAN | {"nationalID": f"30000{i:05}7", "dateOfBirth": f"{1990 + i}-01-01"} for i in range(6)]
-    told = portal.send_many({"patient": [*more, KHAN | {"nationalID": "1000000007"}]})["patient"]["results"]
+    more = [
+        KHAN | {"nationalID": f"30000{i:05}7", "dateOfBirth": f"{1990 + i}-01-01"} for i in range(6)
+    ]
+    told = portal.send_many({"patient": [*more, KHAN | {"nationalID": "1000000007"}]})["patient"][
+        "results"
+    ]
     assert [it["action"] for it in told] == ["created"] * 7
     assert [len(it["warnings"]) for it in told] == [0] * 6 + [1]
 
@@ -269,7 +333,9 @@ def test_those_earlier_in_the_request_count_too(portal: Portal) -> None:
 
 def test_a_new_number_by_phone_and_name_alone_is_told(portal: Portal) -> None:
     ali = new(portal, "patient", name="Ali Hassan", mobile=MOBILE, patientNo="P-1")
-    answer = found(portal, ali, "mobile+name", "patient", name="Ali Hassan", mobile=MOBILE, patientNo="P-2")
+    answer = found(
+        portal, ali, "mobile+name", "patient", name="Ali Hassan", mobile=MOBILE, patientNo="P-2"
+    )
     (warning,) = answer["warnings"]
     assert [word in warning for word in ("P-1", "P-2", f"patient {ali}")] == [True] * 3
     assert formers(portal) == {"P-1": ali}
@@ -278,7 +344,9 @@ def test_a_new_number_by_phone_and_name_alone_is_told(portal: Portal) -> None:
 @pytest.mark.parametrize("sent", [ALI, {"name": "Ali Hassan", "patientNo": None}])
 def test_a_birth_date_or_no_number_at_all_is_no_reason_to_warn(portal: Portal, sent: dict) -> None:
     ali = new(portal, "patient", ALI, mobile=MOBILE, patientNo="P-1")
-    answer = found(portal, ali, "mobile+name", "patient", {"patientNo": "P-2", "mobile": MOBILE} | sent)
+    answer = found(
+        portal, ali, "mobile+name", "patient", {"patientNo": "P-2", "mobile": MOBILE} | sent
+    )
     assert answer["warnings"] == []
 
 
@@ -289,7 +357,15 @@ def test_a_birth_date_or_no_number_at_all_is_no_reason_to_warn(portal: Portal, s
 def test_a_stored_name_that_would_be_refused_today_cannot_speak(portal: Portal, name: str) -> None:
     sara = new(portal, "patient", SARA, patientNo="P-1")
     overwrite(portal, sara, name=name)
-    answer = found(portal, sara, "patientNo", "patient", patientNo="P-1", name="سارة عمر", dateOfBirth="1991-01-01")
+    answer = found(
+        portal,
+        sara,
+        "patientNo",
+        "patient",
+        patientNo="P-1",
+        name="سارة عمر",
+        dateOfBirth="1991-01-01",
+    )
     assert answer["data"]["name"] == "سارة عمر"
 
 
@@ -297,14 +373,25 @@ def test_a_stored_name_that_would_be_refused_today_cannot_speak(portal: Portal, 
 def test_a_given_name_that_is_none_cannot_speak(portal: Portal, given: str) -> None:
     sara = new(portal, "patient", SARA, patientNo="P-1", nationalID="1000000007", firstName="Sara")
     overwrite(portal, sara, first_name=given)
-    again = SARA | {"name": "Sara Ali", "firstName": "SARA", "patientNo": "P-2", "nationalID": "1000000007"}
+    again = SARA | {
+        "name": "Sara Ali",
+        "firstName": "SARA",
+        "patientNo": "P-2",
+        "nationalID": "1000000007",
+    }
     assert found(portal, sara, "nationalID", "patient", again)["data"]["patientNo"] == "P-2"
 
 
 def overwrite(portal: Portal, record_id: int, **values: Any) -> None:
     """Store what the service would not."""
-    with portal.app.app_context(), db.engine.connect().execution_options(writes=True) as connection, connection.begin():
-        connection.execute(sa.update(Patient.__table__).where(Patient.__table__.c.id == record_id).values(**values))
+    with (
+        portal.app.app_context(),
+        db.engine.connect().execution_options(writes=True) as connection,
+        connection.begin(),
+    ):
+        connection.execute(
+            sa.update(Patient.__table__).where(Patient.__table__.c.id == record_id).values(**values)
+        )
 
 
 # --- Names that are written in one word or two -------------------------------------------------
@@ -320,14 +407,20 @@ def overwrite(portal: Portal, record_id: int, **values: Any) -> None:
         ("آل عبدالله", "ال عبد الله"),
     ],
 )
-def test_the_blank_behind_abd_abu_and_al_makes_no_second_patient(portal: Portal, one: str, other: str) -> None:
+def test_the_blank_behind_abd_abu_and_al_makes_no_second_patient(
+    portal: Portal, one: str, other: str
+) -> None:
     stored = new(portal, "patient", name=one, mobile=MOBILE)
     found(portal, stored, "mobile+name", "patient", name=other, mobile=MOBILE)
 
 
-@pytest.mark.parametrize(("one", "other"), [("جمال علي", "جمالعلي"), ("سعبد الله", "سعبدالله"), ("عبد", "عبدالله")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("جمال علي", "جمالعلي"), ("سعبد الله", "سعبدالله"), ("عبد", "عبدالله")]
+)
 def test_other_blanks_tell_names_apart(portal: Portal, one: str, other: str) -> None:
-    assert new(portal, "patient", name=one, mobile=MOBILE) != new(portal, "patient", name=other, mobile=MOBILE)
+    assert new(portal, "patient", name=one, mobile=MOBILE) != new(
+        portal, "patient", name=other, mobile=MOBILE
+    )
 
 
 # --- Bookings ----------------------------------------------------------------------------------
@@ -341,13 +434,27 @@ def test_another_doctor_or_clinic_at_the_same_moment_replaces_the_first_and_is_t
     for code, person in (("K-1", HUDA), ("K-2", OMAR)):
         portal.send(table, {"code": code, "name": person["name"]})
     booking = new(portal, "appointment", SLOT, patientNo="P-1", **{name: "K-1"})
-    answer = found(portal, booking, "patient+date+timeFrom", "appointment", SLOT, patientNo="P-1", **{name: "K-2"})
+    answer = found(
+        portal,
+        booking,
+        "patient+date+timeFrom",
+        "appointment",
+        SLOT,
+        patientNo="P-1",
+        **{name: "K-2"},
+    )
     assert answer["changed"] == [name]
-    assert answer["warnings"] == [f"{name}: K-1 is replaced by K-2: without a number two bookings at one time are one"]
+    assert answer["warnings"] == [
+        f"{name}: K-1 is replaced by K-2: without a number two bookings at one time are one"
+    ]
 
 
-@pytest.mark.parametrize("again", [{"doctorCode": "D-1"}, {}, {"appointmentNo": "A-1", "doctorCode": "D-2"}])
-def test_the_same_doctor_none_or_a_number_replaces_nobody_silently(portal: Portal, again: dict) -> None:
+@pytest.mark.parametrize(
+    "again", [{"doctorCode": "D-1"}, {}, {"appointmentNo": "A-1", "doctorCode": "D-2"}]
+)
+def test_the_same_doctor_none_or_a_number_replaces_nobody_silently(
+    portal: Portal, again: dict
+) -> None:
     patients(portal)
     for code, person in (("D-1", HUDA), ("D-2", OMAR)):
         new(portal, "doctor", person, code=code)
@@ -383,7 +490,9 @@ def test_a_booking_may_end_with_its_day(portal: Portal, end: str) -> None:
     assert (answer["action"], answer["data"]["timeTo"]) == ("unchanged", "00:00:00")
 
 
-@pytest.mark.parametrize("end", ["2026-06-15T00:00:00", "2026-06-18T00:00:00", "00:00:00", "1970-01-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "end", ["2026-06-15T00:00:00", "2026-06-18T00:00:00", "00:00:00", "1970-01-01T00:00:00Z"]
+)
 def test_the_midnight_of_another_day_is_no_end(portal: Portal, end: str) -> None:
     patients(portal)
     new(portal, "appointment", BOOKED, timeTo="23:00")
@@ -393,8 +502,12 @@ def test_the_midnight_of_another_day_is_no_end(portal: Portal, end: str) -> None
         assert bool(answer["warnings"]) == (end == "2026-06-18T00:00:00")
 
 
-@pytest.mark.parametrize(("start", "ends"), [("00:00", "02:00:00"), ("21:30", "23:30:00"), ("22:00", "00:00:00")])
-def test_a_booking_until_midnight_keeps_its_length_when_it_moves(portal: Portal, start: str, ends: str) -> None:
+@pytest.mark.parametrize(
+    ("start", "ends"), [("00:00", "02:00:00"), ("21:30", "23:30:00"), ("22:00", "00:00:00")]
+)
+def test_a_booking_until_midnight_keeps_its_length_when_it_moves(
+    portal: Portal, start: str, ends: str
+) -> None:
     patients(portal)
     new(portal, "appointment", BOOKED, timeTo="24:00")
     answer = portal.send("appointment", BOOKED | {"date": "2026-06-17", "timeFrom": start})
@@ -404,15 +517,23 @@ def test_a_booking_until_midnight_keeps_its_length_when_it_moves(portal: Portal,
 def test_a_whole_day_is_booked_and_a_booking_may_move_to_end_at_midnight(portal: Portal) -> None:
     patients(portal)
     assert new(portal, "appointment", BOOKED | {"timeFrom": "00:00", "timeTo": "24:00"})
-    new(portal, "appointment", BOOKED | {"appointmentNo": "A-2", "timeFrom": "08:00", "timeTo": "12:00"})
+    new(
+        portal,
+        "appointment",
+        BOOKED | {"appointmentNo": "A-2", "timeFrom": "08:00", "timeTo": "12:00"},
+    )
     moved = portal.send("appointment", appointmentNo="A-2", timeFrom="20:00")
     assert moved["data"]["timeTo"] == "00:00:00"
 
 
-def test_a_former_number_decides_alone_and_a_contact_only_where_it_leaves_nobody(portal: Portal) -> None:
+def test_a_former_number_decides_alone_and_a_contact_only_where_it_leaves_nobody(
+    portal: Portal,
+) -> None:
     ali = renumbered_patient(portal)
     sara = new(portal, "patient", SARA, mobile=MOBILE)
-    found(portal, ali, "formerPatientNo", "patient", patientNo="P-1", mobile=MOBILE, name="Ali Hassan")
+    found(
+        portal, ali, "formerPatientNo", "patient", patientNo="P-1", mobile=MOBILE, name="Ali Hassan"
+    )
     found(portal, sara, "mobile+name", "patient", SARA, patientNo="P-1", mobile=MOBILE)
 
 
@@ -421,7 +542,9 @@ def test_a_stale_number_of_a_newborns_own_leaves_its_id_to_it(portal: Portal) ->
     baby = new(portal, "patient", known, patientNo="P-1", name="Sara Ali")
     found(portal, baby, "nationalID", "patient", known, patientNo="P-2", name="Sara Ali")
     found(portal, baby, "patientNo", "patient", known, patientNo="P-2", name="Baby of Huda")
-    answer = found(portal, baby, "nationalID", "patient", known, patientNo="P-1", name="Baby of Huda")
+    answer = found(
+        portal, baby, "nationalID", "patient", known, patientNo="P-1", name="Baby of Huda"
+    )
     assert [it for it in answer["warnings"] if "mother" in it] == []
 
 
@@ -433,6 +556,11 @@ def test_the_last_day_of_the_calendar_is_a_day_like_others(portal: Portal, store
         new(portal, "appointment", last)
         last = {"appointmentNo": "A-1"}
     told = portal.send_many(
-        {"appointment": [last | {"timeTo": "2026-01-01T00:00:00"}, BOOKED | {"appointmentNo": "A-2"}]}
+        {
+            "appointment": [
+                last | {"timeTo": "2026-01-01T00:00:00"},
+                BOOKED | {"appointmentNo": "A-2"},
+            ]
+        }
     )
     assert [it["success"] for it in told["appointment"]["results"]] == [True, True]

@@ -14,12 +14,16 @@ from zoneinfo import ZoneInfo
 import phonenumbers
 import pytest
 
-import canonical
 import schemas
+from engine import canonical
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted({*ROOT.glob("*.py"), *ROOT.glob("migrations/**/*.py")})
-MODULES = [importlib.import_module(path.stem) for path in SOURCES if path.parent == ROOT and "." not in path.stem]
+MODULES = [
+    importlib.import_module(path.stem)
+    for path in SOURCES
+    if path.parent == ROOT and "." not in path.stem
+]
 SCHEMAS = schemas.all_for("SA", ZoneInfo("Asia/Riyadh"), True)
 TEXT_FIELDS = {
     f"{entity}-{name}": field
@@ -31,10 +35,42 @@ TEXT_FIELDS = {
 # --- How a pattern is judged -------------------------------------------------------------------
 
 # Wrong in 3.11.2, Debian 12's: possessive quantifiers and atomic groups, which never give back what they took.
-POSSESSIVE = ["a++", "a*+b", "a?+", "a{2}+", "a{2,28}+", "[+]++", r"\+++", "(?>a)", "(?:(?:b)++)", "(x(?=y(?>z)))"]
+POSSESSIVE = [
+    "a++",
+    "a*+b",
+    "a?+",
+    "a{2}+",
+    "a{2,28}+",
+    "[+]++",
+    r"\+++",
+    "(?>a)",
+    "(?:(?:b)++)",
+    "(x(?=y(?>z)))",
+]
 POSSESSIVE += ["a|b*+", "(?:^(?:05[0-9]{8})\n)*+", "(a)?(?(1)b++|c)", "(?i:a++)", "(?<!a)(?!b++)"]
-ORDINARY = ["a+", "a+?", "[+]+", r"\++", r"C\+\+", r"\++\++", "(a+)+", "(?=a)b", "(?!)", "(?:[+-][0-9]+)?", r"\(\?>a"]
-ORDINARY += ["[*+]+", "[]?+]+", "[^]*+]", r"[\]?+]+", "a{27}b{28}", "a{27,28}", "\x1b\x1c", "[\x1b\x1c]+"]
+ORDINARY = [
+    "a+",
+    "a+?",
+    "[+]+",
+    r"\++",
+    r"C\+\+",
+    r"\++\++",
+    "(a+)+",
+    "(?=a)b",
+    "(?!)",
+    "(?:[+-][0-9]+)?",
+    r"\(\?>a",
+]
+ORDINARY += [
+    "[*+]+",
+    "[]?+]+",
+    "[^]*+]",
+    r"[\]?+]+",
+    "a{27}b{28}",
+    "a{27,28}",
+    "\x1b\x1c",
+    "[\x1b\x1c]+",
+]
 
 
 def operations(part: Any) -> Iterator[Any]:
@@ -82,7 +118,12 @@ def patterns_in(program: str) -> list[str]:
     """Return the texts of a program that are patterns: given to `re`, or with a sign of one. Values in them are x."""
     tree = ast.parse(program)
     for_re = {id(it) for node in ast.walk(tree) if is_of_re(node) for it in ast.walk(node)}
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    parts = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for part in node.values
+    }
     texts = [(node, text_of(node)) for node in ast.walk(tree) if id(node) not in parts]
     return [text for node, text in texts if text and (id(node) in for_re or SIGN.search(text))]
 
@@ -90,7 +131,11 @@ def patterns_in(program: str) -> list[str]:
 def is_of_re(node: ast.AST) -> bool:
     """Tell whether a node is a call of `re.compile`, `re.sub` and so on."""
     function = node.func if isinstance(node, ast.Call) else None
-    return isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "re"
+    return (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Name)
+        and function.value.id == "re"
+    )
 
 
 def text_of(node: ast.AST) -> str:
@@ -102,9 +147,19 @@ def text_of(node: ast.AST) -> str:
 @pytest.mark.parametrize(
     "program",
     [
-        *('re.compile("a++")', 're.sub("a" "*+", "", it)', 're.compile(rf"{a}++")', 're.compile(rf"[{a}]*+")'),
+        *(
+            're.compile("a++")',
+            're.sub("a" "*+", "", it)',
+            're.compile(rf"{a}++")',
+            're.compile(rf"[{a}]*+")',
+        ),
         *('re.split("".join(["a", "(?>b)"]), it)', """re.compile(rf"a{f'{b}?+' if b else ''}")"""),
-        *(r'HOUR = r"\d\d?+"', 'PART = "(?:a)++"', 'FIELDS = {"plain": ("[A-Z]++",)}', 'PART = f"(?>{a})"'),
+        *(
+            r'HOUR = r"\d\d?+"',
+            'PART = "(?:a)++"',
+            'FIELDS = {"plain": ("[A-Z]++",)}',
+            'PART = f"(?>{a})"',
+        ),
     ],
 )
 def test_a_possessive_pattern_in_a_program_is_seen(program: str) -> None:
@@ -114,8 +169,19 @@ def test_a_possessive_pattern_in_a_program_is_seen(program: str) -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        *('told = "in C++ and C#"', 'told = f"{name}++"', '"""In C++."""', "a = 1  # a++ and (?>a)", "sum = a ++ b"),
-        *('re.compile("[+]+")', r're.compile(r"\++")', 're.compile(rf"[{a}+]+")', r're.compile(rf"\+{a}")'),
+        *(
+            'told = "in C++ and C#"',
+            'told = f"{name}++"',
+            '"""In C++."""',
+            "a = 1  # a++ and (?>a)",
+            "sum = a ++ b",
+        ),
+        *(
+            're.compile("[+]+")',
+            r're.compile(r"\++")',
+            're.compile(rf"[{a}+]+")',
+            r're.compile(rf"\+{a}")',
+        ),
     ],
 )
 def test_prose_and_ordinary_patterns_in_a_program_are_not_possessive(program: str) -> None:
@@ -124,7 +190,9 @@ def test_prose_and_ordinary_patterns_in_a_program_are_not_possessive(program: st
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_no_pattern_in_the_programs_text_is_possessive(source: Path) -> None:
-    assert [text for text in patterns_in(source.read_text(encoding="utf-8")) if looks_possessive(text)] == []
+    assert [
+        text for text in patterns_in(source.read_text(encoding="utf-8")) if looks_possessive(text)
+    ] == []
 
 
 # --- The patterns that the program makes -------------------------------------------------------
@@ -151,7 +219,9 @@ def held(name: str, value: Any, module: ModuleType) -> Iterator[tuple[str, re.Pa
 
 
 def wrong(patterns: Mapping[str, re.Pattern]) -> dict[str, str]:
-    return {name: it.pattern for name, it in patterns.items() if is_possessive(it.pattern, it.flags)}
+    return {
+        name: it.pattern for name, it in patterns.items() if is_possessive(it.pattern, it.flags)
+    }
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
@@ -161,13 +231,24 @@ def test_no_pattern_of_a_module_is_possessive(module: ModuleType) -> None:
 
 def test_the_patterns_of_modules_and_classes_are_found() -> None:
     names = {name for module in MODULES for name in compiled(module)}
-    assert names >= {"canonical._PHONE", "words._FILLER", "app.REQUEST_ID", "schemas.PLAIN_NAME", "schemas.Code.plain"}
+    assert names >= {
+        "canonical._PHONE",
+        "words._FILLER",
+        "app.REQUEST_ID",
+        "schemas.PLAIN_NAME",
+        "schemas.Code.plain",
+    }
 
 
 @pytest.mark.parametrize("name", TEXT_FIELDS)
 def test_no_pattern_of_a_field_is_possessive(name: str) -> None:
     field = TEXT_FIELDS[name]
-    assert wrong({"plain": field.plain, "plain lines": field._plain_lines, "odd lines": field._odd_lines}) == {}
+    assert (
+        wrong(
+            {"plain": field.plain, "plain lines": field._plain_lines, "odd lines": field._odd_lines}
+        )
+        == {}
+    )
 
 
 @pytest.mark.parametrize("year", [1999, 2000, 2026, 2100])
@@ -178,7 +259,9 @@ def test_no_pattern_of_dates_is_possessive(year: int) -> None:
 def test_no_pattern_of_a_countrys_numbers_is_possessive() -> None:
     """They are made of the library's, which another version may write in another way."""
     regions = phonenumbers.SUPPORTED_REGIONS
-    numbers = {region: pattern for region in regions if (pattern := canonical.plain_numbers(region))}
+    numbers = {
+        region: pattern for region in regions if (pattern := canonical.plain_numbers(region))
+    }
     assert numbers.keys() >= {"SA", "AE", "EG"}
     assert wrong(numbers) == {}
     assert wrong({region: canonical._local_line(region)[1] for region in regions}) == {}
@@ -199,4 +282,6 @@ COLUMNS = [
 @pytest.mark.parametrize(("name", "column"), COLUMNS, ids=[name for name, _ in COLUMNS])
 def test_a_column_is_cleaned_as_each_of_its_values_alone(name: str, column: list[str]) -> None:
     field = SCHEMAS["patient"].load_fields[name]
-    assert list(map(repr, field.clean_all(tuple(column)))) == [repr(field.cleaned(value)) for value in column]
+    assert list(map(repr, field.clean_all(tuple(column)))) == [
+        repr(field.cleaned(value)) for value in column
+    ]

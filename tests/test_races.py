@@ -33,7 +33,10 @@ BY_KEY = {
     "patient by number": ("patient", {"patientNo": "P-1"} | PERSON),
     "patient by national id": ("patient", {"nationalID": "N-1"} | PERSON),
     "patient by phone and name": ("patient", {"mobile": "0502222222"} | PERSON),
-    "patient by all keys": ("patient", {"patientNo": "P-1", "nationalID": "N-1", "mobile": "0502222222"} | PERSON),
+    "patient by all keys": (
+        "patient",
+        {"patientNo": "P-1", "nationalID": "N-1", "mobile": "0502222222"} | PERSON,
+    ),
     "appointment by number": ("appointment", {"appointmentNo": "A-1"} | BOOKING),
     "appointment by slot": ("appointment", BOOKING),
 }
@@ -46,7 +49,9 @@ def live(any_app: Flask, database_url: str) -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("case", BY_KEY)
-def test_sixteen_clients_with_one_new_record_store_one(live: Service, any_app: Flask, case: str) -> None:
+def test_sixteen_clients_with_one_new_record_store_one(
+    live: Service, any_app: Flask, case: str
+) -> None:
     entity, record = BY_KEY[case]
     for _ in range(ROUNDS):
         portal = Portal(emptied(any_app))
@@ -55,31 +60,48 @@ def test_sixteen_clients_with_one_new_record_store_one(live: Service, any_app: F
         before = portal.count(entity)
         told = live.at_once([(f"/{entity}", record)] * CLIENTS)
         assert Counter(status for status, _ in told) == {201: 1, 200: CLIENTS - 1}, told
-        assert Counter(answer["action"] for _, answer in told) == {"created": 1, "unchanged": CLIENTS - 1}
+        assert Counter(answer["action"] for _, answer in told) == {
+            "created": 1,
+            "unchanged": CLIENTS - 1,
+        }
         assert len({answer["id"] for _, answer in told}) == 1
         assert portal.count(entity) == before + 1
 
 
-def test_two_bulks_with_the_same_people_in_opposite_order_double_nobody(live: Service, any_app: Flask) -> None:
+def test_two_bulks_with_the_same_people_in_opposite_order_double_nobody(
+    live: Service, any_app: Flask
+) -> None:
     people = [
-        {"patientNo": f"P-{i}", "nationalID": f"N-{i}", "mobile": f"05{i:08}", "name": f"Person {i}"}
+        {
+            "patientNo": f"P-{i}",
+            "nationalID": f"N-{i}",
+            "mobile": f"05{i:08}",
+            "name": f"Person {i}",
+        }
         for i in range(1500)
     ]
     for email in ("first@clinic.example", "second@clinic.example"):
         portal = Portal(any_app) if email.startswith("second") else Portal(emptied(any_app))
         changed = [person | {"email": email} for person in people]
         told = live.at_once([("/patients", changed), ("/patients", changed[::-1])])
-        assert [status for status, _ in told] == [200, 200], [answer["results"][:3] for _, answer in told]
+        assert [status for status, _ in told] == [200, 200], [
+            answer["results"][:3] for _, answer in told
+        ]
         assert portal.count("patient") == len(people)
         assert {row["email"] for row in portal.stored("patient")} == {email}
 
 
-def test_two_clients_who_take_a_number_in_turn_leave_it_with_one(live: Service, any_app: Flask) -> None:
+def test_two_clients_who_take_a_number_in_turn_leave_it_with_one(
+    live: Service, any_app: Flask
+) -> None:
     for _ in range(ROUNDS):
         portal = Portal(emptied(any_app))
         for i in range(8):
             portal.send("patient", nationalID=f"N-{i}", name=f"Person {i}", patientNo=f"P-{i}")
-        wishes = [("/patient", {"nationalID": f"N-{i}", "name": f"Person {i}", "patientNo": "P-X"}) for i in range(8)]
+        wishes = [
+            ("/patient", {"nationalID": f"N-{i}", "name": f"Person {i}", "patientNo": "P-X"})
+            for i in range(8)
+        ]
         told = live.at_once(wishes)
         assert Counter(status for status, _ in told) == {200: 1, 409: 7}
         assert [row["patient_no"] for row in portal.stored("patient")].count("P-X") == 1
@@ -114,7 +136,12 @@ def decide_while(portal: Portal, keep: int, drop: int, meanwhile: Callable[[], A
 def test_a_merge_loses_no_update_that_comes_between(portal: Portal) -> None:
     keep = portal.send("patient", patientNo="K-1", name="Ali Hassan")["id"]
     drop = portal.send("patient", patientNo="D-1", nationalID="N-1", name="Ali Hassan")["id"]
-    update = {"nationalID": "N-1", "patientNo": "D-2", "name": "Ali Hassan", "email": "new@clinic.example"}
+    update = {
+        "nationalID": "N-1",
+        "patientNo": "D-2",
+        "name": "Ali Hassan",
+        "email": "new@clinic.example",
+    }
     told = []
     decide_while(portal, keep, drop, lambda: told.append(portal.send("patient", update)))
     assert told[0]["action"] == "updated"
@@ -126,9 +153,17 @@ def test_a_merge_loses_no_update_that_comes_between(portal: Portal) -> None:
 
 
 def test_two_overlapping_merges_leave_no_number_without_a_record(portal: Portal) -> None:
-    ids = [portal.send("patient", patientNo=number, name="Ali Hassan")["id"] for number in ("Z-1", "K-1", "D-1")]
+    ids = [
+        portal.send("patient", patientNo=number, name="Ali Hassan")["id"]
+        for number in ("Z-1", "K-1", "D-1")
+    ]
     last, keep, drop = ids
-    decide_while(portal, keep, drop, lambda: portal.command("merge", "patient", str(last), str(keep), "--yes"))
+    decide_while(
+        portal,
+        keep,
+        drop,
+        lambda: portal.command("merge", "patient", str(last), str(keep), "--yes"),
+    )
     left = {row["id"] for row in portal.stored("patient")}
     assert {row["record_id"] for row in portal.stored("former_key")} <= left
     assert last in left
@@ -174,7 +209,9 @@ def test_a_broken_chunk_is_a_bad_request_and_the_service_goes_on(live: Service) 
     assert live.post("/patients", [])[0] == 200
 
 
-def test_a_stranger_cannot_write_lines_into_the_access_log(database_url: str, tmp_path: Path) -> None:
+def test_a_stranger_cannot_write_lines_into_the_access_log(
+    database_url: str, tmp_path: Path
+) -> None:
     log = tmp_path / "access.log"
     with service(database_url, "--access-logfile", str(log), WEB_CONCURRENCY="1") as running:
         connection = http.client.HTTPConnection("127.0.0.1", running.port)
@@ -186,7 +223,9 @@ def test_a_stranger_cannot_write_lines_into_the_access_log(database_url: str, tm
     assert [line for line in lines if line.startswith("FORGED")] == []
     assert any("/x%0AFORGED" in line for line in lines)
     assert [line for line in lines if KEY in line or "P-" in line] == []
-    assert [line.split()[-1] for line in lines if "/patient" in line and "/x" not in line] == ["live"]  # the key's name
+    assert [line.split()[-1] for line in lines if "/patient" in line and "/x" not in line] == [
+        "live"
+    ]  # the key's name
 
 
 def test_what_was_answered_survives_a_kill(any_app: Flask, database_url: str) -> None:
@@ -195,7 +234,9 @@ def test_what_was_answered_survives_a_kill(any_app: Flask, database_url: str) ->
     for round_ in range(3):
         with service(database_url, WEB_CONCURRENCY="1") as running:
             for i in range(20):
-                status, answer = running.post("/patient", {"patientNo": f"K-{round_}-{i}", "name": "Somebody"})
+                status, answer = running.post(
+                    "/patient", {"patientNo": f"K-{round_}-{i}", "name": "Somebody"}
+                )
                 assert status == 201
                 stored.append(answer["key"])
             (worker,) = children(running.process.pid)
@@ -213,13 +254,17 @@ def test_a_killed_atomic_bulk_leaves_nothing(any_app: Flask, database_url: str) 
         with pytest.raises((OSError, http.client.HTTPException)):
             running.post("/patients?atomic=true", people)
         killer.join()
-        servers.wait_until(running.answers, running.process)  # a worker that is just starting misses SIGTERM
+        servers.wait_until(
+            running.answers, running.process
+        )  # a worker that is just starting misses SIGTERM
     assert portal.count("patient") == 0
 
 
 def children(pid: int) -> list[int]:
     """Return the process ids of a process's children."""
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True
+    )
     return [int(line) for line in listed.stdout.split()]
 
 
@@ -247,4 +292,6 @@ def test_a_number_that_becomes_a_former_one_meanwhile_makes_no_second_patient(
     others[0].join()
     assert told["action"] in ("created", "unchanged")
     assert [patient["patient_no"] for patient in portal.stored("patient")] == ["P-6"]
-    assert [(it["value"], it["record_id"]) for it in portal.stored("former_key")] == [("P-5", told["id"])]
+    assert [(it["value"], it["record_id"]) for it in portal.stored("former_key")] == [
+        ("P-5", told["id"])
+    ]

@@ -26,10 +26,21 @@ APPOINTMENTS = [
         "date": "2026-06-15",
         "timeFrom": "10:30",
     },
-    {"appointmentNo": "A-2", "patientNo": "P-1", "doctorCode": "D-2", "date": "2026-06-16", "timeFrom": "10:30"},
+    {
+        "appointmentNo": "A-2",
+        "patientNo": "P-1",
+        "doctorCode": "D-2",
+        "date": "2026-06-16",
+        "timeFrom": "10:30",
+    },
     {"appointmentNo": "A-3", "patientNo": "P-2", "date": "2026-06-17", "timeFrom": "10:30"},
 ]
-SAMPLES = {"clinics": CLINICS, "doctors": DOCTORS, "patients": PATIENTS, "appointments": APPOINTMENTS}
+SAMPLES = {
+    "clinics": CLINICS,
+    "doctors": DOCTORS,
+    "patients": PATIENTS,
+    "appointments": APPOINTMENTS,
+}
 
 
 @pytest.fixture
@@ -75,14 +86,26 @@ def keys(http: Http, path: str, name: str, **query: Any) -> list[Any]:
         ("/appointments", "appointmentNo", {"doctorCode": "d-2"}, ["A-2"]),
         ("/appointments", "appointmentNo", {"clinicCode": "C-0"}, ["A-1"]),
         ("/appointments", "appointmentNo", {"dateFrom": "2026-06-16"}, ["A-2", "A-3"]),
-        ("/appointments", "appointmentNo", {"dateFrom": "2026-06-16", "dateTo": "2026-06-16"}, ["A-2"]),
+        (
+            "/appointments",
+            "appointmentNo",
+            {"dateFrom": "2026-06-16", "dateTo": "2026-06-16"},
+            ["A-2"],
+        ),
         ("/appointments", "appointmentNo", {"appointmentNo": "a-3"}, ["A-3"]),
         ("/patients", "patientNo", {"updatedSince": "2020-01-01T00:00:00Z"}, ["P-1", "P-2", None]),
         ("/patients", "patientNo", {"updatedSince": "2199-01-01T00:00:00+03:00"}, []),
-        ("/patients", "patientNo", {"updatedSince": "2020-01-01T00:00:00 03:00"}, ["P-1", "P-2", None]),
+        (
+            "/patients",
+            "patientNo",
+            {"updatedSince": "2020-01-01T00:00:00 03:00"},
+            ["P-1", "P-2", None],
+        ),
     ],
 )
-def test_a_list_is_filtered(filled: Http, path: str, name: str, query: dict[str, str], found: list[str]) -> None:
+def test_a_list_is_filtered(
+    filled: Http, path: str, name: str, query: dict[str, str], found: list[str]
+) -> None:
     assert keys(filled, path, name, **query) == found
 
 
@@ -151,8 +174,16 @@ def test_pages_miss_nobody_and_repeat_nobody_while_others_write(http: Http) -> N
         other, number = Http(http.client.application.test_client()), 0
         while not done.is_set():
             number += 1
-            assert other.post("/patient", {"patientNo": f"NEW-{number}", "name": "Late"}).status_code == 201
-            assert other.post("/patient", {"patientNo": f"P-{number}", "email": "a@b.example"}).status_code == 200
+            assert (
+                other.post("/patient", {"patientNo": f"NEW-{number}", "name": "Late"}).status_code
+                == 201
+            )
+            assert (
+                other.post(
+                    "/patient", {"patientNo": f"P-{number}", "email": "a@b.example"}
+                ).status_code
+                == 200
+            )
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -164,4 +195,6 @@ def test_pages_miss_nobody_and_repeat_nobody_while_others_write(http: Http) -> N
     done.set()
     writer.join()
     assert len(seen) == len(set(seen))
-    assert [number for number in seen if number.startswith("P-")] == [person["patientNo"] for person in people]
+    assert [number for number in seen if number.startswith("P-")] == [
+        person["patientNo"] for person in people
+    ]

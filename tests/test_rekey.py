@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 from conftest import KEY, Portal, emptied
 
-import canonical
 import rekey
 from app import create_app
+from engine import canonical
 from models import db
 
 NOW = {"created_at": "2026-01-01 00:00:00", "updated_at": "2026-01-01 00:00:00", "version": 1}
@@ -49,12 +49,19 @@ def patient(**fields: Any) -> dict[str, Any]:
 
 
 def write(portal: Portal, statement: Any, *rows: Any) -> Any:
-    with portal.app.app_context(), db.engine.connect().execution_options(writes=True) as connection, connection.begin():
+    with (
+        portal.app.app_context(),
+        db.engine.connect().execution_options(writes=True) as connection,
+        connection.begin(),
+    ):
         return connection.execute(statement, *rows)
 
 
 def store_formers(portal: Portal, formers: dict[str, int]) -> None:
-    rows = [{"entity": "patient", "value": value, "record_id": record_id} for value, record_id in formers.items()]
+    rows = [
+        {"entity": "patient", "value": value, "record_id": record_id}
+        for value, record_id in formers.items()
+    ]
     write(portal, sa.insert(db.metadata.tables["former_key"]), rows)
 
 
@@ -69,7 +76,14 @@ def values(portal: Portal, table: str, column: str) -> dict[int, Any]:
 
 
 FORMS = {  # column, as older rules stored it: today
-    "patient_no": {"'00123": "00123", "10928.0": "10928", "0": None, "N/A": None, "P-1": "P-1", "-1": None},
+    "patient_no": {
+        "'00123": "00123",
+        "10928.0": "10928",
+        "0": None,
+        "N/A": None,
+        "P-1": "P-1",
+        "-1": None,
+    },
     "national_id": {
         "784-1990-1234567-1": "784199012345671",
         "9999999999": None,
@@ -81,7 +95,9 @@ FORMS = {  # column, as older rules stored it: today
 
 
 @pytest.mark.parametrize(("column", "forms"), FORMS.items())
-def test_a_stored_key_takes_todays_form(older: Portal, capsys: pytest.CaptureFixture, column: str, forms: dict) -> None:
+def test_a_stored_key_takes_todays_form(
+    older: Portal, capsys: pytest.CaptureFixture, column: str, forms: dict
+) -> None:
     ids = store(older, "patient", *[patient(**{column: stored}) for stored in forms])
     told = upgrade(older, capsys)
     assert values(older, "patient", column) == dict(zip(ids, forms.values(), strict=True))
@@ -95,7 +111,9 @@ def test_a_stored_key_takes_todays_form(older: Portal, capsys: pytest.CaptureFix
 def test_where_another_row_holds_the_form_both_stay_and_both_ids_are_told(
     older: Portal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, other, third = store(older, "patient", *[patient(patient_no=it) for it in ("10928.0", "10928", "'10928")])
+    one, other, third = store(
+        older, "patient", *[patient(patient_no=it) for it in ("10928.0", "10928", "'10928")]
+    )
     before = older.stored("patient")
     told = upgrade(older, capsys)
     assert older.stored("patient") == before
@@ -104,17 +122,25 @@ def test_where_another_row_holds_the_form_both_stay_and_both_ids_are_told(
     assert "10928" not in told.replace(f"patient {one}", "")
 
 
-def test_the_first_of_two_takes_a_form_that_nobody_has(older: Portal, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = store(older, "patient", patient(national_id="784-1"), patient(national_id="7-841"))
+def test_the_first_of_two_takes_a_form_that_nobody_has(
+    older: Portal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = store(
+        older, "patient", patient(national_id="784-1"), patient(national_id="7-841")
+    )
     told = upgrade(older, capsys)
     assert values(older, "patient", "national_id") == {first: "7841", second: "7-841"}
     assert f"merge patient {first} {second}" in told
 
 
-def test_a_clinic_keeps_a_code_that_is_none_and_a_doctor_does_not(older: Portal, capsys: pytest.CaptureFixture) -> None:
+def test_a_clinic_keeps_a_code_that_is_none_and_a_doctor_does_not(
+    older: Portal, capsys: pytest.CaptureFixture
+) -> None:
     (clinic,) = store(older, "clinic", {"code": "N/A", "name": "Teeth", "is_active": True} | NOW)
     (doctor,) = store(
-        older, "doctor", {"code": "N/A", "license_number": "L-1", "name": "Huda", "is_active": True} | NOW
+        older,
+        "doctor",
+        {"code": "N/A", "license_number": "L-1", "name": "Huda", "is_active": True} | NOW,
     )
     told = upgrade(older, capsys)
     assert values(older, "clinic", "code") == {clinic: "N/A"}
@@ -127,7 +153,11 @@ def test_bookings_are_formed_too(older: Portal, capsys: pytest.CaptureFixture[st
     rows = []
     for hour, number in (("10:00:00", "0"), ("11:00:00", "17.0")):
         slot = {"patient_id": ali, "date": "2026-06-15", "time_from": hour}
-        keys = {"appointment_no": number, "slot_key": canonical.slot_key(*slot.values()), "slot_rank": 0}
+        keys = {
+            "appointment_no": number,
+            "slot_key": canonical.slot_key(*slot.values()),
+            "slot_rank": 0,
+        }
         rows.append(slot | keys | {"status": "Scheduled"} | NOW)
     first, second = store(older, "appointment", *rows)
     upgrade(older, capsys)
@@ -138,9 +168,24 @@ def test_bookings_are_formed_too(older: Portal, capsys: pytest.CaptureFixture[st
 def test_former_numbers_are_formed_and_those_of_people_under_one_filler_are_gone(
     older: Portal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    numbers = {"patient_no": "P-3", "national_id": "9999999999"}, {"patient_no": "77.0"}, {"patient_no": "78"}
+    numbers = (
+        {"patient_no": "P-3", "national_id": "9999999999"},
+        {"patient_no": "77.0"},
+        {"patient_no": "78"},
+    )
     merged, ali, sara = store(older, "patient", *[patient(**its) for its in numbers])
-    store_formers(older, {"P-1": merged, "P-2": merged, "'0055": ali, "77": sara, "'78": ali, "N/A": sara, "P-9": sara})
+    store_formers(
+        older,
+        {
+            "P-1": merged,
+            "P-2": merged,
+            "'0055": ali,
+            "77": sara,
+            "'78": ali,
+            "N/A": sara,
+            "P-9": sara,
+        },
+    )
     told = upgrade(older, capsys)
     left = {row["value"]: row["record_id"] for row in older.stored("former_key")}
     assert left == {"0055": ali, "'78": ali, "P-9": sara}
@@ -152,10 +197,14 @@ def test_contact_keys_are_made_again_and_two_that_share_one_get_two_ranks(
 ) -> None:
     spelled = ["عبدالله علي", "عبد الله علي", "عبدالله على"]
     ids = store(
-        older, "patient", *[patient(name=name, mobile=MOBILE, patient_no=f"P-{i}") for i, name in enumerate(spelled)]
+        older,
+        "patient",
+        *[patient(name=name, mobile=MOBILE, patient_no=f"P-{i}") for i, name in enumerate(spelled)],
     )
     retired = store(
-        older, "patient", patient(name=spelled[0], mobile=MOBILE) | {"contact_key": None, "contact_rank": None}
+        older,
+        "patient",
+        patient(name=spelled[0], mobile=MOBILE) | {"contact_key": None, "contact_rank": None},
     )
     upgrade(older, capsys)
     key = canonical.contact_key(MOBILE, spelled[0])
@@ -171,12 +220,15 @@ def test_tables_of_many_chunks_are_formed_whole(
         older,
         "patient",
         *[
-            patient(patient_no=f"'{100 + i}", name=f"عبد الله {i % 3}", mobile=MOBILE) | {"contact_rank": i}
+            patient(patient_no=f"'{100 + i}", name=f"عبد الله {i % 3}", mobile=MOBILE)
+            | {"contact_rank": i}
             for i in range(40)
         ],
     )
     upgrade(older, capsys)
-    assert list(values(older, "patient", "patient_no").values()) == [str(100 + i) for i in range(40)]
+    assert list(values(older, "patient", "patient_no").values()) == [
+        str(100 + i) for i in range(40)
+    ]
     ranks = [(row["contact_key"], row["contact_rank"]) for row in older.stored("patient")]
     assert len(set(ranks)) == len(ids)
 
@@ -199,7 +251,9 @@ def test_the_command_tells_all_of_it_beforehand_and_changes_nothing(
 # --- A night before, and two after -------------------------------------------------------------
 
 
-def test_a_database_of_older_rules_comes_to_rest_in_two_nights(older: Portal, capsys: pytest.CaptureFixture) -> None:
+def test_a_database_of_older_rules_comes_to_rest_in_two_nights(
+    older: Portal, capsys: pytest.CaptureFixture
+) -> None:
     """Whom a filler made one are separate again; whom a hyphen, an apostrophe or a blank told apart are found."""
     sara = {"nationalID": "9999999999", "dateOfBirth": "1980-01-01"}
     stored = {"national_id": "9999999999", "date_of_birth": "1980-01-01", "mobile": "+966501111113"}
@@ -214,7 +268,10 @@ def test_a_database_of_older_rules_comes_to_rest_in_two_nights(older: Portal, ca
     )
     store_formers(older, {"P-1": merged, "P-2": merged})
     upgrade(older, capsys)
-    three = [{"patientNo": f"P-{i}", "name": f"Sara {i}", "mobile": f"050111111{i}"} | sara for i in (1, 2, 3)]
+    three = [
+        {"patientNo": f"P-{i}", "name": f"Sara {i}", "mobile": f"050111111{i}"} | sara
+        for i in (1, 2, 3)
+    ]
     others = [
         {"patientNo": "'00123", "name": "Ali"},
         {"patientNo": "P-5", "nationalID": "784199012345671", "name": "Omar"},
@@ -223,14 +280,20 @@ def test_a_database_of_older_rules_comes_to_rest_in_two_nights(older: Portal, ca
     ]
     night = [*three, *others]
     first = older.send_many({"patient": night})["patient"]["results"]
-    assert [it.get("action") for it in first] == ["created"] * 2 + ["unchanged"] * 3 + ["updated"] * 2
+    assert [it.get("action") for it in first] == ["created"] * 2 + ["unchanged"] * 3 + [
+        "updated"
+    ] * 2
     second = older.send_many({"patient": night})["patient"]["results"]
     assert {it.get("action") for it in second} == {"unchanged"}
     assert older.count("patient") == 7
-    assert sorted(row["name"] for row in older.stored("patient")) == sorted(it["name"] for it in night)
+    assert sorted(row["name"] for row in older.stored("patient")) == sorted(
+        it["name"] for it in night
+    )
 
 
-def test_what_a_list_stored_wrongly_on_another_python_is_mended_by_the_next_sync(sqlite_portal: Portal) -> None:
+def test_what_a_list_stored_wrongly_on_another_python_is_mended_by_the_next_sync(
+    sqlite_portal: Portal,
+) -> None:
     """As Debian's 3.11.2 did: a phone with a digit too few became a number, a date and a name stayed as they were."""
     store(
         sqlite_portal,

@@ -25,8 +25,16 @@ from live import KEY, Service, service
 
 CLIENTS = SAMPLES / "clients"
 ADDRESS = "http://127.0.0.1:5082"
-ENTITIES = ("clinic", "doctor", "patient", "appointment")  # in the order in which they refer to each other
-RECORDS = {entity: json.loads((SAMPLES / f"{entity}.json").read_text(encoding="utf-8")) for entity in ENTITIES}
+ENTITIES = (
+    "clinic",
+    "doctor",
+    "patient",
+    "appointment",
+)  # in the order in which they refer to each other
+RECORDS = {
+    entity: json.loads((SAMPLES / f"{entity}.json").read_text(encoding="utf-8"))
+    for entity in ENTITIES
+}
 EVERYTHING = {f"{entity}s": [record] for entity, record in RECORDS.items()}
 LANGUAGES = {".sh": "curl", ".cs": "csharp", ".py": "python"}
 PUSH = [f"push{ending}" for ending in LANGUAGES]
@@ -64,7 +72,9 @@ class Clients:
         self.folder = folder
         self.programs: dict[str, list[str]] = {}
 
-    def run(self, name: str, address: str, body: Any, entity: str = "patient", **environment: str) -> Ran:
+    def run(
+        self, name: str, address: str, body: Any, entity: str = "patient", **environment: str
+    ) -> Ran:
         """Run a sample with this body (bytes as they are) in the file that it sends."""
         program = self._program(name, shown(name, address, entity))
         folder = self._folder()
@@ -72,7 +82,9 @@ class Clients:
         (folder / (f"{entity}.json" if name in PUSH else "everything.json")).write_bytes(raw)
         # Nothing of this machine's environment: a proxy, for one, would come between.
         environment = {"PATH": os.environ["PATH"], "API_KEY": KEY, **environment}
-        ended = subprocess.run(program, cwd=folder, env=environment, capture_output=True, timeout=120, check=False)
+        ended = subprocess.run(
+            program, cwd=folder, env=environment, capture_output=True, timeout=120, check=False
+        )
         return Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
     def _program(self, name: str, text: str) -> list[str]:
@@ -98,7 +110,11 @@ def command(source: Path) -> list[str]:
     """Return what runs a program."""
     if source.suffix == ".cs":
         return csharp.compiled(source)
-    return ["bash", str(source)] if source.suffix == ".sh" else [sys.executable, "-W", "error", str(source)]
+    return (
+        ["bash", str(source)]
+        if source.suffix == ".sh"
+        else [sys.executable, "-W", "error", str(source)]
+    )
 
 
 class Stub(ThreadingHTTPServer):
@@ -203,7 +219,9 @@ def at_once(clients: Clients, address: str) -> dict[str, Ran]:
     """Run each sample that can run here, all at the same time, for each of them waits a while."""
     names = [it for it in PUSH + NIGHT if csharp.available() or not it.endswith(".cs")]
     with ThreadPoolExecutor(len(names)) as pool:
-        return dict(zip(names, pool.map(lambda it: clients.run(it, address, {}), names), strict=True))
+        return dict(
+            zip(names, pool.map(lambda it: clients.run(it, address, {}), names), strict=True)
+        )
 
 
 def stored(address: str, entity: str) -> list[dict[str, Any]]:
@@ -214,14 +232,18 @@ def stored(address: str, entity: str) -> list[dict[str, Any]]:
 
 def is_no_crash(ran: Ran) -> bool:
     """Tell whether a sample that failed says so in words."""
-    return ran.status == 1 and not re.search(r"Traceback|Unhandled|^\s+at .*\(", ran.told, re.MULTILINE)
+    return ran.status == 1 and not re.search(
+        r"Traceback|Unhandled|^\s+at .*\(", ran.told, re.MULTILINE
+    )
 
 
 # --- As the page shows them --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file", PUSH + NIGHT)
-def test_a_sample_names_the_address_once_near_its_top_and_takes_the_key_from_the_environment(file: str) -> None:
+def test_a_sample_names_the_address_once_near_its_top_and_takes_the_key_from_the_environment(
+    file: str,
+) -> None:
     text = shown(file)
     assert text.count(ADDRESS) == 1
     assert text.index(ADDRESS) < len(text) / 2
@@ -252,7 +274,9 @@ def test_the_push_sample_creates_each_record_and_then_finds_it_unchanged(
         assert stored(address, entity)[0][field] == RECORDS[entity][field]
 
 
-def test_the_push_sample_tells_the_reasons_of_a_refusal(push: str, clients: Clients, address: str) -> None:
+def test_the_push_sample_tells_the_reasons_of_a_refusal(
+    push: str, clients: Clients, address: str
+) -> None:
     ran = clients.run(push, address, NOBODY | {"email": "nobody"})
     assert is_no_crash(ran)
     for reason in ("422", "validation_failed", "patientNo", "email", "Not a valid email address."):
@@ -260,13 +284,24 @@ def test_the_push_sample_tells_the_reasons_of_a_refusal(push: str, clients: Clie
     assert stored(address, "patient") == []
 
 
-def test_the_push_sample_tells_the_candidates_of_a_conflict(push: str, clients: Clients, live: Service) -> None:
+def test_the_push_sample_tells_the_candidates_of_a_conflict(
+    push: str, clients: Clients, live: Service
+) -> None:
     address = f"http://127.0.0.1:{live.port}"
     _, first = live.post("/patient", {"patientNo": "P-1", "name": "Ali Hassan"})
     _, second = live.post("/patient", {"nationalID": "1122334455", "name": "Sara Omar"})
-    ran = clients.run(push, address, {"patientNo": "P-1", "nationalID": "1122334455", "name": "Ali Hassan"})
+    ran = clients.run(
+        push, address, {"patientNo": "P-1", "nationalID": "1122334455", "name": "Ali Hassan"}
+    )
     assert is_no_crash(ran)
-    for reason in ("409", "identity_conflict", str(first["id"]), str(second["id"]), "patientNo", "nationalID"):
+    for reason in (
+        "409",
+        "identity_conflict",
+        str(first["id"]),
+        str(second["id"]),
+        "patientNo",
+        "nationalID",
+    ):
         assert reason in ran.told
 
 
@@ -292,7 +327,9 @@ def test_a_file_in_an_ansi_code_page_is_refused_not_stored_as_question_marks(
 # --- A night -----------------------------------------------------------------------------------
 
 
-def test_the_night_sample_counts_what_was_stored(night: str, clients: Clients, address: str) -> None:
+def test_the_night_sample_counts_what_was_stored(
+    night: str, clients: Clients, address: str
+) -> None:
     ran = clients.run(night, address, EVERYTHING)
     assert (ran.status, ran.err) == (0, "")
     assert ran.counts("created", 4)
@@ -303,9 +340,16 @@ def test_the_night_sample_counts_what_was_stored(night: str, clients: Clients, a
     assert stored(address, "patient")[0]["name"] == RECORDS["patient"]["name"]
 
 
-def test_the_night_sample_tells_each_refused_record_and_fails(night: str, clients: Clients, address: str) -> None:
+def test_the_night_sample_tells_each_refused_record_and_fails(
+    night: str, clients: Clients, address: str
+) -> None:
     wrong = {"patientNo": "م-7", "name": "هيفاء", "email": "nobody", "mobil": "1"}
-    homeless = {"appointmentNo": "A-9", "patientNo": "P-404", "date": "2026-12-01", "timeFrom": "10:00"}
+    homeless = {
+        "appointmentNo": "A-9",
+        "patientNo": "P-404",
+        "date": "2026-12-01",
+        "timeFrom": "10:00",
+    }
     body = EVERYTHING | {
         "patients": [RECORDS["patient"], wrong],
         "appointments": [RECORDS["appointment"], homeless],
@@ -330,7 +374,9 @@ def test_the_night_sample_tells_the_reasons_when_every_record_is_refused(
     assert ran.out.count("validation_failed") == 2
 
 
-def test_the_night_sample_tells_what_it_was_warned_of(night: str, clients: Clients, address: str) -> None:
+def test_the_night_sample_tells_what_it_was_warned_of(
+    night: str, clients: Clients, address: str
+) -> None:
     ran = clients.run(night, address, {"patients": [RECORDS["patient"] | {"mobil": "1"}]})
     assert ran.status == 0
     assert "unknown field: mobil" in ran.out
@@ -340,14 +386,18 @@ def test_the_night_sample_tells_what_it_was_warned_of(night: str, clients: Clien
 # --- When the service is not what answers ------------------------------------------------------
 
 
-def test_a_wrong_key_is_told_in_the_services_words(name: str, clients: Clients, address: str) -> None:
+def test_a_wrong_key_is_told_in_the_services_words(
+    name: str, clients: Clients, address: str
+) -> None:
     ran = clients.run(name, address, {}, API_KEY="wrong")
     assert is_no_crash(ran)
     for reason in ("401", "unauthorized", "X-API-Key"):
         assert reason in ran.told
 
 
-def test_a_service_that_does_not_answer_is_told_without_a_stack_trace(name: str, unanswered: dict[str, Ran]) -> None:
+def test_a_service_that_does_not_answer_is_told_without_a_stack_trace(
+    name: str, unanswered: dict[str, Ran]
+) -> None:
     ran = unanswered[name]
     assert ran.status != 0
     assert is_no_crash(Ran(1, ran.out, ran.err))  # curl has statuses of its own
@@ -359,17 +409,25 @@ def test_a_page_of_a_proxy_is_no_success_and_no_stack_trace(
     name: str, status: int, clients: Clients, stub: Stub
 ) -> None:
     # curl tries a 502 again by itself; it waits as long as it is told.
-    stub.will_answer((status, {"Content-Type": "text/html", "Location": "/elsewhere", "Retry-After": "1"}, PAGE))
+    stub.will_answer(
+        (status, {"Content-Type": "text/html", "Location": "/elsewhere", "Retry-After": "1"}, PAGE)
+    )
     ran = clients.run(name, stub.address, {})
     assert is_no_crash(ran)
     assert str(status) in ran.err
     assert "lost its way" in ran.told
 
 
-def test_a_busy_service_is_asked_again_with_the_whole_body(name: str, clients: Clients, stub: Stub) -> None:
-    counts = dict.fromkeys(("total", "created"), 1) | dict.fromkeys(("updated", "unchanged", "failed"), 0)
+def test_a_busy_service_is_asked_again_with_the_whole_body(
+    name: str, clients: Clients, stub: Stub
+) -> None:
+    counts = dict.fromkeys(("total", "created"), 1) | dict.fromkeys(
+        ("updated", "unchanged", "failed"), 0
+    )
     success = {"success": True, "action": "created", "id": 17, "warnings": []} | counts
-    stub.will_answer(BUSY, (200, {"Content-Type": "application/json"}, json.dumps(success).encode()))
+    stub.will_answer(
+        BUSY, (200, {"Content-Type": "application/json"}, json.dumps(success).encode())
+    )
     ran = clients.run(name, stub.address, {"name": "هيفاء"})
     assert (ran.status, ran.err) == (0, "")
     assert "created" in ran.out
@@ -377,7 +435,9 @@ def test_a_busy_service_is_asked_again_with_the_whole_body(name: str, clients: C
     assert [json.loads(body) for body in stub.sent] == [{"name": "هيفاء"}] * 2
 
 
-def test_a_service_that_stays_busy_is_told_once_in_its_own_words(name: str, put_off: dict[str, Ran]) -> None:
+def test_a_service_that_stays_busy_is_told_once_in_its_own_words(
+    name: str, put_off: dict[str, Ran]
+) -> None:
     ran = put_off[name]
     assert is_no_crash(ran)
     assert "503" in ran.told

@@ -10,15 +10,23 @@ from conftest import Portal, emptied, migrated
 from hypothesis import given
 from hypothesis import strategies as st
 
-import canonical
 import sync
 import upsert
+from engine import canonical
 from index import Batch, Index
 from models import db
 from upsert import PATIENT, RULES
 
 # Small pools, so that records collide all the time; each key in more than one spelling.
-NAMES = ["Ali Hassan", "ALI  hassan", "Ali Omar", "Sara Hassan", "أحمد عليّ", "احمد علي", "Dr. Ali Nasser"]
+NAMES = [
+    "Ali Hassan",
+    "ALI  hassan",
+    "Ali Omar",
+    "Sara Hassan",
+    "أحمد عليّ",
+    "احمد علي",
+    "Dr. Ali Nasser",
+]
 MOBILES = ["0501111111", "+966501111111", "0502222222", "0", "123"]
 NUMBERS = ["P1", "p1", "P2", "P3", "P4"]
 IDENTITIES = ["N1", "N2", "N3"]
@@ -34,7 +42,11 @@ def records(**fields: st.SearchStrategy) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=fields)
 
 
-CLINICS = records(code=one_of(["C1", "c1", "C2"]), name=one_of(["Children", "Teeth", ""]), floor=one_of(["1", "2", ""]))
+CLINICS = records(
+    code=one_of(["C1", "c1", "C2"]),
+    name=one_of(["Children", "Teeth", ""]),
+    floor=one_of(["1", "2", ""]),
+)
 DOCTORS = records(
     code=one_of(["D1", "D2", "d3"]),
     licenseNumber=one_of(["L1", "L2"]),
@@ -52,7 +64,15 @@ KNOWN = records(
     email=one_of(["a@clinic.example", "b@clinic.example", "no address"]),
 )
 # The same with what means none, what was damaged, and names that many share.
-SHARED_NAMES = ["Baby of Sara", "Baby of Sara", "Unknown", "عبد الله علي", "عبدالله علي", "????", "."]
+SHARED_NAMES = [
+    "Baby of Sara",
+    "Baby of Sara",
+    "Unknown",
+    "عبد الله علي",
+    "عبدالله علي",
+    "????",
+    ".",
+]
 PATIENTS = KNOWN | records(
     patientNo=one_of([*NUMBERS, "'P1", "0", "N/A", -1, "1.08E+09"]),
     nationalID=one_of([*IDENTITIES, "9999999999", "-", "7-84", "784"]),
@@ -96,17 +116,30 @@ def state(portal: Portal) -> dict[str, list]:
     seen: dict[str, list] = {}
     for table, its in rows.items():
         seen[table] = [
-            {name: _in_order(order, name, value) for name, value in row.items() if name not in UNSTABLE} for row in its
+            {
+                name: _in_order(order, name, value)
+                for name, value in row.items()
+                if name not in UNSTABLE
+            }
+            for row in its
         ]
     links = portal.stored("doctor_clinic")
-    seen["links"] = sorted((order["doctor"][it["doctor_id"]], order["clinic"][it["clinic_id"]]) for it in links)
+    seen["links"] = sorted(
+        (order["doctor"][it["doctor_id"]], order["clinic"][it["clinic_id"]]) for it in links
+    )
     formers = portal.stored("former_key")
-    seen["formers"] = sorted((it["entity"], it["value"], order[it["entity"]][it["record_id"]]) for it in formers)
+    seen["formers"] = sorted(
+        (it["entity"], it["value"], order[it["entity"]][it["record_id"]]) for it in formers
+    )
     return seen
 
 
 def _in_order(order: dict[str, dict], name: str, value: Any) -> Any:
-    return order[name.removesuffix("_id")].get(value) if name in ("patient_id", "doctor_id", "clinic_id") else value
+    return (
+        order[name.removesuffix("_id")].get(value)
+        if name in ("patient_id", "doctor_id", "clinic_id")
+        else value
+    )
 
 
 def outcomes(portal: Portal, answers: dict[str, list[dict]]) -> dict[str, list[dict]]:
@@ -125,7 +158,9 @@ def _told(result: dict, order: dict[int, int]) -> dict:
     if "candidates" in told:
         told["candidates"] = [it | {"id": order.get(it["id"])} for it in told["candidates"]]
     if "warnings" in told:
-        told["warnings"] = [IDS.sub(lambda found: _ordered(found[0], order), it) for it in told["warnings"]]
+        told["warnings"] = [
+            IDS.sub(lambda found: _ordered(found[0], order), it) for it in told["warnings"]
+        ]
     return told | ({"id": order.get(told["id"])} if "id" in told else {})
 
 
@@ -138,13 +173,18 @@ def _ordered(ids: str, order: dict[int, int]) -> str:
 
 def one_by_one(portal: Portal, batches: dict[str, list]) -> tuple[Any, Any]:
     emptied(portal.app)
-    answers = {entity: [portal.send(entity, record) for record in sent] for entity, sent in batches.items()}
+    answers = {
+        entity: [portal.send(entity, record) for record in sent] for entity, sent in batches.items()
+    }
     return outcomes(portal, answers), state(portal)
 
 
 def as_arrays(portal: Portal, batches: dict[str, list]) -> tuple[Any, Any]:
     emptied(portal.app)
-    answers = {entity: portal.send_many({entity: sent})[entity]["results"] for entity, sent in batches.items()}
+    answers = {
+        entity: portal.send_many({entity: sent})[entity]["results"]
+        for entity, sent in batches.items()
+    }
     return outcomes(portal, answers), state(portal)
 
 
@@ -158,7 +198,9 @@ def uses_a_refused_person(batches: dict[str, list], told: dict[str, list[dict]])
     """Tell whether a booking refers to a number that a refused person carried: section 4's one exception."""
     for entity, number in (("patient", "patientNo"), ("doctor", "code")):
         sent = zip(batches[entity], told[entity], strict=True)
-        refused = {str(it.get(number)).upper() for it, result in sent if result.get("status") == 409}
+        refused = {
+            str(it.get(number)).upper() for it, result in sent if result.get("status") == 409
+        }
         name = "doctorCode" if entity == "doctor" else number
         if any(str(it[name]).upper() in refused for it in batches["appointment"] if name in it):
             return True
@@ -173,18 +215,29 @@ def test_bulk_means_sequence(fast: Portal, batches: dict[str, list]) -> None:
         assert as_arrays(fast, batches) == (told, stored)
         told_by_sync, stored_by_sync = as_sync(fast, batches)
     if uses_a_refused_person(batches, told):
-        del told["appointment"], told_by_sync["appointment"], stored["appointment"], stored_by_sync["appointment"]
+        del (
+            told["appointment"],
+            told_by_sync["appointment"],
+            stored["appointment"],
+            stored_by_sync["appointment"],
+        )
     assert (told_by_sync, stored_by_sync) == (told, stored)
 
 
 @given(first=BATCHES, second=BATCHES)
-def test_a_dry_run_foretells_and_stores_nothing(fast: Portal, first: dict[str, list], second: dict[str, list]) -> None:
+def test_a_dry_run_foretells_and_stores_nothing(
+    fast: Portal, first: dict[str, list], second: dict[str, list]
+) -> None:
     emptied(fast.app)
     fast.send_many(first)
-    before = [fast.stored(table) for table in ("clinic", "doctor", "patient", "appointment", "former_key")]
+    before = [
+        fast.stored(table) for table in ("clinic", "doctor", "patient", "appointment", "former_key")
+    ]
     with mock.patch.object(sync, "CHUNK", 3):
         foretold = fast.send_many(second, dry_run=True)
-    assert [fast.stored(table) for table in ("clinic", "doctor", "patient", "appointment", "former_key")] == before
+    assert [
+        fast.stored(table) for table in ("clinic", "doctor", "patient", "appointment", "former_key")
+    ] == before
     assert _without_ids(foretold) == _without_ids(fast.send_many(second))
 
 
@@ -199,7 +252,9 @@ def _without_ids(answers: dict[str, dict]) -> dict[str, list]:
 
 
 @given(first=BATCHES, second=BATCHES)
-def test_atomic_is_all_or_nothing(fast: Portal, first: dict[str, list], second: dict[str, list]) -> None:
+def test_atomic_is_all_or_nothing(
+    fast: Portal, first: dict[str, list], second: dict[str, list]
+) -> None:
     emptied(fast.app)
     fast.send_many(first)
     before = state(fast)
@@ -231,7 +286,9 @@ def test_no_key_changes_hands_without_agreement(fast: Portal, sent: list[dict]) 
             assert len(held) == len(set(held))
         for row in after:
             old = before.get(row["id"])
-            if old and any(old[key] and old[key] != row[key] for key in ("patient_no", "national_id")):
+            if old and any(
+                old[key] and old[key] != row[key] for key in ("patient_no", "national_id")
+            ):
                 assert agrees(record, old)
 
 
@@ -241,7 +298,9 @@ def agrees(record: dict, old: dict) -> bool:
     births = [(record.get("dateOfBirth") or "")[:10], old["date_of_birth"] or ""]
     if names[0] == names[1]:
         return "" in births or births[0] == births[1]
-    firsts = [[word for word in name.replace(".", " ").split() if word != "dr"][:1] for name in names]
+    firsts = [
+        [word for word in name.replace(".", " ").split() if word != "dr"][:1] for name in names
+    ]
     return births[0] == births[1] != "" and firsts[0] == firsts[1]
 
 
@@ -249,8 +308,12 @@ CONTACT = {"mobile": "+966551234567", "name": "Sara Ali"}
 STEPS = [{"patientNo": "P-5", name: value} for name, value in sorted(CONTACT.items(), reverse=True)]
 
 
-@pytest.mark.parametrize("newcomer", [[], [{"patientNo": "P-5", "name": "Huda"}]], ids=["new", "stored"])
-@pytest.mark.parametrize("options", [{}, {"atomic": True}, {"dry_run": True}], ids=["many", "atomic", "dry run"])
+@pytest.mark.parametrize(
+    "newcomer", [[], [{"patientNo": "P-5", "name": "Huda"}]], ids=["new", "stored"]
+)
+@pytest.mark.parametrize(
+    "options", [{}, {"atomic": True}, {"dry_run": True}], ids=["many", "atomic", "dry run"]
+)
 def test_who_comes_to_share_a_contact_in_two_steps_makes_it_ambiguous(
     fast: Portal, newcomer: list[dict[str, Any]], options: dict[str, bool]
 ) -> None:
@@ -263,7 +326,9 @@ def test_who_comes_to_share_a_contact_in_two_steps_makes_it_ambiguous(
     assert (told[2]["code"], len(told[2]["candidates"])) == ("ambiguous_match", 2)
 
 
-@pytest.mark.parametrize("newcomer", [[], [{"patientNo": "P-5", "name": "Huda"}]], ids=["new", "stored"])
+@pytest.mark.parametrize(
+    "newcomer", [[], [{"patientNo": "P-5", "name": "Huda"}]], ids=["new", "stored"]
+)
 @pytest.mark.parametrize("options", [{}, {"dry_run": True}], ids=["many", "dry run"])
 def test_who_comes_to_have_a_contact_in_two_steps_is_found_by_it(
     fast: Portal, newcomer: list[dict[str, Any]], options: dict[str, bool]
@@ -272,12 +337,16 @@ def test_who_comes_to_have_a_contact_in_two_steps_is_found_by_it(
     emptied(fast.app)
     for record in newcomer:
         fast.send("patient", record)
-    told = fast.send_many({"patient": [*STEPS, CONTACT | {"nationalID": "1000000001"}]}, **options)["patient"]
+    told = fast.send_many({"patient": [*STEPS, CONTACT | {"nationalID": "1000000001"}]}, **options)[
+        "patient"
+    ]
     found = {name: told["results"][2].get(name) for name in ("action", "matchedBy", "changed")}
     assert found == {"action": "updated", "matchedBy": "mobile+name", "changed": ["nationalID"]}
 
 
-@pytest.mark.parametrize("options", [{}, {"atomic": True}, {"dry_run": True}], ids=["many", "atomic", "dry run"])
+@pytest.mark.parametrize(
+    "options", [{}, {"atomic": True}, {"dry_run": True}], ids=["many", "atomic", "dry run"]
+)
 def test_who_changed_in_an_earlier_chunk_still_shares_a_contact(
     fast: Portal, options: dict[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,26 +361,51 @@ def test_who_changed_in_an_earlier_chunk_still_shares_a_contact(
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 1000])
-def test_a_dry_run_finds_whom_it_would_have_created(fast: Portal, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_finds_whom_it_would_have_created(
+    fast: Portal, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Strangers stand nowhere but in the index, and are looked for there by every key."""
     emptied(fast.app)
     monkeypatch.setattr(sync, "CHUNK", chunk)
-    new = [{"patientNo": f"P-{i}", "nationalID": f"100000000{i}"} | CONTACT | {"name": f"Sara {i}"} for i in range(4)]
+    new = [
+        {"patientNo": f"P-{i}", "nationalID": f"100000000{i}"} | CONTACT | {"name": f"Sara {i}"}
+        for i in range(4)
+    ]
     again = [{name: new[0][name] for name in ("patientNo", "name")}, {"nationalID": "1000000001"}]
-    again += [{name: new[2][name] for name in CONTACT}, {"patientNo": "P-3", "email": "a@b.example"}]
-    bookings = [{"patientNo": f"P-{i}", "date": "2026-06-15", "timeFrom": "10:30"} for i in range(5)]
+    again += [
+        {name: new[2][name] for name in CONTACT},
+        {"patientNo": "P-3", "email": "a@b.example"},
+    ]
+    bookings = [
+        {"patientNo": f"P-{i}", "date": "2026-06-15", "timeFrom": "10:30"} for i in range(5)
+    ]
     told = fast.send_many({"patient": [*new, *again], "appointment": bookings}, dry_run=True)
-    assert [it["action"] for it in told["patient"]["results"]] == ["created"] * 4 + ["unchanged"] * 3 + ["updated"]
-    assert [it.get("code") for it in told["appointment"]["results"]] == [None] * 4 + ["unknown_reference"]
+    assert [it["action"] for it in told["patient"]["results"]] == ["created"] * 4 + [
+        "unchanged"
+    ] * 3 + ["updated"]
+    assert [it.get("code") for it in told["appointment"]["results"]] == [None] * 4 + [
+        "unknown_reference"
+    ]
 
 
 @pytest.mark.parametrize("asked", [False, True])
 @pytest.mark.parametrize("by_id", [False, True])
-def test_a_stranger_is_found_by_every_key_and_by_its_id(fast: Portal, asked: bool, by_id: bool) -> None:
+def test_a_stranger_is_found_by_every_key_and_by_its_id(
+    fast: Portal, asked: bool, by_id: bool
+) -> None:
     """Also by what was asked for before it came: that it led to nobody then."""
     emptied(fast.app)
-    sara = {"patient_no": "P-1", "national_id": "1000000001", "name": "Sara Ali", "mobile": "+966551234567"}
-    keys = {"patient_no": "P-1", "national_id": "1000000001", "mobile+name": canonical.contact_key(*CONTACT.values())}
+    sara = {
+        "patient_no": "P-1",
+        "national_id": "1000000001",
+        "name": "Sara Ali",
+        "mobile": "+966551234567",
+    }
+    keys = {
+        "patient_no": "P-1",
+        "national_id": "1000000001",
+        "mobile+name": canonical.contact_key(*CONTACT.values()),
+    }
     with fast.app.app_context(), db.engine.connect() as connection:
         shelf = Index(connection).shelf(PATIENT)
         for key in keys if asked else ():

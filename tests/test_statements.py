@@ -24,7 +24,8 @@ PEOPLE = [
     for i in range(1000)
 ]
 BOOKINGS = [
-    {"appointmentNo": f"A-{i}", "patientNo": f"P-{i}", "date": "2026-06-15", "timeFrom": "10:30"} for i in range(1000)
+    {"appointmentNo": f"A-{i}", "patientNo": f"P-{i}", "date": "2026-06-15", "timeFrom": "10:30"}
+    for i in range(1000)
 ]
 
 
@@ -43,15 +44,21 @@ def statements(portal: Portal) -> Iterator[list[str]]:
     sa.event.remove(engine, "before_cursor_execute", note)
 
 
-def test_a_thousand_patients_with_every_key_cost_no_more_than_25(portal: Portal, statements: list[str]) -> None:
-    changed = [person | {"email": "new@b.example", "name": person["name"] + " II"} for person in PEOPLE]
+def test_a_thousand_patients_with_every_key_cost_no_more_than_25(
+    portal: Portal, statements: list[str]
+) -> None:
+    changed = [
+        person | {"email": "new@b.example", "name": person["name"] + " II"} for person in PEOPLE
+    ]
     for people, action in ((PEOPLE, "created"), (PEOPLE, "unchanged"), (changed, "updated")):
         statements.clear()
         assert portal.send_many({"patient": people})["patient"][action] == 1000
         assert 1 <= len(statements) <= 25, statements
 
 
-def test_a_thousand_bookings_with_every_reference_cost_no_more_than_25(portal: Portal, statements: list[str]) -> None:
+def test_a_thousand_bookings_with_every_reference_cost_no_more_than_25(
+    portal: Portal, statements: list[str]
+) -> None:
     portal.send_many({"patient": PEOPLE})
     moved = [booking | {"date": "2026-06-16", "timeTo": "11:00"} for booking in BOOKINGS]
     for bookings, action in ((BOOKINGS, "created"), (BOOKINGS, "unchanged"), (moved, "updated")):
@@ -90,7 +97,9 @@ def test_a_server_that_writes_dates_its_own_way_changes_nothing(any_app: Flask) 
         engine.dispose()
         assert [told["unchanged"] for told in portal.send_many(sent).values()] == [1, 1]
         assert [row["date_of_birth"] for row in portal.stored("patient")] == ["1980-02-01"]
-        assert [(row["date"], row["time_from"]) for row in portal.stored("appointment")] == [("2026-06-15", "10:30:00")]
+        assert [(row["date"], row["time_from"]) for row in portal.stored("appointment")] == [
+            ("2026-06-15", "10:30:00")
+        ]
     finally:
         with engine.begin() as connection:
             connection.exec_driver_sql(write_dates.format(engine.url.database, "DEFAULT"))
@@ -116,14 +125,24 @@ ODD = [
 def test_values_of_a_list_stay_apart_whatever_they_hold(any_app: Flask) -> None:
     portal = Portal(emptied(any_app))
     people = [
-        {"patientNo": f"P-{place}", "name": odd, "firstName": odd} | ({"lastName": odd} if place % 2 else {})
+        {"patientNo": f"P-{place}", "name": odd, "firstName": odd}
+        | ({"lastName": odd} if place % 2 else {})
         for place, odd in enumerate(ODD)
     ]
-    changed = [person | {"lastName": odd} for person, odd in zip(people, reversed(ODD), strict=True)]
-    for sent, action in ((people, "created"), (people, "unchanged"), (changed, "updated"), (changed, "unchanged")):
+    changed = [
+        person | {"lastName": odd} for person, odd in zip(people, reversed(ODD), strict=True)
+    ]
+    for sent, action in (
+        (people, "created"),
+        (people, "unchanged"),
+        (changed, "updated"),
+        (changed, "unchanged"),
+    ):
         counts = portal.send_many({"patient": sent})["patient"]
         assert counts[action] >= len(ODD) - 1, counts
-        rows = [(row["name"], row["first_name"], row["last_name"]) for row in portal.stored("patient")]
+        rows = [
+            (row["name"], row["first_name"], row["last_name"]) for row in portal.stored("patient")
+        ]
         assert rows == [(it["name"], it["firstName"], it.get("lastName")) for it in sent]
 
 
@@ -142,12 +161,17 @@ def test_what_is_too_long_for_its_column_is_not_cut(any_app: Flask, name: str, l
     with any_app.app_context(), db.engine.connect() as connection:
         limits = connection.dialect.name != "sqlite"
         with pytest.raises(sa.exc.DataError) if limits else nullcontext():
-            insert_all(connection, db.metadata.tables["clinic"], {name: [value] for name, value in row.items()})
+            insert_all(
+                connection,
+                db.metadata.tables["clinic"],
+                {name: [value] for name, value in row.items()},
+            )
 
 
 def test_a_chunk_of_the_longest_records_fits_into_a_statement(any_app: Flask) -> None:
     longest = dict.fromkeys(
-        ("name", "aName", "branch", "accountNo", "costCenter", "specialization"), "a" + "\U0001f600" * 199
+        ("name", "aName", "branch", "accountNo", "costCenter", "specialization"),
+        "a" + "\U0001f600" * 199,
     )
     longest |= {"description": "\U0001f600" * 4000, "phone": "5" + "\U0001f600" * 199}
     doctors = [longest | {"code": f"D-{i}"} for i in range(1000)]
@@ -172,16 +196,25 @@ def test_statistics_of_a_small_table_do_not_make_look_ups_slow(analysed: Portal)
     """SQLite keeps what an ANALYZE told, and would go on to read the whole table for each list of keys."""
     seen: list[tuple[str, Any]] = []
 
-    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
+    def note(
+        _connection: object, _cursor: object, statement: str, parameters: Any, *_rest: object
+    ) -> None:
         if "json_each" in statement:
             seen.append((statement, parameters))
 
     with analysed.app.app_context():
         sa.event.listen(db.engine, "before_cursor_execute", note)
-        analysed.send_many({"patient": [*PEOPLE[10:30], {"mobile": "+966500000001", "name": "Person 1"}]})
+        analysed.send_many(
+            {"patient": [*PEOPLE[10:30], {"mobile": "+966500000001", "name": "Person 1"}]}
+        )
         sa.event.remove(db.engine, "before_cursor_execute", note)
         with db.engine.connect() as connection:
-            plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {it}", given).all() for it, given in seen]
+            plans = [
+                connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {it}", given).all()
+                for it, given in seen
+            ]
     steps = [row[-1] for plan in plans for row in plan]
     assert len(seen) >= 4
-    assert {step for step in steps if step.startswith("SCAN") and "VIRTUAL" not in step} == set(), steps
+    assert {step for step in steps if step.startswith("SCAN") and "VIRTUAL" not in step} == set(), (
+        steps
+    )

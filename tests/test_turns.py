@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from conftest import Portal
 
 import sync
-import turns
 import upsert
+from engine import turns
 from models import db
 
 FORK = multiprocessing.get_context("fork")
@@ -36,7 +36,9 @@ def greedy(path: str, held: Any, stop: Any, count: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [threading.Thread, FORK.Process])
-def test_a_bulk_lets_a_single_writer_in_between_two_chunks(path: str, kind: Callable[..., Any]) -> None:
+def test_a_bulk_lets_a_single_writer_in_between_two_chunks(
+    path: str, kind: Callable[..., Any]
+) -> None:
     held, stop, count = FORK.Event(), FORK.Event(), FORK.Value("i", 0)
     bulk = kind(target=greedy, args=(path, held, stop, count))
     bulk.start()
@@ -75,7 +77,9 @@ def test_one_at_a_time_has_the_turn(path: str, kind: Callable[..., Any], tmp_pat
 
 
 @pytest.mark.parametrize("kind", [threading.Thread, FORK.Process])
-def test_whoever_has_the_turn_learns_that_somebody_waits(path: str, kind: Callable[..., Any]) -> None:
+def test_whoever_has_the_turn_learns_that_somebody_waits(
+    path: str, kind: Callable[..., Any]
+) -> None:
     queue, go = turns.of(path), FORK.Event()
     other = kind(target=pass_by, args=(path, go))
     other.start()
@@ -127,9 +131,14 @@ def test_whoever_waits_too_long_is_told_and_blocks_nobody(path: str) -> None:
         pass
 
 
-def test_nobody_writes_between_matching_and_writing(sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_writes_between_matching_and_writing(
+    sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A number that nobody held when it was matched might be somebody's former one when it is written."""
-    match, queue = upsert.upsert, turns.of(str(sqlite_portal.app.config["SQLALCHEMY_DATABASE_URI"].database))
+    match, queue = (
+        upsert.upsert,
+        turns.of(str(sqlite_portal.app.config["SQLALCHEMY_DATABASE_URI"].database)),
+    )
 
     def matched(*args: Any) -> Any:
         told = match(*args)

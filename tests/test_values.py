@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-import canonical
 import schemas
+from engine import canonical
+from engine.problems import ValidationFailed
 from models import db
-from problems import ValidationFailed
 
 RIYADH = ZoneInfo("Asia/Riyadh")
 SCHEMAS = {entity: schema("SA", RIYADH) for entity, schema in schemas.ENTITIES.items()}
@@ -31,8 +31,14 @@ SLOT = {"patientNo": "P-1", "date": "2026-06-15", "timeFrom": "10:30"}
 RLM, LRM, ZWJ, ZWNJ, BOM = "\u200f", "\u200e", "\u200d", "\u200c", "\ufeff"
 
 FIELDS = [(entity, name) for entity, schema in SCHEMAS.items() for name in schema.load_fields]
-TEXTS = [pair for pair in FIELDS if type(SCHEMAS[pair[0]].load_fields[pair[1]]) in (schemas.Text, schemas.Name)]
-IDENTIFIERS = [pair for pair in FIELDS if isinstance(SCHEMAS[pair[0]].load_fields[pair[1]], schemas.Identifier)]
+TEXTS = [
+    pair
+    for pair in FIELDS
+    if type(SCHEMAS[pair[0]].load_fields[pair[1]]) in (schemas.Text, schemas.Name)
+]
+IDENTIFIERS = [
+    pair for pair in FIELDS if isinstance(SCHEMAS[pair[0]].load_fields[pair[1]], schemas.Identifier)
+]
 LAID_OUT = [("clinic", "address"), ("doctor", "description"), ("appointment", "notes")]
 
 
@@ -98,9 +104,9 @@ BLANK_IS_ABSENT = {
 @pytest.mark.parametrize(("entity", "names"), BLANK_CLEARS.items())
 def test_a_blank_clears_an_optional_field(entity, names, blank):
     cleared = clean(entity, **dict.fromkeys(names.split(), blank))
-    assert {schemas.json_name(name): value for name, value in cleared.items()} == LEAST[entity] | dict.fromkeys(
-        names.split()
-    )
+    assert {schemas.json_name(name): value for name, value in cleared.items()} == LEAST[
+        entity
+    ] | dict.fromkeys(names.split())
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "\t\r\n"])
@@ -111,7 +117,13 @@ def test_a_blank_identifier_reference_flag_or_status_counts_as_absent(entity, na
 
 @pytest.mark.parametrize(
     ("entity", "name"),
-    [("clinic", "name"), ("doctor", "name"), ("patient", "name"), ("appointment", "date"), ("appointment", "timeFrom")],
+    [
+        ("clinic", "name"),
+        ("doctor", "name"),
+        ("patient", "name"),
+        ("appointment", "date"),
+        ("appointment", "timeFrom"),
+    ],
 )
 @pytest.mark.parametrize("blank", ["", " \t "])
 def test_a_blank_name_date_or_time_from_is_refused(entity, name, blank):
@@ -119,10 +131,20 @@ def test_a_blank_name_date_or_time_from_is_refused(entity, name, blank):
 
 
 def test_blankness_and_absence_together_name_every_field_of_an_entity():
-    told = {(e, n) for table in (BLANK_CLEARS, BLANK_IS_ABSENT) for e, names in table.items() for n in names.split()}
+    told = {
+        (e, n)
+        for table in (BLANK_CLEARS, BLANK_IS_ABSENT)
+        for e, names in table.items()
+        for n in names.split()
+    }
     refusing = {("appointment", "date"), ("appointment", "timeFrom"), ("doctor", "clinicCodes")}
     refusing |= {(entity, "name") for entity in ("clinic", "doctor", "patient")}
-    known = {("clinic", "code"), ("doctor", "code"), ("patient", "patientNo"), ("appointment", "appointmentNo")}
+    known = {
+        ("clinic", "code"),
+        ("doctor", "code"),
+        ("patient", "patientNo"),
+        ("appointment", "appointmentNo"),
+    }
     assert told | refusing | known == {(entity, schemas.json_name(name)) for entity, name in FIELDS}
 
 
@@ -137,7 +159,9 @@ def test_an_identifier_of_marks_that_nobody_sees_is_blank(entity, name):
     assert clean(entity, **{name: f" {RLM}{ZWJ} "}) == clean(entity)
 
 
-@pytest.mark.parametrize(("entity", "name"), [("clinic", "code"), ("doctor", "code"), ("patient", "patientNo")])
+@pytest.mark.parametrize(
+    ("entity", "name"), [("clinic", "code"), ("doctor", "code"), ("patient", "patientNo")]
+)
 def test_a_number_of_marks_that_nobody_sees_identifies_nobody(entity, name):
     assert "Missing" in refused(entity, {name: f" {RLM}{ZWJ} "})[SCHEMAS[entity].asked_for[0]][0]
 
@@ -157,7 +181,15 @@ def test_an_id_of_zero_is_absent(name):
 
 
 @pytest.mark.parametrize(
-    "zero", ["00:00:00", "00:00", "00:00:00.0000000", "0001-01-01T00:00:00", "1970-01-01T00:00:00Z", "0000-00-00 00:00"]
+    "zero",
+    [
+        "00:00:00",
+        "00:00",
+        "00:00:00.0000000",
+        "0001-01-01T00:00:00",
+        "1970-01-01T00:00:00Z",
+        "0000-00-00 00:00",
+    ],
 )
 def test_a_time_to_of_zero_is_absent(zero):
     assert clean("appointment", timeTo=zero) == {"appointment_no": "A-1"}
@@ -189,7 +221,9 @@ ZERO_DATES = [
 @pytest.mark.parametrize("zero", ZERO_DATES)
 @pytest.mark.parametrize("entity", ["patient", "doctor"])
 def test_a_zero_date_of_birth_is_absent_without_a_warning(entity, zero):
-    assert SCHEMAS[entity].clean(LEAST[entity] | {"dateOfBirth": zero}) == SCHEMAS[entity].clean(LEAST[entity])
+    assert SCHEMAS[entity].clean(LEAST[entity] | {"dateOfBirth": zero}) == SCHEMAS[entity].clean(
+        LEAST[entity]
+    )
 
 
 def test_1900_01_02_is_a_birthday():
@@ -233,7 +267,9 @@ def test_a_refused_record_names_the_unknown_field_that_may_be_the_reason():
 @pytest.mark.parametrize("entity", LEAST)
 @pytest.mark.parametrize("name", ["id", "createdAt", "updatedAt", "ID", "CreatedAt", "UPDATEDAT"])
 def test_read_only_fields_are_ignored_without_a_warning(entity, name):
-    assert SCHEMAS[entity].clean(LEAST[entity] | {name: "whatever"}) == SCHEMAS[entity].clean(LEAST[entity])
+    assert SCHEMAS[entity].clean(LEAST[entity] | {name: "whatever"}) == SCHEMAS[entity].clean(
+        LEAST[entity]
+    )
 
 
 # --- Text --------------------------------------------------------------------------------------
@@ -254,18 +290,24 @@ def test_read_only_fields_are_ignored_without_a_warning(entity, name):
         (-5, "-5"),
     ],
 )
-@pytest.mark.parametrize(("entity", "name"), [("patient", "name"), ("patient", "first_name"), ("clinic", "branch")])
+@pytest.mark.parametrize(
+    ("entity", "name"), [("patient", "name"), ("patient", "first_name"), ("clinic", "branch")]
+)
 def test_text_is_trimmed_composed_and_kept(entity, name, sent, kept):
     assert one_value(entity, name, sent) == kept
 
 
-@pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS + [("patient", "mobile"), ("clinic", "phone")])
+@pytest.mark.parametrize(
+    ("entity", "name"), TEXTS + IDENTIFIERS + [("patient", "mobile"), ("clinic", "phone")]
+)
 @pytest.mark.parametrize("wrong", [True, False, [], ["P-1"], {}])
 def test_what_is_neither_text_nor_a_whole_number_is_refused(entity, name, wrong):
     assert only_fault(entity, **{schemas.json_name(name): wrong}) == "Must be text."
 
 
-@pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS + [("patient", "mobile"), ("clinic", "phone")])
+@pytest.mark.parametrize(
+    ("entity", "name"), TEXTS + IDENTIFIERS + [("patient", "mobile"), ("clinic", "phone")]
+)
 @pytest.mark.parametrize("wrong", [1.5, -0.5, Decimal("10928.01"), Decimal("0.1")])
 def test_a_number_with_a_fraction_is_refused_and_told_so(entity, name, wrong):
     assert "fraction" in only_fault(entity, **{schemas.json_name(name): wrong})
@@ -273,7 +315,9 @@ def test_a_number_with_a_fraction_is_refused_and_told_so(entity, name, wrong):
 
 @pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS)
 @pytest.mark.parametrize("whole", [10928.0, Decimal("10928.0"), Decimal("10928.000")])
-def test_a_whole_number_with_a_fraction_of_zero_is_taken_for_its_digits_with_a_warning(entity, name, whole):
+def test_a_whole_number_with_a_fraction_of_zero_is_taken_for_its_digits_with_a_warning(
+    entity, name, whole
+):
     sent = schemas.json_name(name)
     assert one_value(entity, name, whole) == "10928"
     assert warned(entity, **{sent: whole}) == [f'{sent}: "10928.0" is taken for the whole number']
@@ -281,7 +325,8 @@ def test_a_whole_number_with_a_fraction_of_zero_is_taken_for_its_digits_with_a_w
 
 @pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS)
 @pytest.mark.parametrize(
-    "character", ["\0", "\x01", "\x08", "\x0b", "\x0c", "\x1b", "\x7f", "\x80", "\x9f", "\ud83d", "\udc00"]
+    "character",
+    ["\0", "\x01", "\x08", "\x0b", "\x0c", "\x1b", "\x7f", "\x80", "\x9f", "\ud83d", "\udc00"],
 )
 def test_control_characters_and_lone_surrogates_are_refused(entity, name, character):
     sentence = only_fault(entity, **{schemas.json_name(name): f"a{character}b"})
@@ -315,7 +360,9 @@ def test_tab_and_line_breaks_stay_in_long_text_and_cr_lf_becomes_lf(entity, name
 
 
 @pytest.mark.parametrize("character", ["\t", "\n", "\r", "\r\n"])
-@pytest.mark.parametrize(("entity", "name"), [pair for pair in TEXTS + IDENTIFIERS if pair not in LAID_OUT])
+@pytest.mark.parametrize(
+    ("entity", "name"), [pair for pair in TEXTS + IDENTIFIERS if pair not in LAID_OUT]
+)
 def test_tab_and_line_breaks_are_refused_in_any_other_text(entity, name, character):
     assert "U+" in only_fault(entity, **{schemas.json_name(name): f"a{character}b"})
 
@@ -342,7 +389,9 @@ def limit(name: str) -> int:
     return 64 if name in identifiers else others.get(name, 200)
 
 
-@pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS + [("patient", "mobile"), ("doctor", "phone")])
+@pytest.mark.parametrize(
+    ("entity", "name"), TEXTS + IDENTIFIERS + [("patient", "mobile"), ("doctor", "phone")]
+)
 def test_a_text_at_its_limit_is_kept_and_one_longer_is_refused_not_cut(entity, name):
     most = limit(name)
     assert one_value(entity, name, f"  {'X' * most} ") == "X" * most
@@ -366,7 +415,11 @@ def test_an_email_has_200_characters_at_most():
     ],
 )
 def test_a_length_is_measured_after_canonicalising(name, sent, length):
-    (value,) = [value for key, value in clean("patient", **{name: sent}).items() if schemas.json_name(key) == name]
+    (value,) = [
+        value
+        for key, value in clean("patient", **{name: sent}).items()
+        if schemas.json_name(key) == name
+    ]
     assert len(value) == length
 
 
@@ -410,15 +463,23 @@ def test_an_identifier_has_one_form(entity, name, sent, stored):
 
 
 def test_the_codes_of_a_doctors_clinics_are_canonical_single_and_sorted():
-    assert clean("doctor", clinicCodes=["c-2", " C-1", f"C-2{RLM}", 3])["clinic_codes"] == ("3", "C-1", "C-2")
+    assert clean("doctor", clinicCodes=["c-2", " C-1", f"C-2{RLM}", 3])["clinic_codes"] == (
+        "3",
+        "C-1",
+        "C-2",
+    )
 
 
-@pytest.mark.parametrize("wrong", ["C-1", 5, {}, True, [1.5], [True], [["C-1"]], [{}], ["C" * 65], ["C\0"]])
+@pytest.mark.parametrize(
+    "wrong", ["C-1", 5, {}, True, [1.5], [True], [["C-1"]], [{}], ["C" * 65], ["C\0"]]
+)
 def test_clinic_codes_that_are_no_list_of_codes_are_refused(wrong):
     assert only_fault("doctor", clinicCodes=wrong)
 
 
-@pytest.mark.parametrize(("entity", "name"), [("appointment", "patient_id"), ("appointment", "doctor_id")])
+@pytest.mark.parametrize(
+    ("entity", "name"), [("appointment", "patient_id"), ("appointment", "doctor_id")]
+)
 @pytest.mark.parametrize("good", [1, 17, 2**63 - 1])
 def test_an_id_is_a_positive_whole_number(entity, name, good):
     assert one_value(entity, name, good) == good
@@ -643,7 +704,19 @@ def test_a_time_is_stored_to_the_second(name, sent, stored):
 @pytest.mark.parametrize(
     "wrong",
     [
-        *("24:01", "25:30", "10:60", "10:30:60", "10", "1030", "10.30", "10:30 AM", "10:3", "10:30:", "half past ten"),
+        *(
+            "24:01",
+            "25:30",
+            "10:60",
+            "10:30:60",
+            "10",
+            "1030",
+            "10.30",
+            "10:30 AM",
+            "10:3",
+            "10:30:",
+            "half past ten",
+        ),
         *(
             "2026-06-15",
             "15/06/2026 10:30",
@@ -684,10 +757,18 @@ def test_a_booking_ends_later_or_past_midnight_within_12_hours(time_from, time_t
 
 @pytest.mark.parametrize(
     ("time_from", "time_to"),
-    [("10:30", "10:30"), ("22:00", "10:00:01"), ("12:00", "00:00:01"), ("10:30", "10:29:59"), ("23:00", "22:59:59")],
+    [
+        ("10:30", "10:30"),
+        ("22:00", "10:00:01"),
+        ("12:00", "00:00:01"),
+        ("10:30", "10:29:59"),
+        ("23:00", "22:59:59"),
+    ],
 )
 def test_a_booking_that_ends_when_it_starts_or_before_is_refused(time_from, time_to):
-    assert refused("appointment", SLOT | {"timeFrom": time_from, "timeTo": time_to}).keys() == {"time_to"}
+    assert refused("appointment", SLOT | {"timeFrom": time_from, "timeTo": time_to}).keys() == {
+        "time_to"
+    }
 
 
 def test_a_booking_of_a_whole_day_lasts_a_day():
@@ -709,10 +790,14 @@ def test_a_booking_of_a_whole_day_lasts_a_day():
 )
 @pytest.mark.parametrize("entity", ["patient", "doctor"])
 def test_a_gender_is_understood_in_any_case(entity, stored, spellings):
-    assert {clean(entity, gender=f" {spelling} ")["gender"] for spelling in spellings.split()} == {stored}
+    assert {clean(entity, gender=f" {spelling} ")["gender"] for spelling in spellings.split()} == {
+        stored
+    }
 
 
-@pytest.mark.parametrize("wrong", ["x", "O", "U", "man", "fe male", "male female", "رجل", 1, 0, True, 1.5, [], {}])
+@pytest.mark.parametrize(
+    "wrong", ["x", "O", "U", "man", "fe male", "male female", "رجل", 1, 0, True, 1.5, [], {}]
+)
 @pytest.mark.parametrize("entity", ["patient", "doctor"])
 def test_any_other_gender_is_refused(entity, wrong):
     assert only_fault(entity, gender=wrong)
@@ -721,12 +806,20 @@ def test_any_other_gender_is_refused(entity, wrong):
 @pytest.mark.parametrize("group", ["A", "B", "AB", "O"])
 @pytest.mark.parametrize("sign", ["+", "-"])
 def test_a_blood_type_is_understood_in_any_case_and_spacing(group, sign):
-    spellings = [f"{group}{sign}", f"{group.lower()} {sign}", f" {group}{sign}ve", f"{group.lower()} {sign} VE "]
-    assert {clean("patient", bloodType=spelling)["blood_type"] for spelling in spellings} == {f"{group}{sign}"}
+    spellings = [
+        f"{group}{sign}",
+        f"{group.lower()} {sign}",
+        f" {group}{sign}ve",
+        f"{group.lower()} {sign} VE ",
+    ]
+    assert {clean("patient", bloodType=spelling)["blood_type"] for spelling in spellings} == {
+        f"{group}{sign}"
+    }
 
 
 @pytest.mark.parametrize(
-    "wrong", ["C+", "A", "O", "+O", "0+", "A++", "A positive", "A+B", "BA+", "ABO+", 1, True, 1.5, [], {}]
+    "wrong",
+    ["C+", "A", "O", "+O", "0+", "A++", "A positive", "A+B", "BA+", "ABO+", 1, True, 1.5, [], {}],
 )
 def test_any_other_blood_type_is_refused(wrong):
     assert only_fault("patient", bloodType=wrong)
@@ -764,7 +857,9 @@ def test_any_other_flag_is_refused(entity, wrong):
     assert only_fault(entity, isActive=wrong)
 
 
-@pytest.mark.parametrize("good", ["a@mail.example", "a.b+c@mail.example", "A@Mail.Example", "سارة@mail.example"])
+@pytest.mark.parametrize(
+    "good", ["a@mail.example", "a.b+c@mail.example", "A@Mail.Example", "سارة@mail.example"]
+)
 def test_an_email_is_kept_as_sent(good):
     assert clean("patient", email=f" {good} ")["email"] == good
 
@@ -798,8 +893,21 @@ def test_any_status_is_kept_as_sent():
 
 
 def test_all_wrong_fields_are_told_at_once():
-    wrong = {"nationalID": 1.5, "name": " ", "email": "x", "gender": "x", "bloodType": "x", "isActive": "x"}
-    wrong |= {"dateOfBirth": "15/06/2026", "firstName": "x" * 201, "mobile": [], "PHONE": "1", "phone": "2"}
+    wrong = {
+        "nationalID": 1.5,
+        "name": " ",
+        "email": "x",
+        "gender": "x",
+        "bloodType": "x",
+        "isActive": "x",
+    }
+    wrong |= {
+        "dateOfBirth": "15/06/2026",
+        "firstName": "x" * 201,
+        "mobile": [],
+        "PHONE": "1",
+        "phone": "2",
+    }
     errors = refused("patient", wrong)
     assert set(map(schemas.json_name, errors)) == wrong.keys() - {"PHONE"}
     assert all(len(sentences) == 1 for sentences in errors.values())
@@ -828,8 +936,16 @@ def test_a_wrong_time_to_is_told_together_with_a_wrong_field():
         ("appointment", {}, {"patient_no", "date", "time_from"}),
         ("appointment", {"patientNo": "P-1"}, {"date", "time_from"}),
         ("appointment", {"patientId": 17, "date": "2026-06-15"}, {"time_from"}),
-        ("appointment", {"patientId": 0, "date": "2026-06-15", "timeFrom": "10:30"}, {"patient_no"}),
-        ("appointment", {"date": "2026-06-15", "timeFrom": "10:30", "doctorCode": "D-1"}, {"patient_no"}),
+        (
+            "appointment",
+            {"patientId": 0, "date": "2026-06-15", "timeFrom": "10:30"},
+            {"patient_no"},
+        ),
+        (
+            "appointment",
+            {"date": "2026-06-15", "timeFrom": "10:30", "doctorCode": "D-1"},
+            {"patient_no"},
+        ),
     ],
 )
 def test_a_record_without_identity_is_refused(entity, sent, missing):
@@ -842,14 +958,22 @@ def test_a_record_without_identity_is_refused(entity, sent, missing):
         ("clinic", {"code": "c-1"}, "C-1"),
         ("doctor", {"code": "d-1", "licenseNumber": "l-1"}, "D-1"),
         ("doctor", {"licenseNumber": "l-1"}, "L-1"),
-        ("patient", {"nationalID": "1", "patientNo": "p-1", "mobile": "0502222222", "name": "S"}, "P-1"),
+        (
+            "patient",
+            {"nationalID": "1", "patientNo": "p-1", "mobile": "0502222222", "name": "S"},
+            "P-1",
+        ),
         ("patient", {"nationalID": "١", "mobile": "0502222222", "name": "S"}, "1"),
         ("patient", {"mobile": "0502222222", "name": "S"}, "+966502222222"),
         ("patient", {"mobile": "0502222222", "name": "S", "patientNo": " "}, "+966502222222"),
         ("appointment", SLOT | {"appointmentNo": "a-1"}, "A-1"),
         ("appointment", SLOT, "P-1 2026-06-15 10:30"),
         ("appointment", SLOT | {"timeFrom": "10:00:00"}, "P-1 2026-06-15 10:00"),
-        ("appointment", {"patientId": 17, "date": "2026-06-15", "timeFrom": "10:30"}, "#17 2026-06-15 10:30"),
+        (
+            "appointment",
+            {"patientId": 17, "date": "2026-06-15", "timeFrom": "10:30"},
+            "#17 2026-06-15 10:30",
+        ),
         ("appointment", SLOT | {"patientId": 17}, "P-1 2026-06-15 10:30"),
     ],
 )
@@ -889,14 +1013,18 @@ def _column(entity: str, name: str) -> sa.Column | None:
     return db.metadata.tables[entity].columns.get(name)
 
 
-@pytest.mark.parametrize(("entity", "name"), [*TEXTS, *IDENTIFIERS, ("patient", "mobile"), ("clinic", "email")])
+@pytest.mark.parametrize(
+    ("entity", "name"), [*TEXTS, *IDENTIFIERS, ("patient", "mobile"), ("clinic", "email")]
+)
 def test_a_text_field_is_as_long_as_its_column(entity, name):
     column = _column(entity, name)
     expected = 64 if column is None else column.type.length  # a reference is no column
     assert SCHEMAS[entity].load_fields[name].length == expected
 
 
-@pytest.mark.parametrize(("entity", "name"), [("patient", "gender"), ("doctor", "gender"), ("patient", "blood_type")])
+@pytest.mark.parametrize(
+    ("entity", "name"), [("patient", "gender"), ("doctor", "gender"), ("patient", "blood_type")]
+)
 def test_every_choice_fits_its_column(entity, name):
     choices = SCHEMAS[entity].load_fields[name].spellings.values()
     assert max(map(len, choices)) <= _column(entity, name).type.length
@@ -904,7 +1032,10 @@ def test_every_choice_fits_its_column(entity, name):
 
 @pytest.mark.parametrize("entity", LEAST)
 def test_every_field_is_a_column_or_a_reference(entity):
-    references = {"doctor": {"clinic_codes"}, "appointment": {"patient_no", "doctor_code", "clinic_code"}}
+    references = {
+        "doctor": {"clinic_codes"},
+        "appointment": {"patient_no", "doctor_code", "clinic_code"},
+    }
     own = {"id", "created_at", "updated_at"}
     bookkeeping = {"version", "contact_key", "contact_rank", "slot_key", "slot_rank"}
     columns = set(db.metadata.tables[entity].columns.keys()) - bookkeeping
@@ -915,7 +1046,9 @@ def test_every_field_is_a_column_or_a_reference(entity):
 # --- What holds for every value ----------------------------------------------------------------
 
 letters = st.characters(exclude_categories=["Cs"])
-odd_letters = st.sampled_from([*"ßİıſKﷺﬁأإآٱىیکةـَّ٠۹ＰA aǰΐ\u0345\u0301", RLM, ZWJ, BOM, "\u00a0", "\u034f", "\u1e9e"])
+odd_letters = st.sampled_from(
+    [*"ßİıſKﷺﬁأإآٱىیکةـَّ٠۹ＰA aǰΐ\u0345\u0301", RLM, ZWJ, BOM, "\u00a0", "\u034f", "\u1e9e"]
+)
 any_text = st.text(odd_letters) | st.text(letters | odd_letters)
 any_phone = st.text(st.sampled_from([*"0123456789٠١٢٣+-() .x/", RLM]), max_size=16) | any_text
 
@@ -934,18 +1067,27 @@ def test_a_folded_name_is_its_own_folded_form(text):
     assert canonical.fold_name(once) == once
 
 
-@given(st.text(st.characters(max_codepoint=0x24F) | st.characters(min_codepoint=0x600, max_codepoint=0x6FF)))
+@given(
+    st.text(
+        st.characters(max_codepoint=0x24F) | st.characters(min_codepoint=0x600, max_codepoint=0x6FF)
+    )
+)
 def test_case_and_composition_make_no_other_identifier(latin_or_arabic):
     spellings = [
         latin_or_arabic.upper(),
         *(unicodedata.normalize(form, latin_or_arabic) for form in ("NFC", "NFD", "NFKD")),
     ]
-    assert {canonical.identifier(spelling) for spelling in spellings} == {canonical.identifier(latin_or_arabic)}
+    assert {canonical.identifier(spelling) for spelling in spellings} == {
+        canonical.identifier(latin_or_arabic)
+    }
 
 
-local_phone = st.from_regex(r"\(?0{0,2}[0-9٠-٩]{1,3}[ ().-]{0,2}[0-9]{2,4}[ -]{0,2}[0-9]{2,4}", fullmatch=True)
+local_phone = st.from_regex(
+    r"\(?0{0,2}[0-9٠-٩]{1,3}[ ().-]{0,2}[0-9]{2,4}[ -]{0,2}[0-9]{2,4}", fullmatch=True
+)
 written_phone = st.from_regex(
-    r"[ (]?\+(966|20|44|49|1|39)\)?[ ().-]{0,2}0?[1-9][0-9][ ().-]{0,2}[0-9]{3}[ -]?[0-9]{4,5}", fullmatch=True
+    r"[ (]?\+(966|20|44|49|1|39)\)?[ ().-]{0,2}0?[1-9][0-9][ ().-]{0,2}[0-9]{3}[ -]?[0-9]{4,5}",
+    fullmatch=True,
 )
 regions = st.sampled_from(
     ["SA", "AE", "KW", "QA", "EG", "JO", "YE", "IL", "GB", "DE", "IT", "FR", "US", "AU", "KR", "BR"]
@@ -962,7 +1104,15 @@ def test_a_number_that_skips_the_parser_is_what_the_parser_makes_of_it(sent, reg
 
 
 @pytest.mark.parametrize(
-    "sent", ["0551234567", "055 123 4567", "(055) 123-4567", "٠٥٥١٢٣٤٥٦٧", "+966 55 123 4567", "+966-55-1234567"]
+    "sent",
+    [
+        "0551234567",
+        "055 123 4567",
+        "(055) 123-4567",
+        "٠٥٥١٢٣٤٥٦٧",
+        "+966 55 123 4567",
+        "+966-55-1234567",
+    ],
 )
 def test_a_usual_number_skips_the_parser(sent):
     assert plainly(sent, "SA") == "+966551234567"
@@ -987,7 +1137,9 @@ moments = st.datetimes() | st.datetimes(timezones=st.timezones())
 def test_a_canonical_date_means_itself(text):
     try:
         once, _ = canonical.calendar_date(text, RIYADH)
-    except ValueError:  # the last hours of 9999, an offset with seconds, or no day of today's calendars
+    except (
+        ValueError
+    ):  # the last hours of 9999, an offset with seconds, or no day of today's calendars
         return
     assert once is None or canonical.calendar_date(once, RIYADH) == (once, False)
 
@@ -1019,14 +1171,58 @@ strings = st.sampled_from(
             "23:45",
         ),
         *("00:00", "e\u0301" * 200, "a\0b", "\ud83d", "a\r\nb"),
-        *("-", "N/A", "#n/a", "(null)", "لا يوجد", "Unknown", "0", "000", "-1", "{00000000-0000}", "9999999999"),
-        *("10000000", "123456789", "???", "؟؟ علي", "M?hammed", "\ufffd", "P\ufffd1", ".", "1.08E+09", "12E5", "1e5"),
-        *("'00123", "77.0", "784-1990-1", "50222222.0", "502222222.0", "24:00", "1.00:00:00", "2026-06-16T00:00:00"),
-        *("1405-03-12", "1405-02-30", "1448-06-21T00:00:00", "0000-00-00", "1980-00-00", "1880-05-05", "Baby", "Test"),
+        *(
+            "-",
+            "N/A",
+            "#n/a",
+            "(null)",
+            "لا يوجد",
+            "Unknown",
+            "0",
+            "000",
+            "-1",
+            "{00000000-0000}",
+            "9999999999",
+        ),
+        *(
+            "10000000",
+            "123456789",
+            "???",
+            "؟؟ علي",
+            "M?hammed",
+            "\ufffd",
+            "P\ufffd1",
+            ".",
+            "1.08E+09",
+            "12E5",
+            "1e5",
+        ),
+        *(
+            "'00123",
+            "77.0",
+            "784-1990-1",
+            "50222222.0",
+            "502222222.0",
+            "24:00",
+            "1.00:00:00",
+            "2026-06-16T00:00:00",
+        ),
+        *(
+            "1405-03-12",
+            "1405-02-30",
+            "1448-06-21T00:00:00",
+            "0000-00-00",
+            "1980-00-00",
+            "1880-05-05",
+            "Baby",
+            "Test",
+        ),
     ]
 ) | st.text(max_size=30)
 scalars = st.none() | st.booleans() | st.integers() | st.integers(-2, 2) | st.floats() | strings
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(strings, inner, max_size=3))
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(strings, inner, max_size=3)
+)
 
 
 def sent_records(entity: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -1043,7 +1239,11 @@ def test_whatever_is_sent_is_taken_or_refused_and_never_fails(entity, data):
         cleaned, warnings = schema.clean(data.draw(sent_records(entity)))
     except ValidationFailed as refusal:
         assert refusal.errors
-        assert all(isinstance(sentence, str) for sentences in refusal.errors.values() for sentence in sentences)
+        assert all(
+            isinstance(sentence, str)
+            for sentences in refusal.errors.values()
+            for sentence in sentences
+        )
     else:
         assert set(cleaned) <= set(schema.load_fields)
         assert all(isinstance(warning, str) for warning in warnings)
@@ -1070,11 +1270,15 @@ def test_what_was_stored_may_be_sent_again_and_stays_the_same(entity, data):
         once, _ = schema.clean(data.draw(sent_records(entity)))
     except ValidationFailed:
         return
-    again, _ = schema.clean(json.loads(json.dumps({schemas.json_name(name): value for name, value in once.items()})))
+    again, _ = schema.clean(
+        json.loads(json.dumps({schemas.json_name(name): value for name, value in once.items()}))
+    )
     assert again == {name: value for name, value in once.items() if value is not None}
 
 
-def by_marshmallow(schema: schemas.Entity, record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def by_marshmallow(
+    schema: schemas.Entity, record: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return data and errors by Python name, by the road that reports errors."""
     try:
         loaded, errors = schema.load(record), {}
@@ -1085,14 +1289,19 @@ def by_marshmallow(schema: schemas.Entity, record: dict[str, Any]) -> tuple[dict
     columns = {name: [value] for name, value in loaded.items()}
     schema.settle(columns, ())
     data = {name: value for name, (value,) in columns.items() if value is not schemas.ABSENT}
-    return data, errors | {name: [told] for name, told in schema.faults(data, frozenset(errors)).items()}
+    return data, errors | {
+        name: [told] for name, told in schema.faults(data, frozenset(errors)).items()
+    }
 
 
 @pytest.mark.parametrize("entity", LEAST)
 @given(data=st.data())
 def test_both_roads_agree(entity, data):
     schema = SCHEMAS[entity]
-    some = {schemas.json_name(name): values.filter(lambda value: value is not None) for name in schema.load_fields}
+    some = {
+        schemas.json_name(name): values.filter(lambda value: value is not None)
+        for name in schema.load_fields
+    }
     record = data.draw(st.fixed_dictionaries({}, optional=some))
     expected, errors = by_marshmallow(schema, record)
     try:
@@ -1135,7 +1344,9 @@ def columns(field: schemas.Clean) -> st.SearchStrategy[list[Any]]:
     if isinstance(field, schemas.Day):
         plain |= plain.map("{}T00:00:00".format)
     if isinstance(field, schemas.Phone):
-        plain |= st.from_regex(r"[ (]?05[0-9]{1,2}[ ).-]{0,2}[0-9]{3}[ -]?[0-9]{3,4}", fullmatch=True)
+        plain |= st.from_regex(
+            r"[ (]?05[0-9]{1,2}[ ).-]{0,2}[0-9]{3}[ -]?[0-9]{3,4}", fullmatch=True
+        )
     return st.lists(plain, max_size=4) | st.lists(plain | sent, max_size=5)
 
 
@@ -1155,7 +1366,10 @@ def test_a_column_comes_out_as_each_of_its_values_alone(entity, name, data):
 def test_a_day_of_this_year_may_lie_in_the_future_and_is_looked_at():
     today = datetime.now(SCHEMAS["patient"].zone).date()
     column = [str(today + timedelta(days=days)) for days in (-1, 0, 1, 2)]
-    assert SCHEMAS["patient"].load_fields["date_of_birth"].clean_all(column) == [*column[:2], *[schemas.WRONG] * 2]
+    assert SCHEMAS["patient"].load_fields["date_of_birth"].clean_all(column) == [
+        *column[:2],
+        *[schemas.WRONG] * 2,
+    ]
 
 
 @pytest.mark.parametrize("end", [1950, 1999, 2000, 2001, 2010, 2026, 2030, 2100])
@@ -1166,7 +1380,11 @@ def test_plain_dates_are_the_real_ones_of_their_years_but_for_leap_days(end: int
     assert plain == {str(day) for day in days if day > date(1900, 1, 1) and day.year < end} - {
         f"{year}-02-29" for year in range(1900, end)
     }
-    assert not [it for it in ("2001-02-30", "2001-04-31", "2001-00-10", "2001-13-01") if pattern.fullmatch(it)]
+    assert not [
+        it
+        for it in ("2001-02-30", "2001-04-31", "2001-00-10", "2001-13-01")
+        if pattern.fullmatch(it)
+    ]
 
 
 def test_records_of_many_shapes_come_out_in_the_order_in_which_they_were_sent():

@@ -69,7 +69,10 @@ PERSONS = {
         ("unchanged", 0),
     ),
     "two patients' keys, the second's a mistake": (
-        [ALI | {"patientNo": "P-1", "nationalID": "N-1"}, SARA | {"patientNo": "P-2", "nationalID": "N-2"}],
+        [
+            ALI | {"patientNo": "P-1", "nationalID": "N-1"},
+            SARA | {"patientNo": "P-2", "nationalID": "N-2"},
+        ],
         ALI | {"patientNo": "P-1", "nationalID": "N-2"},
         ("identity_conflict", ["patientNo", "nationalID"]),
         ("retire", 1),
@@ -188,12 +191,22 @@ def prepare(portal: Portal, entity: str, stored: list[dict]) -> None:
 
 def booking_for(entity: str) -> list[dict]:
     """Return a booking that needs the person who is refused."""
-    return [] if entity == "appointment" else [AT_TEN | ({"doctorCode": "D-1"} if entity == "doctor" else {})]
+    return (
+        []
+        if entity == "appointment"
+        else [AT_TEN | ({"doctorCode": "D-1"} if entity == "doctor" else {})]
+    )
 
 
 @pytest.mark.parametrize(("entity", "stored", "record", "conflict", "command", "then"), CONFLICTS)
 def test_a_conflict_is_ended_by_a_command_and_the_same_sync_goes_through(  # noqa: PLR0917 the columns of a table
-    portal: Portal, entity: str, stored: list, record: dict, conflict: tuple, command: tuple, then: tuple
+    portal: Portal,
+    entity: str,
+    stored: list,
+    record: dict,
+    conflict: tuple,
+    command: tuple,
+    then: tuple,
 ) -> None:
     prepare(portal, entity, stored)
     sync = {entity: [record]} | ({"appointment": its} if (its := booking_for(entity)) else {})
@@ -216,7 +229,9 @@ def test_a_conflict_is_ended_by_a_command_and_the_same_sync_goes_through(  # noq
 
 
 def test_every_kind_of_conflict_is_among_them() -> None:
-    kinds = {(entity, conflict[0]) for entity, _, _, conflict, _, _ in (it.values for it in CONFLICTS)}
+    kinds = {
+        (entity, conflict[0]) for entity, _, _, conflict, _, _ in (it.values for it in CONFLICTS)
+    }
     assert kinds == {
         ("patient", "identity_conflict"),
         ("patient", "ambiguous_match"),
@@ -227,16 +242,25 @@ def test_every_kind_of_conflict_is_among_them() -> None:
     }
 
 
-def test_a_booking_of_a_patient_entered_twice_is_freed_by_merging_the_patients(portal: Portal) -> None:
-    once, again = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+def test_a_booking_of_a_patient_entered_twice_is_freed_by_merging_the_patients(
+    portal: Portal,
+) -> None:
+    once, again = (
+        new(portal, "patient", ALI, patientNo="P-1"),
+        new(portal, "patient", ALI, patientNo="P-2"),
+    )
     booking = new(portal, "appointment", AT_TEN, appointmentNo="A-1")
     refused(portal, "identity_conflict", "appointment", LATER, appointmentNo="A-1", patientNo="P-2")
     merge(portal, "patient", again, once)
-    answer = found(portal, booking, "appointmentNo", "appointment", LATER, appointmentNo="A-1", patientNo="P-2")
+    answer = found(
+        portal, booking, "appointmentNo", "appointment", LATER, appointmentNo="A-1", patientNo="P-2"
+    )
     assert answer["changed"] == ["date", "timeFrom"]
 
 
-def test_a_merge_that_leaves_two_ids_still_ends_in_one_patient_where_they_agree(portal: Portal) -> None:
+def test_a_merge_that_leaves_two_ids_still_ends_in_one_patient_where_they_agree(
+    portal: Portal,
+) -> None:
     ali = new(portal, "patient", ALI, patientNo="P-1", nationalID="N-1")
     twice = new(portal, "patient", ALI, patientNo="P-2", nationalID="N-2")
     both = ALI | {"patientNo": "P-1", "nationalID": "N-2"}
@@ -250,7 +274,10 @@ def test_a_merge_that_leaves_two_ids_still_ends_in_one_patient_where_they_agree(
 
 
 def test_a_merge_moves_bookings(portal: Portal) -> None:
-    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+    keep, drop = (
+        new(portal, "patient", ALI, patientNo="P-1"),
+        new(portal, "patient", ALI, patientNo="P-2"),
+    )
     kept = new(portal, "appointment", AT_TEN)
     moved = new(portal, "appointment", LATER, patientNo="P-2", notes="Fasting.")
     merge(portal, "patient", keep, drop)
@@ -262,7 +289,10 @@ def test_a_merge_moves_bookings(portal: Portal) -> None:
 
 
 def test_a_merge_leaves_everybody_elses_bookings(portal: Portal) -> None:
-    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+    keep, drop = (
+        new(portal, "patient", ALI, patientNo="P-1"),
+        new(portal, "patient", ALI, patientNo="P-2"),
+    )
     other = new(portal, "patient", SARA, patientNo="P-3")
     new(portal, "appointment", SLOT, patientNo="P-3")
     before = row(portal, "patient", other), portal.stored("appointment")
@@ -279,7 +309,10 @@ def test_a_merge_keeps_all_numbers_of_both_the_dropped_ones_as_former(
 ) -> None:
     person = {"patient": ALI, "doctor": HUDA}[entity]
     drop = renumbered(portal)
-    last = {it["id"]: it["patient_no" if entity == "patient" else "code"] for it in portal.stored(entity)}[drop]
+    last = {
+        it["id"]: it["patient_no" if entity == "patient" else "code"]
+        for it in portal.stored(entity)
+    }[drop]
     keep = new(portal, entity, person, **{number: "K-1"})
     first = next(iter(formers(portal, entity)))
     merge(portal, entity, keep, drop)
@@ -311,7 +344,13 @@ def test_a_number_once_given_up_by_the_kept_patient_comes_back_as_former(portal:
 
 def test_a_merge_fills_empty_fields_and_the_kept_values_win(portal: Portal) -> None:
     keep = new(portal, "patient", ALI, patientNo="P-1", email="a@clinic.example", isActive=False)
-    full = {"patientNo": "P-2", "nationalID": "N-2", "mobile": MOBILE, "email": "b@clinic.example", "gender": "F"}
+    full = {
+        "patientNo": "P-2",
+        "nationalID": "N-2",
+        "mobile": MOBILE,
+        "email": "b@clinic.example",
+        "gender": "F",
+    }
     drop = new(portal, "patient", SARA | full)
     merge(portal, "patient", keep, drop)
     data = portal.send("patient", patientNo="P-1")["data"]
@@ -362,7 +401,9 @@ def test_a_doctor_merge_moves_bookings_and_keys_and_fills_in_clinics(portal: Por
 
 
 def test_a_doctor_merge_keeps_the_kept_doctors_clinics(portal: Portal) -> None:
-    clinic, other = [new(portal, "clinic", {"code": code, "name": "Teeth"}) for code in ("C-1", "C-2")]
+    clinic, other = [
+        new(portal, "clinic", {"code": code, "name": "Teeth"}) for code in ("C-1", "C-2")
+    ]
     keep = new(portal, "doctor", HUDA | {"code": "D-1", "clinicCodes": ["C-1"]})
     drop = new(portal, "doctor", HUDA | {"code": "D-2", "clinicCodes": ["C-2"]})
     merge(portal, "doctor", keep, drop)
@@ -372,7 +413,10 @@ def test_a_doctor_merge_keeps_the_kept_doctors_clinics(portal: Portal) -> None:
 
 def test_two_doctors_bookings_of_one_patient_stay_apart_in_a_merge(portal: Portal) -> None:
     new(portal, "patient", ALI, patientNo="P-1")
-    keep, drop = new(portal, "doctor", HUDA | {"code": "D-1"}), new(portal, "doctor", HUDA | {"code": "D-2"})
+    keep, drop = (
+        new(portal, "doctor", HUDA | {"code": "D-1"}),
+        new(portal, "doctor", HUDA | {"code": "D-2"}),
+    )
     new(portal, "appointment", AT_TEN, appointmentNo="A-1", doctorCode="D-1")
     new(portal, "appointment", AT_TEN, appointmentNo="A-2", doctorCode="D-2")
     merge(portal, "doctor", keep, drop)
@@ -381,22 +425,40 @@ def test_two_doctors_bookings_of_one_patient_stay_apart_in_a_merge(portal: Porta
 
 
 # The number of the kept patient's booking, of the dropped one's, and of the one that is left.
-@pytest.mark.parametrize(("kept", "dropped", "left"), [(None, None, None), ("A-1", None, "A-1"), (None, "A-2", "A-2")])
+@pytest.mark.parametrize(
+    ("kept", "dropped", "left"), [(None, None, None), ("A-1", None, "A-1"), (None, "A-2", "A-2")]
+)
 def test_twin_bookings_at_one_slot_become_one_in_a_merge(
     portal: Portal, kept: str | None, dropped: str | None, left: str | None
 ) -> None:
-    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+    keep, drop = (
+        new(portal, "patient", ALI, patientNo="P-1"),
+        new(portal, "patient", ALI, patientNo="P-2"),
+    )
     twin = new(portal, "appointment", AT_TEN, appointmentNo=kept, status="Confirmed")
-    new(portal, "appointment", SLOT, appointmentNo=dropped, patientNo="P-2", notes="Fasting.", status="Cancelled")
+    new(
+        portal,
+        "appointment",
+        SLOT,
+        appointmentNo=dropped,
+        patientNo="P-2",
+        notes="Fasting.",
+        status="Cancelled",
+    )
     merge(portal, "patient", keep, drop)
     (booking,) = portal.stored("appointment")
-    stand = tuple(booking[name] for name in ("id", "patient_id", "appointment_no", "status", "notes"))
+    stand = tuple(
+        booking[name] for name in ("id", "patient_id", "appointment_no", "status", "notes")
+    )
     assert stand == (twin, keep, left, "Confirmed", "Fasting.")
     found(portal, twin, SLOT_KEY, "appointment", AT_TEN)
 
 
 def test_two_numbered_bookings_at_one_slot_stay_two_in_a_merge(portal: Portal) -> None:
-    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+    keep, drop = (
+        new(portal, "patient", ALI, patientNo="P-1"),
+        new(portal, "patient", ALI, patientNo="P-2"),
+    )
     new(portal, "appointment", AT_TEN, appointmentNo="A-1")
     new(portal, "appointment", SLOT, appointmentNo="A-2", patientNo="P-2")
     merge(portal, "patient", keep, drop)
@@ -405,9 +467,14 @@ def test_two_numbered_bookings_at_one_slot_stay_two_in_a_merge(portal: Portal) -
 
 
 def test_a_stale_sync_after_a_merge_does_not_bring_the_dropped_patient_back(portal: Portal) -> None:
-    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", ALI, patientNo="P-2")
+    keep, drop = (
+        new(portal, "patient", ALI, patientNo="P-1"),
+        new(portal, "patient", ALI, patientNo="P-2"),
+    )
     merge(portal, "patient", keep, drop)
-    answer = portal.send_many({"patient": [ALI | {"patientNo": "P-2"}], "appointment": [SLOT | {"patientNo": "P-2"}]})
+    answer = portal.send_many(
+        {"patient": [ALI | {"patientNo": "P-2"}], "appointment": [SLOT | {"patientNo": "P-2"}]}
+    )
     assert answer["patient"]["results"][0]["id"] == keep
     assert [it["patient_id"] for it in portal.stored("appointment")] == [keep]
     assert [it["id"] for it in portal.stored("patient")] == [keep]
@@ -464,7 +531,10 @@ def test_a_retired_doctor_is_inactive_and_gives_up_all_keys(portal: Portal) -> N
 
 def test_a_retired_appointment_is_removed_and_no_other(portal: Portal) -> None:
     new(portal, "patient", ALI, patientNo="P-1")
-    gone, other = new(portal, "appointment", AT_TEN, appointmentNo="A-1"), new(portal, "appointment", AT_ELEVEN)
+    gone, other = (
+        new(portal, "appointment", AT_TEN, appointmentNo="A-1"),
+        new(portal, "appointment", AT_ELEVEN),
+    )
     retire(portal, "appointment", gone)
     assert [it["id"] for it in portal.stored("appointment")] == [other]
     assert new(portal, "appointment", AT_TEN, appointmentNo="A-1") not in (gone, other)
@@ -482,9 +552,17 @@ def test_retiring_one_leaves_all_others(portal: Portal) -> None:
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""], ids=["no", "enter", "end of input"])
-def test_each_command_asks_first_and_changes_nothing_without_a_yes(portal: Portal, answer: str) -> None:
-    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", SARA, patientNo="P-2")
-    huda, omar = new(portal, "doctor", HUDA | {"code": "D-1"}), new(portal, "doctor", OMAR | {"code": "D-2"})
+def test_each_command_asks_first_and_changes_nothing_without_a_yes(
+    portal: Portal, answer: str
+) -> None:
+    keep, drop = (
+        new(portal, "patient", ALI, patientNo="P-1"),
+        new(portal, "patient", SARA, patientNo="P-2"),
+    )
+    huda, omar = (
+        new(portal, "doctor", HUDA | {"code": "D-1"}),
+        new(portal, "doctor", OMAR | {"code": "D-2"}),
+    )
     booking = new(portal, "appointment", AT_TEN)
     for words in (
         ("merge", "patient", keep, drop),
@@ -497,7 +575,10 @@ def test_each_command_asks_first_and_changes_nothing_without_a_yes(portal: Porta
 
 
 def test_each_command_does_its_work_after_a_yes(portal: Portal) -> None:
-    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", SARA, patientNo="P-2")
+    keep, drop = (
+        new(portal, "patient", ALI, patientNo="P-1"),
+        new(portal, "patient", SARA, patientNo="P-2"),
+    )
     booking = new(portal, "appointment", AT_TEN)
     assert run(portal, "merge", "patient", keep, drop, answer="y\n").exit_code == 0
     assert [it["id"] for it in portal.stored("patient")] == [keep]
@@ -508,7 +589,10 @@ def test_each_command_does_its_work_after_a_yes(portal: Portal) -> None:
 
 
 def test_the_question_shows_who_is_meant(portal: Portal) -> None:
-    keep, drop = new(portal, "patient", ALI, patientNo="P-1"), new(portal, "patient", SARA, patientNo="P-2")
+    keep, drop = (
+        new(portal, "patient", ALI, patientNo="P-1"),
+        new(portal, "patient", SARA, patientNo="P-2"),
+    )
     shown = run_in_vain(portal, "merge", "patient", keep, drop, answer="n\n").output
     assert all(word in shown for word in ("P-1", "Ali Hassan", "P-2", "Sara Omar"))
 
@@ -559,7 +643,9 @@ def test_a_retired_record_cannot_be_the_one_that_is_kept(portal: Portal) -> None
     portal.command("retire", "patient", str(retired), "--yes")
     living = portal.send("patient", patientNo="P-1", name="Ali", mobile="0502222222")["id"]
     before = portal.stored("patient")
-    result = portal.app.test_cli_runner().invoke(args=["merge", "patient", str(retired), str(living), "--yes"])
+    result = portal.app.test_cli_runner().invoke(
+        args=["merge", "patient", str(retired), str(living), "--yes"]
+    )
     assert result.exit_code == 1
     assert "is retired" in result.output
     assert portal.stored("patient") == before
@@ -576,7 +662,12 @@ def visits(portal: Portal) -> Iterator[str]:
     with portal.app.app_context():
         kind = db.metadata.tables["patient"].c.id.type
         visits = sa.Table(VISIT, sa.MetaData(), sa.Column("patient_id", kind, nullable=False))
-        patients = sa.Table("patient", visits.metadata, sa.Column("id", kind, primary_key=True), mysql_engine="InnoDB")
+        patients = sa.Table(
+            "patient",
+            visits.metadata,
+            sa.Column("id", kind, primary_key=True),
+            mysql_engine="InnoDB",
+        )
         visits.append_constraint(sa.ForeignKeyConstraint(["patient_id"], [patients.c.id]))
         with db.engine.begin() as connection:
             visits.create(connection)
@@ -585,8 +676,12 @@ def visits(portal: Portal) -> Iterator[str]:
             visits.drop(connection)
 
 
-def test_a_row_of_another_program_that_refers_to_a_patient_ends_a_merge_at_once(portal: Portal, visits: str) -> None:
-    keep, drop = [portal.send("patient", {"patientNo": f"P-{i}", "name": "Sara"})["id"] for i in (1, 2)]
+def test_a_row_of_another_program_that_refers_to_a_patient_ends_a_merge_at_once(
+    portal: Portal, visits: str
+) -> None:
+    keep, drop = [
+        portal.send("patient", {"patientNo": f"P-{i}", "name": "Sara"})["id"] for i in (1, 2)
+    ]
     with portal.app.app_context(), db.engine.begin() as connection:
         connection.execute(sa.text(f"INSERT INTO {visits} VALUES ({drop})"))
     deletes = []

@@ -11,7 +11,11 @@ depends_on = None
 OPTIONS = {
     f"{name}_{option}": value
     for name in ("mysql", "mariadb")
-    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
+    for option, value in {
+        "engine": "InnoDB",
+        "charset": "utf8mb4",
+        "collate": "utf8mb4_bin",
+    }.items()
 }
 ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 IDENTIFIER = sa.String(64)
@@ -119,7 +123,10 @@ def upgrade() -> None:
         sa.Column("slot_rank", sa.Integer),
         _unique("appointment", "appointment_no"),
         _unique("appointment", "slot_key", "slot_rank"),
-        *(_foreign("appointment", f"{target}_id", target) for target in ("patient", "doctor", "clinic")),
+        *(
+            _foreign("appointment", f"{target}_id", target)
+            for target in ("patient", "doctor", "clinic")
+        ),
         sqlite_autoincrement=True,
         **OPTIONS,
     )

@@ -14,7 +14,13 @@ from urllib3 import Retry
 
 ADDRESS = "http://127.0.0.1:5082"
 # To send records twice is harmless, so a POST may be tried again: when nobody answers, or the service is busy.
-RETRIES = Retry(total=3, backoff_factor=1, status_forcelist=[503], allowed_methods=["POST"], raise_on_status=False)
+RETRIES = Retry(
+    total=3,
+    backoff_factor=1,
+    status_forcelist=[503],
+    allowed_methods=["POST"],
+    raise_on_status=False,
+)
 
 
 def post(path: str, body: bytes) -> requests.Response:
@@ -25,7 +31,9 @@ def post(path: str, body: bytes) -> requests.Response:
     }
     with requests.Session() as session:
         session.mount(ADDRESS, HTTPAdapter(max_retries=RETRIES))
-        return session.post(ADDRESS + path, data=body, headers=headers, timeout=900, allow_redirects=False)
+        return session.post(
+            ADDRESS + path, data=body, headers=headers, timeout=900, allow_redirects=False
+        )
 
 
 def tell(entity: str, result: dict) -> None:
@@ -42,7 +50,9 @@ def tell(entity: str, result: dict) -> None:
 
 
 def main() -> None:
-    sys.stdout.reconfigure(encoding="utf-8")  # Windows writes logs in an ANSI code page, which has no room for names
+    sys.stdout.reconfigure(
+        encoding="utf-8"
+    )  # Windows writes logs in an ANSI code page, which has no room for names
     try:
         response = post("/api/healthcare/sync", Path("everything.json").read_bytes())
     except OSError as error:  # no file, or no answer: the exceptions of requests are OSErrors, too
@@ -54,7 +64,12 @@ def main() -> None:
 
     if "total" not in answer:  # the request failed as a whole
         sys.exit(f"HTTP {response.status_code} {answer.get('code')}: {answer.get('detail')}")
-    print(", ".join(f"{count} {answer[count]}" for count in ("total", "created", "updated", "unchanged", "failed")))
+    print(
+        ", ".join(
+            f"{count} {answer[count]}"
+            for count in ("total", "created", "updated", "unchanged", "failed")
+        )
+    )
     for entity in ("clinics", "doctors", "patients", "appointments"):
         for result in answer.get(entity, {}).get("results", []):
             tell(entity, result)

@@ -10,18 +10,28 @@ from urllib3 import Retry
 
 ADDRESS = "http://127.0.0.1:5082"
 # To send a record twice is harmless, so a POST may be tried again: when nobody answers, or the service is busy.
-RETRIES = Retry(total=3, backoff_factor=1, status_forcelist=[503], allowed_methods=["POST"], raise_on_status=False)
+RETRIES = Retry(
+    total=3,
+    backoff_factor=1,
+    status_forcelist=[503],
+    allowed_methods=["POST"],
+    raise_on_status=False,
+)
 
 
 def post(path: str, body: bytes) -> requests.Response:
     headers = {"X-API-Key": os.environ.get("API_KEY", ""), "Content-Type": "application/json"}
     with requests.Session() as session:
         session.mount(ADDRESS, HTTPAdapter(max_retries=RETRIES))
-        return session.post(ADDRESS + path, data=body, headers=headers, timeout=60, allow_redirects=False)
+        return session.post(
+            ADDRESS + path, data=body, headers=headers, timeout=60, allow_redirects=False
+        )
 
 
 def main() -> None:
-    sys.stdout.reconfigure(encoding="utf-8")  # Windows writes logs in an ANSI code page, which has no room for names
+    sys.stdout.reconfigure(
+        encoding="utf-8"
+    )  # Windows writes logs in an ANSI code page, which has no room for names
     try:
         response = post("/api/healthcare/patient", Path("patient.json").read_bytes())
     except OSError as error:  # no file, or no answer: the exceptions of requests are OSErrors, too

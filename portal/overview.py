@@ -16,14 +16,20 @@ def stored() -> dict[str, int]:
     """Return how many records of each entity are stored, by its plural."""
     count = sa.select(sa.func.count())
     queries = {f"{rules.entity}s": count.select_from(rules.table) for rules in RULES.values()}
-    return sync.look(lambda index: {name: index.connection.execute(it).scalar_one() for name, it in queries.items()})
+    return sync.look(
+        lambda index: {
+            name: index.connection.execute(it).scalar_one() for name, it in queries.items()
+        }
+    )
 
 
 def last_syncs() -> dict[str, dict[str, Any]]:
     """Return the last request of each key, by its name, with the sums over its rows; dry runs apart."""
     c, last = SyncRun.__table__.c, SyncRun.__table__.alias()
     newest = sa.select(sa.func.max(c.id)).where(c.dry_run == sa.false()).group_by(c.key_name)
-    same_request = sa.and_(c.request_id == last.c.request_id, c.key_name == last.c.key_name, c.at == last.c.at)
+    same_request = sa.and_(
+        c.request_id == last.c.request_id, c.key_name == last.c.key_name, c.at == last.c.at
+    )
     query = (
         sa.select(c.key_name, c.path, c.at, *_sums(c, "total", *answers.COUNTS))
         .select_from(sa.join(last, SyncRun.__table__, same_request))
@@ -31,7 +37,9 @@ def last_syncs() -> dict[str, dict[str, Any]]:
         .group_by(c.key_name, c.path, c.at)
     )
     rows = sync.look(lambda index: index.connection.execute(query).mappings().all())
-    return {row["key_name"]: _whole(row) | {"at": f"{row['at'].replace(' ', 'T')}Z"} for row in rows}
+    return {
+        row["key_name"]: _whole(row) | {"at": f"{row['at'].replace(' ', 'T')}Z"} for row in rows
+    }
 
 
 def daily(zone: tzinfo, days: int) -> list[dict[str, Any]]:
@@ -40,13 +48,21 @@ def daily(zone: tzinfo, days: int) -> list[dict[str, Any]]:
     dates = [today - timedelta(days=back) for back in reversed(range(days))]
     starts = [_stored(datetime.combine(date, time(), zone)) for date in dates]
     c, nothing = SyncRun.__table__.c, {"created": 0, "updated": 0, "failed": 0}
-    place = sa.case(*((c.at < end, number) for number, end in enumerate(starts[1:])), else_=days - 1).label("place")
-    rows_of_days = sa.select(place, c.created, c.updated, c.failed).where(c.at >= starts[0], c.dry_run == sa.false())
-    placed = rows_of_days.subquery().c  # PostgreSQL would not see that two CASEs with parameters are one
+    place = sa.case(
+        *((c.at < end, number) for number, end in enumerate(starts[1:])), else_=days - 1
+    ).label("place")
+    rows_of_days = sa.select(place, c.created, c.updated, c.failed).where(
+        c.at >= starts[0], c.dry_run == sa.false()
+    )
+    placed = (
+        rows_of_days.subquery().c
+    )  # PostgreSQL would not see that two CASEs with parameters are one
     query = sa.select(placed.place, *_sums(placed, *nothing)).group_by(placed.place)
     rows = sync.look(lambda index: index.connection.execute(query).mappings().all())
     found = {row["place"]: _whole(row) for row in rows}
-    return [{"date": date.isoformat()} | found.get(number, nothing) for number, date in enumerate(dates)]
+    return [
+        {"date": date.isoformat()} | found.get(number, nothing) for number, date in enumerate(dates)
+    ]
 
 
 def _sums(columns: Any, *names: str) -> list[sa.Label]:
@@ -55,7 +71,9 @@ def _sums(columns: Any, *names: str) -> list[sa.Label]:
 
 def _whole(row: sa.RowMapping) -> dict[str, Any]:
     """Return a row whose sums are whole numbers; MariaDB answers decimals."""
-    return {name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+    return {
+        name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()
+    }
 
 
 def _stored(moment: datetime) -> str:

@@ -17,7 +17,9 @@ class Problem(Exception):
     code: ClassVar[str]
     title: ClassVar[str]
     advice: ClassVar[str]  # what the sender does about it
-    example: ClassVar[Mapping[str, Any]] = {}  # `detail` and the members that only some have, as they are answered
+    example: ClassVar[
+        Mapping[str, Any]
+    ] = {}  # `detail` and the members that only some have, as they are answered
 
     detail: str
     _: KW_ONLY
@@ -79,7 +81,10 @@ class AmbiguousMatch(Problem):
     example = {
         "detail": "Several stored records fit equally well.",
         "key": "+966551112233",
-        "candidates": [{"id": 17, "matchedBy": "mobile+name"}, {"id": 23, "matchedBy": "mobile+name"}],
+        "candidates": [
+            {"id": 17, "matchedBy": "mobile+name"},
+            {"id": 23, "matchedBy": "mobile+name"},
+        ],
     }
 
 
@@ -96,7 +101,9 @@ class SlotTaken(Problem):
 class PayloadTooLarge(Problem):
     status, code, title = 413, "payload_too_large", "The request is too large"
     advice = "Send the records in parts; the limit stands in detail."
-    example = {"detail": "At most 100000 records go into one request; these are 120000. Send parts."}
+    example = {
+        "detail": "At most 100000 records go into one request; these are 120000. Send parts."
+    }
 
 
 class UnsupportedMediaType(Problem):
@@ -133,10 +140,14 @@ class TooManyRequests(Problem):
 class InternalError(Problem):
     status, code, title = 500, "internal_error", "The service failed"
     advice = "Tell the operator the request id; sending again is harmless."
-    example = {"detail": "Something unforeseen happened. Tell the operator this request id: night-17"}
+    example = {
+        "detail": "Something unforeseen happened. Tell the operator this request id: night-17"
+    }
 
 
 class DatabaseUnavailable(Problem):
     status, code, title = 503, "database_unavailable", "The database does not answer"
     advice = "Wait as long as Retry-After says, and send the same again."
-    example = {"detail": "The database does not answer or is busy. Nothing was half-written: send the same again."}
+    example = {
+        "detail": "The database does not answer or is busy. Nothing was half-written: send the same again."
+    }

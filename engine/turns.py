@@ -15,7 +15,9 @@ from typing import Any, BinaryIO, Protocol
 
 try:
     import fcntl
-except ImportError:  # Windows, where the service is one process; mypy takes a module for one that is always there
+except (
+    ImportError
+):  # Windows, where the service is one process; mypy takes a module for one that is always there
     fcntl = None  # type: ignore[assignment]
 
 POLL = 0.0002  # seconds between two looks at another process's lock

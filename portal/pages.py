@@ -7,39 +7,59 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    g,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wrappers import Response as AnyResponse
 
-import logins
-import overview
-import problems
 import reading
-from problems import Problem
+from config import ROOT
+from engine import problems
+from engine.problems import Problem
+from portal import logins, overview
 from schemas import ENTITIES, Choice, Clean, Clock, Day, Entity, json_name
 from upsert import RULES, Rules
 
-SAMPLES = Path(__file__).resolve().parent / "samples"
+SAMPLES = ROOT / "samples"
 SAMPLE_ADDRESS = "http://127.0.0.1:5082"  # in the samples; the page shows its own
 LANGUAGES = {"curl": "sh", "C#": "cs", "Python": "py"}
 HOURS = 8  # that a log-in lasts
-FORM_BYTES = 10_000  # of a form, read before anybody is known; one of 60 MB would take 2.5 GB to parse
+FORM_BYTES = (
+    10_000  # of a form, read before anybody is known; one of 60 MB would take 2.5 GB to parse
+)
 DAYS = 30  # that the chart shows
 RUNS = 50  # rows of the history a page
 SHOWN = 10  # failures of a row in the list; its own page has them all
 CHART_HEIGHT, DAY_WIDTH = 120, 24  # units of the drawing
-PARTS = {"created": "created", "updated": "updated", "failed": "refused"}  # of a day, from the ground, in words
-NOTHING_FROM_ELSEWHERE = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
+PARTS = {
+    "created": "created",
+    "updated": "updated",
+    "failed": "refused",
+}  # of a day, from the ground, in words
+NOTHING_FROM_ELSEWHERE = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
+)
 HEADERS = {
     "Content-Security-Policy": f"{NOTHING_FROM_ELSEWHERE}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-AFTER_LOGIN = {"history": "pages.history"}  # where `next` may lead; anything else leads to the reference
+AFTER_LOGIN = {
+    "history": "pages.history"
+}  # where `next` may lead; anything else leads to the reference
 
 log = logging.getLogger(__name__)
 pages = Blueprint("pages", __name__)
@@ -76,13 +96,17 @@ def failure(problem: Problem) -> str:
 def _guard() -> None:
     """Refuse a log-in where there is none, and every POST that does not come from a page of ours."""
     if request.endpoint != "pages.reference" and not _settings().portal_password:
-        raise problems.NotFound("Log-in is off. The operator turns it on with PORTAL_PASSWORD in the settings.")
+        raise problems.NotFound(
+            "Log-in is off. The operator turns it on with PORTAL_PASSWORD in the settings."
+        )
     if request.method != "POST":
         return
     request.max_content_length = FORM_BYTES + 1
     sent, known = request.form.get("csrf_token", ""), session.get("csrf_token", "")
     if not (known and hmac.compare_digest(sent.encode(), known.encode())):
-        raise problems.InvalidBody("This page is too old. Load it again (cookies must be on), and repeat.")
+        raise problems.InvalidBody(
+            "This page is too old. Load it again (cookies must be on), and repeat."
+        )
 
 
 @pages.after_request
@@ -108,7 +132,9 @@ def login() -> AnyResponse | tuple[str, int] | str:
     """Show the log-in, or check the password and log in."""
     if request.method != "POST":  # a HEAD, which any site can make a browser send, is no try
         return render_template("login.html")
-    if not logins.opens(_settings().portal_password, request.form.get("password", ""), request.remote_addr or ""):
+    if not logins.opens(
+        _settings().portal_password, request.form.get("password", ""), request.remote_addr or ""
+    ):
         log.warning("%s wrong portal password from %s", g.request_id, request.remote_addr)
         return render_template("login.html", wrong=True), problems.Unauthorized.status
     session.clear()
@@ -140,14 +166,17 @@ def reveal() -> dict[str, dict[str, str]]:
 def reference() -> str:
     """Show how to talk to the service, and let the reader try it."""
     address = request.url_root.rstrip("/")
-    entities = [_entity(name, schema, address) for name, schema in current_app.extensions["schemas"].items()]
+    entities = [
+        _entity(name, schema, address) for name, schema in current_app.extensions["schemas"].items()
+    ]
     return render_template(
         "reference.html",
         address=address,
         entities=entities,
         night=_code("night", address),
         problems=sorted(Problem.__subclasses__(), key=lambda it: it.status),
-        operations=[operation for entity in entities for operation in _operations(entity)] + _other_operations(),
+        operations=[operation for entity in entities for operation in _operations(entity)]
+        + _other_operations(),
         settings=_settings(),
         limit=reading.LIMIT,
         most=reading.MOST,
@@ -165,9 +194,16 @@ def _entity(name: str, schema: Entity, address: str) -> dict[str, Any]:
         "keys": [json_name(key) for key in RULES[name].unique],
         "weak": [json_name(key) for key in RULES[name].weak],
         "identities": [[json_name(field) for field in identity] for identity in schema.identities],
-        "fields": [_field(name, schema, field) for field in schema.load_fields.values() if isinstance(field, Clean)],
+        "fields": [
+            _field(name, schema, field)
+            for field in schema.load_fields.values()
+            if isinstance(field, Clean)
+        ],
         "filters": reading.filters(schema, RULES[name]),
-        "code": {language: text.replace("patient", name) for language, text in _code("push", address).items()},
+        "code": {
+            language: text.replace("patient", name)
+            for language, text in _code("push", address).items()
+        },
     }
 
 
@@ -197,7 +233,9 @@ def _required(name: str, rules: Rules, schema: Entity) -> str:
 def _code(sample: str, address: str) -> dict[str, str]:
     """Return a sample program in each language, with the service's own address."""
     files = {language: f"clients/{sample}.{ending}" for language, ending in LANGUAGES.items()}
-    return {language: _file(name).replace(SAMPLE_ADDRESS, address) for language, name in files.items()}
+    return {
+        language: _file(name).replace(SAMPLE_ADDRESS, address) for language, name in files.items()
+    }
 
 
 @cache
@@ -210,8 +248,20 @@ def _operations(entity: Mapping[str, Any]) -> list[dict[str, Any]]:
     name, plural, sample = entity["name"], entity["plural"], entity["sample"]
     listed = f"[\n{_indented(sample)}\n]"
     return [
-        {"group": plural, "label": f"Upsert one {name}", "method": "POST", "path": f"/{name}", "body": sample},
-        {"group": plural, "label": f"Upsert many {plural}", "method": "POST", "path": f"/{plural}", "body": listed},
+        {
+            "group": plural,
+            "label": f"Upsert one {name}",
+            "method": "POST",
+            "path": f"/{name}",
+            "body": sample,
+        },
+        {
+            "group": plural,
+            "label": f"Upsert many {plural}",
+            "method": "POST",
+            "path": f"/{plural}",
+            "body": listed,
+        },
         {
             "group": plural,
             "label": f"List {plural}",
@@ -220,7 +270,12 @@ def _operations(entity: Mapping[str, Any]) -> list[dict[str, Any]]:
             "query": "limit=10",
             "filters": list(entity["filters"]),
         },
-        {"group": plural, "label": f"Read one {name}", "method": "GET", "path": f"/{plural}/{{id}}"},
+        {
+            "group": plural,
+            "label": f"Read one {name}",
+            "method": "GET",
+            "path": f"/{plural}/{{id}}",
+        },
     ]
 
 
@@ -228,8 +283,20 @@ def _other_operations() -> list[dict[str, Any]]:
     lists = [f'  "{name}s": [\n{_indented(_file(f"{name}.json"), 4)}\n  ]' for name in ENTITIES]
     everything = "{\n" + ",\n".join(lists) + "\n}"
     return [
-        {"group": "everything", "label": "Sync everything", "method": "POST", "path": "/sync", "body": everything},
-        {"group": "everything", "label": "Read the history", "method": "GET", "path": "/syncs", "query": "limit=10"},
+        {
+            "group": "everything",
+            "label": "Sync everything",
+            "method": "POST",
+            "path": "/sync",
+            "body": everything,
+        },
+        {
+            "group": "everything",
+            "label": "Read the history",
+            "method": "GET",
+            "path": "/syncs",
+            "query": "limit=10",
+        },
     ]
 
 
@@ -270,13 +337,25 @@ def _chart(days: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for number, day in enumerate(days):
         ground = float(CHART_HEIGHT)
         for part in filter(day.get, PARTS):
-            height = max(2.0, round(day[part] / largest * CHART_HEIGHT, 1))  # however small, it can be seen
+            height = max(
+                2.0, round(day[part] / largest * CHART_HEIGHT, 1)
+            )  # however small, it can be seen
             ground = round(ground - height, 1)
             title = f"{day['date']}: {day[part]:,} {PARTS[part]}"
-            bars.append({"part": part, "x": number * DAY_WIDTH, "y": ground, "height": height, "title": title})
+            bars.append(
+                {
+                    "part": part,
+                    "x": number * DAY_WIDTH,
+                    "y": ground,
+                    "height": height,
+                    "title": title,
+                }
+            )
     return bars
 
 
 def _local(instant: str) -> str:
     """Return an instant in the clinic's time: `2026-06-15 12:00`."""
-    return datetime.fromisoformat(instant).astimezone(_settings().time_zone).strftime("%Y-%m-%d %H:%M")
+    return (
+        datetime.fromisoformat(instant).astimezone(_settings().time_zone).strftime("%Y-%m-%d %H:%M")
+    )

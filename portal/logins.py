@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 import sync
+from engine.problems import TooManyRequests
 from models import LoginAttempt
-from problems import TooManyRequests
 
 TRIES = 10
 WINDOW = timedelta(minutes=5)
@@ -23,7 +23,9 @@ NETWORK_BITS = 64  # of an IPv6 address; the rest its owner may choose at will (
 def opens(password: str, sent: str, address: str) -> bool:
     """Tell whether `sent` is the password; raise TooManyRequests if this address was wrong too often."""
     network = network_of(address)
-    sync.look(lambda index: _first_free(index.connection, network))  # a flood of tries keeps no writer waiting
+    sync.look(
+        lambda index: _first_free(index.connection, network)
+    )  # a flood of tries keeps no writer waiting
     slot = sync.transact(lambda index: _take_slot(index.connection, network))
     right = hmac.compare_digest(_digest(password), _digest(sent))
     if right:
@@ -55,9 +57,13 @@ def _first_free(connection: sa.Connection, network: str) -> int:
 
 def _take_slot(connection: sa.Connection, network: str) -> int:
     now = datetime.now(UTC)
-    connection.execute(sa.delete(LoginAttempt).where(LoginAttempt.__table__.c.at <= _stored(now - WINDOW)))
+    connection.execute(
+        sa.delete(LoginAttempt).where(LoginAttempt.__table__.c.at <= _stored(now - WINDOW))
+    )
     slot = _first_free(connection, network)
-    connection.execute(sa.insert(LoginAttempt), {"address": network, "slot": slot, "at": _stored(now)})
+    connection.execute(
+        sa.insert(LoginAttempt), {"address": network, "slot": slot, "at": _stored(now)}
+    )
     return slot
 
 

@@ -13,17 +13,27 @@ from functools import lru_cache
 
 import phonenumbers
 
-import hijri
+from engine import hijri
 
 # Soft hyphen, joiners, direction marks and isolates, byte-order mark: they come along when
 # Arabic text is pasted, and nobody sees them (Unicode Standard, chapter 23; UAX #9).
 _INVISIBLE = dict.fromkeys(
-    [0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070)]
+    [
+        0xAD,
+        0x34F,
+        0x61C,
+        0x180E,
+        0xFEFF,
+        *range(0x200B, 0x2010),
+        *range(0x202A, 0x202F),
+        *range(0x2060, 0x2070),
+    ]
 )
 _DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹", "0123456789" * 2)
 # Tatweel, harakat, superscript alef and Quranic marks: ornament, not letters.
 _ORNAMENT = dict.fromkeys(
-    {0x640, 0x670, *range(0x610, 0x61B), *range(0x64B, 0x660), *range(0x6D6, 0x6EE)} - {0x6DD, 0x6DE, 0x6E9}
+    {0x640, 0x670, *range(0x610, 0x61B), *range(0x64B, 0x660), *range(0x6D6, 0x6EE)}
+    - {0x6DD, 0x6DE, 0x6E9}
 )
 _LETTERS = str.maketrans("أإآٱىیکة", "ااااييكه")
 _UNSEEN = _INVISIBLE | _DIGITS
@@ -54,12 +64,15 @@ _PHONE = re.compile(r"\+?[\d\s().\-\u2010-\u2015]+")
 
 _HOUR = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
 _MOMENT = re.compile(
-    rf"(?P<day>\d{{4}}-\d\d-\d\d)(?:[Tt ](?P<time>{_HOUR})(?:\.\d+)? ?(?P<offset>[Zz]|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
+    rf"(?P<day>\d{{4}}-\d\d-\d\d)(?:[Tt ](?P<time>{_HOUR})(?:\.\d+)? ?(?P<offset>[Zz]|[+-]\d\d(?::?\d\d)?)?)?",
+    re.ASCII,
 )
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TICKS = re.compile(r"/Date\((?P<ms>-?\d{1,15})(?P<offset>[+-]\d{4})?\)/", re.ASCII)
 _CLOCK = re.compile(rf"{_HOUR}(?:(?<=:\d\d:\d\d)\.\d+)?", re.ASCII)
-_DAYS_END = re.compile(r"(?:24:00(?::00)?|1\.00:00:00)(?:(?<=:00:00)\.0+)?")  # the second is .NET's TimeSpan of a day
+_DAYS_END = re.compile(
+    r"(?:24:00(?::00)?|1\.00:00:00)(?:(?<=:00:00)\.0+)?"
+)  # the second is .NET's TimeSpan of a day
 _DATED_END = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ]24:00(?::00(?:\.0+)?)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What programs write for no date: .NET, SQL Server, OLE and Excel, SQL Server again, MySQL.
@@ -83,7 +96,9 @@ def text(value: str, *, layout: bool = False) -> str:
     value = value.strip(" \t\r\n")
     found = (_CONTROL_BUT_LAYOUT if layout else _CONTROL).search(value)
     if found:
-        raise ValueError(f"Contains a character that cannot be stored (U+{ord(found[0]):04X}); remove it.")
+        raise ValueError(
+            f"Contains a character that cannot be stored (U+{ord(found[0]):04X}); remove it."
+        )
     return unicodedata.normalize("NFC", _LINE_END.sub("\n", value).strip())
 
 
@@ -91,7 +106,9 @@ def identifier(value: str) -> str:
     """Return the one stored form of an identifier: `doc-sarah-04` and `DOC-SARAH-04` are one."""
     if value.isascii():
         return _without_leftovers(" ".join(value.upper().split()))
-    return _without_leftovers(_settled(value, lambda it: unicodedata.normalize("NFKC", it).translate(_UNSEEN).upper()))
+    return _without_leftovers(
+        _settled(value, lambda it: unicodedata.normalize("NFKC", it).translate(_UNSEEN).upper())
+    )
 
 
 def _without_leftovers(identifier: str) -> str:
@@ -145,11 +162,17 @@ def fold_name(value: str) -> str:
     return _folded(value) if len(value) <= _NAME else _folded.__wrapped__(value)
 
 
-@lru_cache(maxsize=1 << 12)  # a name is asked for several times on its way; a longer one is none, and would fill memory
+@lru_cache(
+    maxsize=1 << 12
+)  # a name is asked for several times on its way; a longer one is none, and would fill memory
 def _folded(value: str) -> str:
-    folded = _settled(value, lambda it: unicodedata.normalize("NFKC", it).casefold().translate(_FOLDED))
+    folded = _settled(
+        value, lambda it: unicodedata.normalize("NFKC", it).casefold().translate(_FOLDED)
+    )
     # To look whether one of the words may be there takes a tenth of looking for each.
-    return _JOINED.sub(r"\1", folded) if "د " in folded or "و " in folded or "ل " in folded else folded
+    return (
+        _JOINED.sub(r"\1", folded) if "د " in folded or "و " in folded or "ل " in folded else folded
+    )
 
 
 def contact_key(mobile: str, name: str) -> str:
@@ -220,7 +243,11 @@ def clock_time(value: str, zone: tzinfo, *, reads_hijri: bool = True) -> tuple[s
     written = _MOMENT.fullmatch(value)
     if not (written and written["time"]) and not _TICKS.fullmatch(value):
         raise ValueError(NO_TIME)
-    moment = None if written and written["day"] in _TIME_ALONE else _moment_of_time(value, zone, reads_hijri)
+    moment = (
+        None
+        if written and written["day"] in _TIME_ALONE
+        else _moment_of_time(value, zone, reads_hijri)
+    )
     if moment is None:
         return _to_the_second(written["time"]) if written else MIDNIGHT, None
     moment = _in_zone(moment, zone) if moment.tzinfo else moment
@@ -339,14 +366,20 @@ def _plain_numbers(start: str) -> re.Pattern | None:
     codes = [start[:size] for size in (1, 2, 3) if re.fullmatch("[1-9][0-9]*", start[:size])]
     country = next((code for code in codes if int(code) in _COUNTRIES), "0")
     regions = _COUNTRIES.get(int(country), ())
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region(regions[0]) if len(regions) == 1 else None
+    metadata = (
+        phonenumbers.PhoneMetadata.metadata_for_region(regions[0]) if len(regions) == 1 else None
+    )
     if metadata is None:
         return None
     prefix = metadata.national_prefix_for_parsing
     kinds = (metadata.mobile, metadata.fixed_line)
-    plain = "|".join(kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern)
+    plain = "|".join(
+        kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern
+    )
     general = metadata.general_desc and metadata.general_desc.national_number_pattern
-    return re.compile(rf"\+{country}{f'(?!{prefix})' if prefix else ''}(?=(?:{general})$)(?:{plain})", re.A | re.M)
+    return re.compile(
+        rf"\+{country}{f'(?!{prefix})' if prefix else ''}(?=(?:{general})$)(?:{plain})", re.A | re.M
+    )
 
 
 def phone_lines(lines: str, region: str) -> str:
