@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from engine.entity import Batch, json_name
+from engine.outcome import Outcome, Outcomes
 from engine.problems import Problem
-from schemas import Entry, json_name
-from upsert import Outcome
 
 MOST_CANDIDATES = 20  # that an answer names
 ACTIONS = ("created", "updated", "unchanged")
@@ -47,19 +47,24 @@ class Report:
         return any(self.counts[action] for action in ACTIONS)
 
 
-def report(entries: Sequence[Entry], first: int = 0, *, minimal: bool = False) -> Report:
-    """Return what became of entries, whose places in their list begin with `first`."""
+def report(batch: Batch, results: Outcomes, first: int = 0, *, minimal: bool = False) -> Report:
+    """Return what became of a batch's records, whose places in their list begin with `first`."""
     counted, failures, texts = [], [], []
-    for at, entry in enumerate(entries, first):
-        result = entry.result
+    for place, result in enumerate(results):
+        at = first + place
         if isinstance(result, Problem):
             counted.append("failed")
-            failures.append(item(entry, at))
+            failures.append(item(batch, place, result, at))
             texts.append(encode(failures[-1]))
             continue
         counted.append(result.action)
-        if not minimal or entry.warnings or result.warnings:
-            texts.append(_success_text(entry, at))
+        warned = result.warnings or place in batch.warnings
+        if warned or not minimal:
+            shared = _shared(result.action, result.matched_by, result.changed)
+            record_id = "null" if result.record_id is None else result.record_id
+            before, between, then, after = shared
+            text = f"{before}{at}{between}{record_id}{then}{encode(batch.keys[place])}{after}"
+            texts.append(_with_warnings(text, batch, place, result) if warned else text)
     return Report(Counter(counted), failures, [",".join(texts)] if texts else [])
 
 
@@ -71,60 +76,54 @@ def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
     return Report(counts, [it for it in items if _failed(it)], [encode(it) for it in told])
 
 
-def undone(entries: Sequence[Entry]) -> list[Item]:
+def undone(batch: Batch, results: Outcomes) -> list[Item]:
     """Return the items of an answer of which nothing was stored: ids that were given on the way are nobody's."""
-    items = [item(entry, at) for at, entry in enumerate(entries)]
+    items = [item(batch, place, result, place) for place, result in enumerate(results)]
     given = {it["id"] for it in items if it.get("action") == "created"}
     for candidate in (candidate for it in items for candidate in it.get("candidates", ())):
         candidate["id"] = None if candidate["id"] in given else candidate["id"]
-    return [
-        told if _failed(told) else told | UNDONE | {"warnings": _warnings(entry, given)}
-        for told, entry in zip(items, entries, strict=True)
-    ]
+    for place, result in enumerate(results):
+        if isinstance(result, Outcome):
+            items[place] |= UNDONE | {"warnings": _warnings(batch, place, result, given)}
+    return items
 
 
-def item(entry: Entry, at: int = 0) -> Item:
+def item(batch: Batch, place: int, result: Outcome | Problem, at: int = 0) -> Item:
     """Return one record's part of the answer; `at` is its place in the list."""
-    result = entry.result
+    key = batch.keys[place]
     if isinstance(result, Outcome):
-        own = {"index": at, "id": result.record.public_id, "key": entry.key}
-        told = _success(result.action, result.matched_by, result.changed)
-        return told | own | {"warnings": _warnings(entry)}
-    if result is None:
-        raise AssertionError("an entry was left without a result")
-    told = {"index": at, "success": False, "status": result.status, "code": result.code}
-    return told | {"key": entry.key, "detail": result.detail} | members(result)
+        own = {"index": at, "id": result.record_id, "key": key}
+        success = _success(result.action, result.matched_by, result.changed)
+        return success | own | {"warnings": _warnings(batch, place, result)}
+    failure = {"index": at, "success": False, "status": result.status, "code": result.code}
+    return failure | {"key": key, "detail": result.detail} | members(result)
 
 
-def _warnings(entry: Entry, gone: Set[int] = frozenset()) -> list[str]:
+def _warnings(
+    batch: Batch, place: int, outcome: Outcome, gone: Set[int] = frozenset()
+) -> list[str]:
     """Return the warnings of a record; ids in `gone` are nobody's any more."""
-    matching = [
-        f"{json_name(notice.field)}: {notice.text(gone)}" for notice in entry.result.warnings
-    ]
-    return [*entry.warnings, *matching]
+    matching = [f"{json_name(it.field)}: {it.text(gone)}" for it in outcome.warnings]
+    return [*batch.warnings.get(place, ()), *matching]
 
 
-def _success(action: str, matched_by: str | None, changed: Iterable[str]) -> Item:
+def _with_warnings(text: str, batch: Batch, place: int, outcome: Outcome) -> str:
+    """Return the JSON of a success with its warnings."""
+    return f"{text.removesuffix(NO_WARNINGS)}{encode(_warnings(batch, place, outcome))}}}"
+
+
+def _success(action: str, matched_by: str, changed: Iterable[str]) -> Item:
     """Return the item of a success without what is the record's own: index, id, key and warnings."""
     told = {"index": None, "success": True, "action": action, "id": None, "key": None}
     return told | {
-        "matchedBy": matched_by and json_name(matched_by),
+        "matchedBy": json_name(matched_by) if matched_by else None,
         "changed": sorted(map(json_name, changed)),
         "warnings": [],
     }
 
 
-def _success_text(entry: Entry, at: int) -> str:
-    """Return the JSON of the item of a record that succeeded: most share all but index, id and key."""
-    outcome, warnings = entry.result, entry.warnings or entry.result.warnings
-    before, between, then, after = _shared(outcome.action, outcome.matched_by, (*outcome.changed,))
-    record_id = outcome.record.id if outcome.record.id > 0 else "null"
-    text = f"{before}{at}{between}{record_id}{then}{encode(entry.key)}{after}"
-    return f"{text.removesuffix(NO_WARNINGS)}{encode(_warnings(entry))}}}" if warnings else text
-
-
 @lru_cache(maxsize=1024)
-def _shared(action: str, matched_by: str | None, changed: tuple[str, ...]) -> list[str]:
+def _shared(action: str, matched_by: str, changed: tuple[str, ...]) -> list[str]:
     """Return the JSON of a success without warnings as what stands before, between and behind its index, id and key."""
     return encode(_success(action, matched_by, changed)).split("null", 3)
 

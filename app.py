@@ -24,16 +24,16 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import answers
 import commands
 import config
-import models
 import openapi
 import reading
 import schemas
 import sync
-from engine import problems
+from engine import database, problems
 from engine.problems import Problem
 from history import Origin
 from models import db
 from portal import pages
+from schemas import PLURALS
 from upsert import RULES
 
 API = "/api/healthcare"
@@ -46,7 +46,6 @@ NAMES = {"utf-8": "UTF-8", "cp1256": "windows-1256", "cp1252": "windows-1252"}
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 BYTE_ORDER_MARK = "\ufeff"
 SWITCHES = {"true": True, "false": False}
-PLURALS = {f"{entity}s": entity for entity in schemas.ENTITIES}
 
 log = logging.getLogger(__name__)
 api = Blueprint("api", __name__, url_prefix=API)
@@ -74,7 +73,7 @@ def create_app(**settings: Any) -> Flask:
         MAX_CONTENT_LENGTH=read.max_content_length
         + 1,  # a chunked body is cut at it: one more byte shows
         SQLALCHEMY_DATABASE_URI=read.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=models.engine_options(read.database_url),
+        SQLALCHEMY_ENGINE_OPTIONS=database.of_name(read.database_url.get_backend_name()).options(),
     )
     app.url_map.merge_slashes = False
     _log_from(read.log_level)
@@ -88,7 +87,7 @@ def create_app(**settings: Any) -> Flask:
     db.init_app(app)
     Migrate(app, db, render_as_batch=True)
     with app.app_context():
-        models.prepare(db.engine)
+        database.of(db.engine.dialect).prepare(db.engine)
     _register(app)
     return app
 
@@ -354,7 +353,7 @@ def upsert_many(plural: str) -> Response:
         raise _wrong_body(f"Send a JSON list of objects, or one object to {API}/{entity}", body)
     _refuse_too_many(len(body))
     reports = sync.many(current_app.extensions["schemas"], {entity: body}, options)
-    return _answer_many(reports, answers.listed(reports[entity], **options.told), options)
+    return _answer_many(reports, answers.listed(reports[entity], **options.counted), options)
 
 
 @api.post("/sync")
@@ -363,7 +362,7 @@ def upsert_all() -> Response:
     options, batches = _options(), _batches(_body())
     _refuse_too_many(sum(map(len, batches.values())))
     reports = sync.many(current_app.extensions["schemas"], batches, options)
-    return _answer_many(reports, answers.all_listed(reports, **options.told), options)
+    return _answer_many(reports, answers.all_listed(reports, **options.counted), options)
 
 
 @api.get(f"/<any({', '.join(PLURALS)}):plural>")
@@ -394,8 +393,8 @@ def health() -> Response:
         with db.engine.connect() as connection:
             connection.execute(sa.text("SELECT 1"))
     except sa.exc.SQLAlchemyError as error:
-        log.error("database error %s", models.fault_of(error)[1])
-        raise problems.DatabaseUnavailable(sync.BUSY, headers=sync.RETRY_AFTER) from None
+        log.error("database error %s", database.fault_of(error)[1])
+        raise database.unavailable() from None
     return _answer({"status": "ok"})
 
 
@@ -418,7 +417,7 @@ def _answer_text(text: str, status: int, kind: str = "application/json") -> Resp
 
 
 def _answer_many(reports: sync.Results, text: str, options: sync.Options) -> Response:
-    told = answers.totals(reports.values(), **options.told)
+    told = answers.totals(reports.values(), **options.counted)
     counts = {name: told[name] for name in ("total", *answers.COUNTS)}
     log.info("%s: %s", request.path, counts)
     response = _answer_text(text, answers.status(told))

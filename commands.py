@@ -6,19 +6,20 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import click
+import sqlalchemy as sa
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 import rekey
 import sync
 import upsert
+from engine import references
+from engine.index import Index, Record
 from engine.problems import Problem
+from engine.rules import Rules, Values
 from history import Origin
-from index import Index, Stored, Values
-from upsert import RULES, Rules
+from upsert import MERGEABLE, RETIRABLE, RULES
 
-PERSONS = ("patient", "doctor")
-RETIRABLE = (*PERSONS, "appointment")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 assume_yes = click.option("--yes", is_flag=True, help="Do not ask first.")
@@ -33,7 +34,7 @@ def register(app: Flask) -> None:
 
 @click.command()
 @with_appcontext
-@click.argument("entity", type=click.Choice(PERSONS))
+@click.argument("entity", type=click.Choice(MERGEABLE))
 @click.argument("keep", type=click.IntRange(min=1))
 @click.argument("drop", type=click.IntRange(min=1))
 @assume_yes
@@ -95,20 +96,20 @@ def form_anew(dry_run: bool) -> None:
     would change, and afterwards what is still waiting for somebody.
     """
 
-    def work(index: Index) -> list[rekey.Finding]:
-        findings = rekey.form_anew(index.connection)
+    def work(connection: sa.Connection) -> list[rekey.Finding]:
+        findings = rekey.form_anew(connection)
         if dry_run:
-            index.connection.rollback()
+            connection.rollback()
         return findings
 
-    findings = _answered(sync.transact, work)
+    findings = _answered(lambda: sync.transact(work))
     for line in rekey.summary(findings, whole=True):
         click.echo(line)
     click.echo("Nothing was changed." if dry_run or not findings else "Done.")
 
 
-def _the(rules: Rules, record_id: int, index: Index) -> Stored:
-    record = index.shelf(rules).get(record_id)
+def _the(rules: Rules, record_id: int, index: Index) -> Record:
+    record = index.of(rules.entity).get(record_id)
     if record is None:
         raise click.ClickException(f"No {rules.entity} with id {record_id} is stored.")
     return record
@@ -117,15 +118,17 @@ def _the(rules: Rules, record_id: int, index: Index) -> Stored:
 def _show(rules: Rules, role: str, record_id: int) -> None:
     """Print a record to the person who decides."""
 
-    def described(index: Index) -> tuple[Values, int]:
+    def described(connection: sa.Connection) -> tuple[Values, int]:
+        index = Index(connection, RULES)
         record = _the(rules, record_id, index)
-        bookings = upsert.bookings_of(rules, record, index) if rules.entity in PERSONS else []
-        return upsert.describe(rules, record, index), len(bookings)
+        referring = upsert.referring_to(rules, record, index)
+        count = sum(len(records) for _, _, records in referring)
+        return references.describe(record, index.of(rules.entity)), count
 
-    values, bookings = _answered(sync.look, described)
-    told = current_app.extensions["schemas"][rules.entity].dump(values)
+    values, bookings = _answered(lambda: sync.look(described))
+    shown = current_app.extensions["schemas"][rules.entity].dump(values)
     click.echo(f"{role}: {rules.entity} {record_id}, {bookings} bookings")
-    for name, value in told.items():
+    for name, value in shown.items():
         if value not in (None, []):
             click.echo(f"    {name}: {value}")
 
@@ -134,13 +137,13 @@ def _decide(rules: Rules, words: str, work: Callable[[Index], None]) -> None:
     """Do what a person decided, and note it in the history as these words."""
     days = current_app.extensions["settings"].history_days
     origin = Origin(uuid.uuid4().hex, "command", f"flask {words}", days)
-    _answered(lambda doing: sync.decide(doing, rules.entity, origin), work)
+    _answered(lambda: sync.decide(work, rules.entity, origin))
 
 
-def _answered(how: Callable[[Callable[[Index], T]], T], work: Callable[[Index], T]) -> T:
-    """Do the work in a transaction; a problem is told in a sentence."""
+def _answered(work: Callable[[], T]) -> T:
+    """Do the work; a problem ends the command with its sentence."""
     try:
-        return how(work)
+        return work()
     except Problem as problem:
         raise click.ClickException(problem.detail) from None
 

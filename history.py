@@ -14,7 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from answers import ACTIONS, Report
-from models import SyncRun, among, insert_rows
+from engine.database import among, insert_rows
+from models import SyncRun
+from upsert import RULES
 
 FAILURES = 1000  # of a list, that a row keeps
 PRUNED_AT_ONCE = 500  # rows: one request never pays for a long past
@@ -47,7 +49,8 @@ def write(
         "duration_ms": round((time.monotonic() - origin.started) * 1000),
     }
     rows = [
-        common | {"entity": f"{entity}s"} | _summary(report) for entity, report in reports.items()
+        common | {"entity": RULES[entity].plural} | _summary(report)
+        for entity, report in reports.items()
     ]
     if rows:
         insert_rows(

@@ -14,13 +14,15 @@ from apispec.ext.marshmallow import OpenAPIConverter
 import answers
 import history
 import reading
-import schemas as wire
 import words
 from answers import Report
 from config import ROOT
+from engine import fields as wire
+from engine.entity import Entity, json_name
 from engine.problems import Problem, TooManyRequests, ValidationFailed
-from schemas import ENTITIES, Entity, json_name
-from upsert import RULES, Rules
+from engine.rules import Rules
+from schemas import ENTITIES
+from upsert import RULES
 
 Json = dict[str, Any]
 
@@ -163,7 +165,9 @@ def _describe_sent(converter: OpenAPIConverter, field: Any, ret: Json) -> Json:
     """Describe a field as it may be sent; what its kind has in common with others is told once."""
     told, kind = _sent(field), type(field)
     shared = kind in KINDS and told == _sent(kind(""))
-    return {"description": f"{field.meaning}; send {field.told}"} | (_ref(kind) if shared else told)
+    return {"description": f"{field.meaning}; send {field.accepts}"} | (
+        _ref(kind) if shared else told
+    )
 
 
 def _ref(kind: type) -> Json:
@@ -191,7 +195,7 @@ def _record_sent(spec: APISpec, schema: Entity) -> Json:
                 json_name(name): _of_kind(PRESENT, schema.load_fields[name]) for name in names
             },
         }
-        for names in schema.identities
+        for names in schema.rules.identities
     ]
     told = _converter(spec, _describe_sent).fields2jsonschema(schema.load_fields)
     return told | {"description": f"{schema.__doc__} As it may be sent.", "anyOf": identities}
@@ -420,8 +424,8 @@ def _problem(kind: type[Problem]) -> Json:
 
 def _created(schema: Entity, entity: str) -> Json:
     """Return what becomes of a sample: its part of an answer."""
-    (sample,) = schema.clean_all([SAMPLES[entity]])
-    told = {"success": True, "action": "created", "id": IDS[entity], "key": sample.key}
+    sample = schema.clean_all([SAMPLES[entity]])
+    told = {"success": True, "action": "created", "id": IDS[entity], "key": sample.keys[0]}
     return told | {"matchedBy": None, "changed": [], "warnings": []}
 
 

@@ -11,12 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 
 import sync
-import upsert
+from engine import references
+from engine.entity import Entity, json_name
+from engine.fields import ABSENT, LARGEST_ID, Codes, Doubt, Identifier, RecordId
+from engine.index import Index, link_columns
 from engine.problems import InvalidParameter, NotFound
-from index import Index, Values
-from models import DoctorClinic, FormerKey, SyncRun
-from schemas import ABSENT, LARGEST_ID, Codes, Doubt, Entity, Identifier, RecordId, json_name
-from upsert import RULES, Rules
+from engine.rules import Reference, Rules, Values
+from models import SyncRun
+from upsert import RULES
 
 LIMIT, MOST = 100, 1000  # records a page: by default, at most
 PAGING = {
@@ -36,9 +38,10 @@ def page(schema: Entity, rules: Rules, sent: Parameters) -> dict[str, Any]:
             conditions.append(_condition(schema, rules, name, value))
     ids = sa.select(rules.table.c.id).where(*conditions).order_by(rules.table.c.id).limit(limit + 1)
 
-    def work(index: Index) -> tuple[Sequence[int], list[Values]]:
-        found = index.connection.scalars(ids).all()
-        return found, upsert.describe_all(rules, found[:limit], index)
+    def work(connection: sa.Connection) -> tuple[Sequence[int], list[Values]]:
+        found = connection.scalars(ids).all()
+        records = Index(connection, RULES).of(rules.entity)
+        return found, references.describe_all(found[:limit], records)
 
     found, described = sync.look(work)
     following = _cursor(found[limit - 1]) if len(found) > limit else None
@@ -47,7 +50,12 @@ def page(schema: Entity, rules: Rules, sent: Parameters) -> dict[str, Any]:
 
 def one(schema: Entity, rules: Rules, record_id: int) -> dict[str, Any]:
     """Return one record; raise NotFound."""
-    known = sync.look(lambda index: upsert.describe_all(rules, [min(record_id, LARGEST_ID)], index))
+    ids = [min(record_id, LARGEST_ID)]
+
+    def work(connection: sa.Connection) -> list[Values]:
+        return references.describe_all(ids, Index(connection, RULES).of(rules.entity))
+
+    known = sync.look(work)
     if not known:
         raise NotFound(f"No {rules.entity} with id {record_id} is stored.")
     return schema.dump(known[0])
@@ -73,7 +81,7 @@ def runs(
     query = query.where(c.failed > 0) if failed else query
     query = query if after is None else query.where(c.id < _position(after))
     query = query if run is None else query.where(c.id == max(0, min(run, LARGEST_ID)))
-    rows = sync.look(lambda index: index.connection.execute(query).mappings().all())
+    rows = sync.look(lambda connection: connection.execute(query).mappings().all())
     data = [{json_name(name): value for name, value in row.items()} for row in rows[:limit]]
     for row in data:
         row |= {"at": f"{row['at'].replace(' ', 'T')}Z", "failures": json.loads(row["failures"])}
@@ -132,27 +140,33 @@ def _condition(schema: Entity, rules: Rules, name: str, value: str) -> sa.Column
 
 def _equal(rules: Rules, field: str, value: Any) -> sa.ColumnElement[bool]:
     """Return the condition that a field, or the record that a field refers to, has a value; former numbers count."""
-    for reference in (it for it in rules.references if it.code == field):
-        target = RULES[reference.target]
-        if reference.many:
-            linked = sa.select(DoctorClinic.clinic_id).where(
-                DoctorClinic.doctor_id == rules.table.c.id
-            )
-            wanted = sa.select(target.table.c.id).where(target.table.c.code.in_(value))
-            return sa.exists(linked.where(DoctorClinic.clinic_id.in_(wanted)))
-        return rules.table.c[reference.column].in_(
-            sa.select(target.table.c.id).where(_has_number(target, value))
-        )
+    for reference in rules.references:
+        if reference.code == field:
+            return _refers_to(rules, reference, value)
     if rules.number == field:
         return _has_number(rules, value)
     return rules.table.c[field] == value
 
 
+def _refers_to(rules: Rules, reference: Reference, value: Any) -> sa.ColumnElement[bool]:
+    """Return the condition that a record refers to one with this code, or to one of these codes."""
+    target = RULES[reference.target]
+    if not reference.many:
+        ids = sa.select(target.table.c.id).where(_has_number(target, value))
+        return rules.table.c[reference.column].in_(ids)
+    owner, other = link_columns(rules, reference)
+    wanted = sa.select(target.table.c.id).where(target.table.c[target.unique[0]].in_(value))
+    return sa.exists(sa.select(other).where(owner == rules.table.c.id, other.in_(wanted)))
+
+
 def _has_number(rules: Rules, value: str) -> sa.ColumnElement[bool]:
-    former = sa.select(FormerKey.record_id).where(
-        FormerKey.entity == rules.entity, FormerKey.value == value
-    )
-    return sa.or_(rules.table.c[rules.unique[0]] == value, rules.table.c.id.in_(former))
+    """Return the condition that a record has this first unique key, or gave it up."""
+    current = rules.table.c[rules.unique[0]] == value
+    if rules.formers is None:
+        return current
+    c = rules.formers.c
+    former = sa.select(c.record_id).where(rules.is_former, c.value == value)
+    return sa.or_(current, rules.table.c.id.in_(former))
 
 
 def _cleaned(field: Any, name: str, value: str) -> Any:

@@ -12,10 +12,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from index import FORMER
-from models import AS_READ, FormerKey, among, rows_among, update_rows
-from schemas import ABSENT, ENTITIES, Clean, Doubt, json_name
-from upsert import RULES, Rules
+from engine.database import AS_READ, among, update_rows
+from engine.entity import json_name
+from engine.fields import ABSENT, Clean, Doubt
+from engine.index import Index
+from engine.rules import FORMER, Rules
+from models import FormerKey
+from schemas import ENTITIES
+from upsert import RULES
 
 CHUNK = 1000  # rows read and written at once
 FORMED, EMPTIED, STUCK, NEEDED, REFUSED, SHARED = (
@@ -83,13 +87,13 @@ def summary(findings: Sequence[Finding], *, whole: bool) -> Iterator[str]:
             yield str(finding)
     counts = Counter((it.entity, it.field, it.what) for it in findings)
     for (entity, field, what), count in sorted(counts.items()):
-        yield f"{count} {entity}s: {json_name(field)} {what}"
+        yield f"{count} {RULES[entity].plural}: {json_name(field)} {what}"
 
 
 def _chunks(connection: sa.Connection, rules: Rules) -> Iterator[list[Row]]:
     """Yield all rows of an entity, by id, as far as keys need them."""
     c, last = rules.table.c, 0
-    made = (*rules.ranked.sources, rules.ranked.column, rules.ranked.rank) if rules.ranked else ()
+    made = (*rules.shared.sources, rules.shared.column, rules.shared.rank) if rules.shared else ()
     names = dict.fromkeys(("id", "version", "updated_at", *rules.unique, *made))
     while True:
         query = (
@@ -139,7 +143,8 @@ def _form_key(
             yield Finding(what, rules.entity, row["id"], key)
     column = rules.table.c[key]
     shown = (column, rules.table.c.id)
-    rows_found = rows_among(connection, shown, column, {*wanted.values()}) if wanted else ()
+    index = Index(connection, RULES)
+    rows_found = index.rows_among(shown, column, {*wanted.values()})
     holders = {row[0]: row[1] for row in rows_found}
     for record_id, form in wanted.items():
         other = holders.setdefault(form, record_id)
@@ -174,7 +179,7 @@ def _take_numbers(connection: sa.Connection, rules: Rules, changes: Mapping[int,
     if taken:
         c = FormerKey.__table__.c
         connection.execute(
-            sa.delete(FormerKey.__table__).where(rules.formers, among(connection, c.value, taken))
+            sa.delete(FormerKey.__table__).where(rules.is_former, among(connection, c.value, taken))
         )
 
 
@@ -182,35 +187,36 @@ def _rank_anew(
     connection: sa.Connection, rules: Rules, rows: Sequence[Row], changes: dict[int, Row]
 ) -> Iterator[Finding]:
     """Note the changes of the weak key that records may share: who comes to one takes the lowest free rank."""
-    ranked = rules.ranked
-    if not ranked:
+    shared = rules.shared
+    if not shared:
         return
     # A retired record has none, whatever it would make.
-    made = {row["id"]: ranked.of(row) for row in rows if row[ranked.column] is not None}
+    records = Index(connection, RULES).of(rules.entity)
+    made = {row["id"]: records.shared_key(row) for row in rows if row[shared.column] is not None}
     moving = {
         row["id"]: made[row["id"]]
         for row in rows
-        if row["id"] in made and made[row["id"]] != row[ranked.column]
+        if row["id"] in made and made[row["id"]] != row[shared.column]
     }
     if not moving:
         return
     c = rules.table.c
-    nothing = {ranked.column: None, ranked.rank: None}
+    nothing = {shared.column: None, shared.rank: None}
     connection.execute(
         sa.update(rules.table).where(among(connection, c.id, [*moving])).values(nothing)
     )
     keys = {key for key in moving.values() if key}
     held: dict[str, set[int]] = defaultdict(set)
     for key, rank in (
-        rows_among(connection, (c[ranked.column], c[ranked.rank]), c[ranked.column], keys)
+        records.index.rows_among((c[shared.column], c[shared.rank]), c[shared.column], keys)
         if keys
         else ()
     ):
         held[key].add(rank)
     for record_id, made_key in moving.items():
         rank = _lowest_free(held[made_key]) if made_key else None
-        changes[record_id] |= {ranked.column: made_key, ranked.rank: rank}
-        yield Finding(SHARED, rules.entity, record_id, ranked.name)
+        changes[record_id] |= {shared.column: made_key, shared.rank: rank}
+        yield Finding(SHARED, rules.entity, record_id, shared.name)
 
 
 def _lowest_free(ranks: set[int]) -> int:
@@ -242,10 +248,10 @@ def _form_formers(
     """
     c = FormerKey.__table__.c
     stored = connection.execute(
-        sa.select(c.value, c.record_id).where(rules.formers).order_by(c.value)
+        sa.select(c.value, c.record_id).where(rules.is_former).order_by(c.value)
     ).all()
     for value, record_id in stored:
-        mine = (rules.formers, c.value == value)
+        mine = (rules.is_former, c.value == value)
         what, form = _form_of(field, value)
         other = _holder(connection, rules, str(field.name), form) if what == FORMED else None
         if what == EMPTIED or record_id in without_formers or other == record_id:
@@ -260,5 +266,5 @@ def _holder(connection: sa.Connection, rules: Rules, number: str, form: str) -> 
     """Return the id of the record whose number, or former number, this is; None: nobody's."""
     c = FormerKey.__table__.c
     current = sa.select(rules.table.c.id).where(rules.table.c[number] == form)
-    former = sa.select(c.record_id).where(rules.formers, c.value == form)
+    former = sa.select(c.record_id).where(rules.is_former, c.value == form)
     return connection.scalars(current).first() or connection.scalars(former).first()

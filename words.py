@@ -8,18 +8,14 @@ import re
 from collections.abc import Collection
 
 from engine import canonical
+from engine.nothing import Nothing
 
 # --- None --------------------------------------------------------------------------------------
 
 NONE = ("n/a", "null", "none", "nil", "nan", "undefined", "unknown", "لا يوجد", "غير معروف", "بدون")
 # A code may well be NA or NONE; nobody's is N/A.
 NONE_FOR_A_CODE = ("n/a", "#n/a", "null", "(null)")
-# Typed where a form insists on a number: 9999999999, 10000000, and the keys of a keyboard in their order.
-_FILLER = re.compile(r"([0-9])\1{7,}|[0-9]0{7,}|0?123456789|1234567890")
-_ZERO = re.compile(
-    r"\{?-*0[0-]*\}?|-[0-9]+(?:\.0+)?"
-)  # a Guid of zeros has hyphens, and maybe braces
-_ZERO_FOR_A_CODE = re.compile(r"0|-[0-9]+(?:\.0+)?")
+NOTHING = Nothing(NONE, NONE_FOR_A_CODE)
 
 # --- Newborns, and nobody ----------------------------------------------------------------------
 
@@ -79,42 +75,11 @@ def _folded(words: Collection[str]) -> frozenset[str]:
     return frozenset(map(canonical.fold_name, words))
 
 
-_NONE = frozenset(map(canonical.letters_and_digits, NONE))
 _DIGITS = "0123456789"
 _NEWBORNS_LETTERS = tuple({start[:2] for start in _folded(NEWBORN)})
 _NEWBORNS_BEGINNINGS = tuple(f"{start} " for start in _folded(NEWBORN))
 _NOBODY, _TITLES, _NOT_ALONE = map(_folded, (NOBODY, TITLES, NOT_ALONE))
 _NOBODYS_BEGINNINGS = tuple(_NOBODY)
-
-
-def is_none(text: str) -> bool:
-    """Tell whether a text says that there is nothing: a word for none, or nothing but punctuation."""
-    bare = canonical.letters_and_digits(text)
-    return bare in _NONE or (not bare and canonical.is_visible(text))
-
-
-def is_none_for_a_code(text: str) -> bool:
-    """Tell the same of a clinic's or doctor's code, which may be a word."""
-    blankless = "".join(canonical.fold_name(text).split())
-    return blankless in NONE_FOR_A_CODE or (
-        not canonical.letters_and_digits(text) and canonical.is_visible(text)
-    )
-
-
-def is_none_or_filler(text: str) -> bool:
-    """Tell the same of a number that an authority gives out: what fills a form is none, too."""
-    number = canonical.identifier(text)  # without a float's .0
-    return is_none(text) or bool(_FILLER.fullmatch(canonical.letters_and_digits(number)))
-
-
-def is_zero(text: str) -> bool:
-    """Tell whether a number is what programs write for none: zeros, or a negative number."""
-    return bool(_ZERO.fullmatch(canonical.identifier(text)))
-
-
-def is_zero_for_a_code(text: str) -> bool:
-    """Tell the same of a clinic's or doctor's code: 000 is one."""
-    return bool(_ZERO_FOR_A_CODE.fullmatch(canonical.identifier(text)))
 
 
 def is_newborns(name: str) -> bool:
@@ -130,14 +95,9 @@ def is_nobodys(name: str) -> bool:
     if (
         not canonical.letters_and_digits(name).lstrip(_DIGITS).startswith(_NOBODYS_BEGINNINGS)
     ):  # most names
-        return is_none(name)
+        return NOTHING.is_word(name)
     said = [word for word in _words(name).split() if not word.isdecimal()]
-    return _NOBODY.issuperset(said) or is_none(name)
-
-
-def is_readable(name: str) -> bool:
-    """Tell whether a name can be one: it has a letter or digit, and lost none on its way."""
-    return canonical.has_letter_or_digit(name) and not canonical.is_damaged(name)
+    return _NOBODY.issuperset(said) or NOTHING.is_word(name)
 
 
 def given_name(folded: str) -> str:

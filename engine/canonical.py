@@ -4,7 +4,6 @@ Pure functions of text; what cannot be read raises ValueError with a sentence fo
 The rules are the contract's, sections 2 ("Field names and values") and 4.
 """
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Callable
@@ -155,6 +154,11 @@ def is_damaged(value: str) -> bool:
     return ("?" in value or not value.isascii()) and bool(_LOST.search(value))
 
 
+def is_readable(name: str) -> bool:
+    """Tell whether a name can be one: it has a letter or digit, and lost none on its way."""
+    return has_letter_or_digit(name) and not is_damaged(name)
+
+
 def fold_name(value: str) -> str:
     """Return a name as it is compared: without case, ornament and spelling habits. Never stored."""
     if value.isascii():
@@ -173,19 +177,6 @@ def _folded(value: str) -> str:
     return (
         _JOINED.sub(r"\1", folded) if "د " in folded or "و " in folded or "ل " in folded else folded
     )
-
-
-def contact_key(mobile: str, name: str) -> str:
-    """Return the digest under which a mobile and a name are one contact (32 hex digits).
-
-    A digest, because NFKC can make many characters of one: no column would be sure to hold them.
-    """
-    return hashlib.blake2b(f"{mobile}\n{fold_name(name)}".encode(), digest_size=16).hexdigest()
-
-
-def slot_key(patient_id: int, day: str, time_from: str) -> str:
-    """Return the text under which the bookings of one patient at one moment meet."""
-    return f"{patient_id} {day} {time_from}"
 
 
 def phone(value: str, region: str) -> str:
@@ -293,7 +284,7 @@ def is_dated(time_to: str) -> bool:
 
 
 def settled_end(day: str, time_to: str) -> tuple[str | None, str]:
-    """Return what an end that is the midnight of some day is for a booking on this day, and what to tell of it.
+    """Return what an end that is the midnight of some day is on this day, and a warning or "".
 
     It is MIDNIGHT, the end of the day, or None: this day's own is what programs write for none.
     """
@@ -311,14 +302,14 @@ def _next_day(day: str) -> str:
 
 
 def ends_well(time_from: str, time_to: str) -> bool:
-    """Tell whether a booking ends after it starts: on the same day, at its end, or past it within 12 hours."""
+    """Tell whether something ends after it starts: on the same day, at its end, or past it within 12 hours."""
     if time_to == MIDNIGHT or time_from < time_to:
         return True
     return timedelta() < duration(time_from, time_to) <= _LONGEST_OVERNIGHT
 
 
 def duration(time_from: str, time_to: str) -> timedelta:
-    """Return how long a booking lasts (0 to 24 h); one that ends before it starts ends past midnight."""
+    """Return how long something lasts (0 to 24 h); what ends before it starts ends past midnight."""
     day = timedelta(days=1)
     if time_from == time_to == MIDNIGHT:
         return day

@@ -23,13 +23,12 @@ NETWORK_BITS = 64  # of an IPv6 address; the rest its owner may choose at will (
 def opens(password: str, sent: str, address: str) -> bool:
     """Tell whether `sent` is the password; raise TooManyRequests if this address was wrong too often."""
     network = network_of(address)
-    sync.look(
-        lambda index: _first_free(index.connection, network)
-    )  # a flood of tries keeps no writer waiting
-    slot = sync.transact(lambda index: _take_slot(index.connection, network))
+    # Looking first: a flood of tries keeps no writer waiting.
+    sync.look(lambda connection: _first_free(connection, network))
+    slot = sync.transact(lambda connection: _take_slot(connection, network))
     right = hmac.compare_digest(_digest(password), _digest(sent))
     if right:
-        sync.transact(lambda index: _free_slot(index.connection, network, slot))
+        sync.transact(lambda connection: _free_slot(connection, network, slot))
     return right
 
 

@@ -15,12 +15,12 @@ from upsert import RULES
 def stored() -> dict[str, int]:
     """Return how many records of each entity are stored, by its plural."""
     count = sa.select(sa.func.count())
-    queries = {f"{rules.entity}s": count.select_from(rules.table) for rules in RULES.values()}
-    return sync.look(
-        lambda index: {
-            name: index.connection.execute(it).scalar_one() for name, it in queries.items()
-        }
-    )
+    queries = {rules.plural: count.select_from(rules.table) for rules in RULES.values()}
+
+    def work(connection: sa.Connection) -> dict[str, int]:
+        return {name: connection.execute(query).scalar_one() for name, query in queries.items()}
+
+    return sync.look(work)
 
 
 def last_syncs() -> dict[str, dict[str, Any]]:
@@ -36,7 +36,7 @@ def last_syncs() -> dict[str, dict[str, Any]]:
         .where(last.c.id.in_(newest))
         .group_by(c.key_name, c.path, c.at)
     )
-    rows = sync.look(lambda index: index.connection.execute(query).mappings().all())
+    rows = sync.look(lambda connection: connection.execute(query).mappings().all())
     return {
         row["key_name"]: _whole(row) | {"at": f"{row['at'].replace(' ', 'T')}Z"} for row in rows
     }
@@ -58,7 +58,7 @@ def daily(zone: tzinfo, days: int) -> list[dict[str, Any]]:
         rows_of_days.subquery().c
     )  # PostgreSQL would not see that two CASEs with parameters are one
     query = sa.select(placed.place, *_sums(placed, *nothing)).group_by(placed.place)
-    rows = sync.look(lambda index: index.connection.execute(query).mappings().all())
+    rows = sync.look(lambda connection: connection.execute(query).mappings().all())
     found = {row["place"]: _whole(row) for row in rows}
     return [
         {"date": date.isoformat()} | found.get(number, nothing) for number, date in enumerate(dates)

@@ -27,10 +27,13 @@ from werkzeug.wrappers import Response as AnyResponse
 import reading
 from config import ROOT
 from engine import problems
+from engine.entity import Entity, json_name
+from engine.fields import Choice, Clean, Clock, Day
 from engine.problems import Problem
+from engine.rules import Rules
 from portal import logins, overview
-from schemas import ENTITIES, Choice, Clean, Clock, Day, Entity, json_name
-from upsert import RULES, Rules
+from schemas import ENTITIES
+from upsert import RULES
 
 SAMPLES = ROOT / "samples"
 SAMPLE_ADDRESS = "http://127.0.0.1:5082"  # in the samples; the page shows its own
@@ -187,13 +190,15 @@ def _entity(name: str, schema: Entity, address: str) -> dict[str, Any]:
     """Return what the reference tells of an entity."""
     return {
         "name": name,
-        "plural": f"{name}s",
+        "plural": RULES[name].plural,
         "purpose": schema.__doc__,
         "sample": _file(f"{name}.json"),
-        "key": schema.clean_all([json.loads(_file(f"{name}.json"))])[0].key,
+        "key": schema.clean_all([json.loads(_file(f"{name}.json"))]).keys[0],
         "keys": [json_name(key) for key in RULES[name].unique],
         "weak": [json_name(key) for key in RULES[name].weak],
-        "identities": [[json_name(field) for field in identity] for identity in schema.identities],
+        "identities": [
+            [json_name(field) for field in identity] for identity in schema.rules.identities
+        ],
         "fields": [
             _field(name, schema, field)
             for field in schema.load_fields.values()
@@ -212,7 +217,7 @@ def _field(entity: str, schema: Entity, field: Clean) -> dict[str, Any]:
     return {
         "name": json_name(name),
         "meaning": field.meaning,
-        "told": field.told,
+        "accepts": field.accepts,
         "length": None if isinstance(field, Choice | Day | Clock) else field.length,
         "required": _required(name, RULES[entity], schema),
     }
@@ -222,7 +227,7 @@ def _required(name: str, rules: Rules, schema: Entity) -> str:
     """Return when a record must carry a field, in words; a person is named by number or by id."""
     either = {key: code for key, code in rules.codes.items() if key in rules.needs}
     other = (either | {code: key for key, code in either.items()}).get(name)
-    owners = [name in identity for identity in schema.identities]
+    owners = [name in identity for identity in schema.rules.identities]
     if all(owners):
         return "yes"
     if other:
@@ -280,7 +285,10 @@ def _operations(entity: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _other_operations() -> list[dict[str, Any]]:
-    lists = [f'  "{name}s": [\n{_indented(_file(f"{name}.json"), 4)}\n  ]' for name in ENTITIES]
+    lists = [
+        f'  "{RULES[name].plural}": [\n{_indented(_file(f"{name}.json"), 4)}\n  ]'
+        for name in ENTITIES
+    ]
     everything = "{\n" + ",\n".join(lists) + "\n}"
     return [
         {

@@ -123,7 +123,7 @@ class Portal:
             used_up = {entity: list(records) for entity, records in batches.items()}
             reports = sync.many(self.schemas, used_up, wanted)
             return {
-                entity: json.loads(answers.listed(it, **wanted.told))
+                entity: json.loads(answers.listed(it, **wanted.counted))
                 for entity, it in reports.items()
             }
 

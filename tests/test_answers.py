@@ -2,7 +2,6 @@
 
 import re
 import sqlite3
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,8 +9,9 @@ import sqlalchemy as sa
 from conftest import Http, Portal
 
 import answers
-import index
 import sync
+from engine import database, settle
+from engine.index import Index
 from models import db
 
 TABLES = ["clinic", "doctor", "doctor_clinic", "patient", "appointment", "former_key"]
@@ -421,7 +421,7 @@ def test_one_bad_record_among_1200_is_the_only_one_missing(
 
 def refuse_to_insert(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Let the database refuse whatever is inserted together with a record of this name."""
-    insert = index.insert_all
+    insert = database.insert_for_ids
 
     def fail(connection: sa.Connection, table: sa.Table, columns: dict[str, list[Any]]) -> Any:
         if name in columns["name"]:
@@ -430,7 +430,7 @@ def refuse_to_insert(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
             )
         return insert(connection, table, columns)
 
-    monkeypatch.setattr(index, "insert_all", fail)
+    monkeypatch.setattr(database, "insert_for_ids", fail)
 
 
 @pytest.mark.parametrize("path", ["/patients", "/sync"])
@@ -467,15 +467,15 @@ def test_an_atomic_request_with_a_database_error_stores_nothing(
 
 def fail_from_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Let the database go away for good at the given write (1: the first)."""
-    write, calls = index.Index.write, []
+    write, calls = settle.write, []
 
-    def fail(self: index.Index, now: datetime) -> None:
+    def fail(index: Index, now: str, *plain: Any) -> None:
         calls.append(now)
         if len(calls) >= number:
             raise sa.exc.OperationalError("INSERT", {}, sqlite3.OperationalError("disk I/O error"))
-        write(self, now)
+        write(index, now, *plain)
 
-    monkeypatch.setattr(index.Index, "write", fail)
+    monkeypatch.setattr(settle, "write", fail)
 
 
 def test_a_database_that_fails_in_mid_bulk_leaves_a_report_of_what_was_stored(
@@ -1338,14 +1338,14 @@ def test_one_locked_chunk_does_not_take_the_rest_with_it(
     http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync, "CHUNK", 2)
-    insert = index.insert_all
+    insert = database.insert_for_ids
 
     def locked(connection: Any, table: Any, columns: dict[str, list[Any]]) -> Any:
         if columns["patient_no"][0] == "P-2":
             raise sa.exc.OperationalError("", None, sqlite3.OperationalError("database is locked"))
         return insert(connection, table, columns)
 
-    monkeypatch.setattr(index, "insert_all", locked)
+    monkeypatch.setattr(database, "insert_for_ids", locked)
     answer = told(
         http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(6)]), 207
     )
@@ -1367,7 +1367,7 @@ def wrapped(error: sqlite3.Error) -> BaseException:
     [
         wrapped(sqlite3.OperationalError("locked")),
         wrapped(sqlite3.IntegrityError("a check")),
-        index.LostRace(),
+        database.LostRace(),
     ],
     ids=["outage", "fault", "race"],
 )
@@ -1375,15 +1375,15 @@ def test_chunks_that_fail_together_are_stored_each_alone(
     http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch, fault: BaseException
 ) -> None:
     monkeypatch.setattr(sync, "CHUNK", 2)
-    write, calls = index.Index.write, []
+    write, calls = settle.write, []
 
-    def fails_once(self: index.Index, now: str) -> None:
+    def fails_once(index: Index, now: str, *plain: Any) -> None:
         calls.append(now)
         if len(calls) == 3:
             raise fault
-        write(self, now)
+        write(index, now, *plain)
 
-    monkeypatch.setattr(index.Index, "write", fails_once)
+    monkeypatch.setattr(settle, "write", fails_once)
     commits: list[Any] = []
     with sqlite_portal.app.app_context():
         sa.event.listen(db.engine, "commit", commits.append)
@@ -1410,19 +1410,19 @@ def test_who_is_not_refused_after_a_lost_race_may_be_booked(
 ) -> None:
     other = {"patientNo": "P-9", "nationalID": "1", "name": "Sara"}
     other_id = sqlite_portal.send_many({"patient": [PATIENT, other]})["patient"]["results"][1]["id"]
-    write, calls = index.Index.write, []
+    write, calls = settle.write, []
 
-    def loses_once(self: index.Index, now: str) -> None:
+    def loses_once(index: Index, now: str, *plain: Any) -> None:
         calls.append(now)
         if len(calls) == 2:
-            raise index.LostRace
-        write(self, now)
+            raise database.LostRace
+        write(index, now, *plain)
 
     def retire_the_other(_seconds: float) -> None:
         sqlite_portal.command("retire", "patient", str(other_id), "--yes")
 
-    monkeypatch.setattr(index.Index, "write", loses_once)
-    monkeypatch.setattr(sync.time, "sleep", retire_the_other)
+    monkeypatch.setattr(settle, "write", loses_once)
+    monkeypatch.setattr(database.time, "sleep", retire_the_other)
     booking = {"patientNo": "P-1", "date": "2026-06-15", "timeFrom": "10:30"}
     taken = PATIENT | {"nationalID": "1"}
     answer = told(http.post("/sync", {"patients": [taken], "appointments": [booking]}), 200)

@@ -12,7 +12,8 @@ from live import KEY, Service, service
 
 import config
 from engine import problems
-from schemas import ENTITIES, json_name
+from engine.entity import json_name
+from schemas import ENTITIES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from conftest import API, KEY, Http, Portal, emptied, migrated
 from flask import Flask
 
-import index
 import sync
+from engine import database
 from models import db
 
 SINGULAR = ["/clinic", "/doctor", "/patient", "/appointment"]
@@ -782,7 +782,7 @@ def test_a_database_error_of_one_record_is_a_500_that_carries_the_request_id_and
             "INSERT INTO patient", {"name": "Ali"}, Exception("DETAIL: Key (national_id)=(1122)")
         )
 
-    monkeypatch.setattr(index.Shelf, "insert", fail)
+    monkeypatch.setattr(database, "insert_for_ids", fail)
     response = http.post("/patient", PATIENT, headers={"X-Request-Id": "call-17"})
     told = refused(response, 500, "internal_error")
     assert response.headers["X-Request-Id"] == "call-17"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import Portal
 
-from schemas import json_name
+from engine.entity import json_name
 from upsert import RULES
 
 TABLES = ("clinic", "doctor", "doctor_clinic", "patient", "appointment", "former_key")

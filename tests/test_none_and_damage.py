@@ -571,8 +571,8 @@ def test_the_patients_stored_are_the_people_there_are(
 
 
 def test_every_list_of_words_holds_what_it_says() -> None:
-    assert all(map(words.is_none, words.NONE))
-    assert all(map(words.is_none_for_a_code, words.NONE_FOR_A_CODE))
+    assert all(map(words.NOTHING.is_word, words.NONE))
+    assert all(map(words.NOTHING.is_word_for_a_code, words.NONE_FOR_A_CODE))
     assert all(map(words.is_newborns, words.NEWBORN))
     assert all(map(words.is_nobodys, words.NOBODY))
 

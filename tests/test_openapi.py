@@ -20,8 +20,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import reading
 from engine import problems
+from engine.entity import json_name
 from models import SyncRun
-from schemas import json_name
 from upsert import RULES
 
 ROOT = Path(__file__).parent.parent

@@ -16,9 +16,11 @@ from werkzeug.test import TestResponse
 
 import reading
 from engine import problems
+from engine.entity import json_name
+from engine.fields import Choice, Clock, Codes, Day, Flag, RecordId
 from models import SyncRun, db
 from portal import logins, overview, pages
-from schemas import ENTITIES, Choice, Clock, Codes, Day, Flag, RecordId, json_name
+from schemas import ENTITIES
 
 PASSWORD = "the-portal-password"
 SETTINGS = {"SECRET_KEY": "s" * 32, "PORTAL_PASSWORD": PASSWORD}
@@ -255,7 +257,7 @@ def test_every_field_path_and_error_is_on_the_page(app: Flask, client: FlaskClie
                 "</tr>"
             )[0]
             assert field.meaning in row
-            assert field.told in row
+            assert field.accepts in row
             form_bounds_it = isinstance(field, Choice | Day | Clock | Codes | Flag | RecordId)
             assert (f"<td>{field.length or 0:,}</td>" in row) is not form_bounds_it
     kinds = problems.Problem.__subclasses__()

@@ -19,7 +19,8 @@ from live import KEY, Service, service
 
 import sync
 import upsert
-from index import Index
+from engine import settle
+from engine.index import Index
 
 CLIENTS = 16
 ROUNDS = 5
@@ -121,7 +122,7 @@ def decide_while(portal: Portal, keep: int, drop: int, meanwhile: Callable[[], A
     other = threading.Thread(target=meanwhile)
 
     def work(index: Index) -> None:
-        records = [index.shelf(upsert.PATIENT).get(record_id) for record_id in (keep, drop)]
+        records = [index.of("patient").get(record_id) for record_id in (keep, drop)]
         if other.ident is None:
             other.start()
             other.join(1)  # on SQLite it waits for us, elsewhere it is faster than we are
@@ -184,15 +185,15 @@ def test_a_holder_of_a_shared_phone_who_leaves_lets_no_double_in(
         portal.send("patient", patientNo="X", mobile="0555555555")
         portal.send("patient", new)
 
-    other, write = threading.Thread(target=meanwhile), Index.write
+    other, write = threading.Thread(target=meanwhile), settle.write
 
-    def write_later(self: Index, now: str) -> None:
+    def write_later(index: Index, now: str, *plain: Any) -> None:
         if other.ident is None:
             other.start()
             other.join(1)  # on SQLite it waits for us, elsewhere it is faster than we are
-        write(self, now)
+        write(index, now, *plain)
 
-    monkeypatch.setattr(Index, "write", write_later)
+    monkeypatch.setattr(settle, "write", write_later)
     told = portal.send("patient", new)
     other.join()
     assert told["success"]
@@ -272,22 +273,21 @@ def test_a_number_that_becomes_a_former_one_meanwhile_makes_no_second_patient(
     portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between matching and writing others create the patient and renumber it; where writers take turns, they wait."""
-    match, others = upsert.upsert, []
+    write, others = settle.write, []
     sara = {"nationalID": "1000000001", "name": "Sara Ali"}
 
     def create_and_renumber() -> None:
         for number in ("P-5", "P-6"):
             portal.send("patient", sara | {"patientNo": number})
 
-    def matched(*args: Any) -> Any:
-        told = match(*args)
-        monkeypatch.setattr(upsert, "upsert", match)
+    def write_later(*args: Any) -> None:
+        monkeypatch.setattr(settle, "write", write)
         others.append(threading.Thread(target=create_and_renumber))
         others[0].start()
         others[0].join(1)
-        return told
+        write(*args)
 
-    monkeypatch.setattr(upsert, "upsert", matched)
+    monkeypatch.setattr(settle, "write", write_later)
     told = portal.send("patient", patientNo="P-5", name="Sara Ali")
     others[0].join()
     assert told["action"] in ("created", "unchanged")

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from conftest import KEY, Portal, emptied
 
 import rekey
+import upsert
 from app import create_app
-from engine import canonical
 from models import db
 
 NOW = {"created_at": "2026-01-01 00:00:00", "updated_at": "2026-01-01 00:00:00", "version": 1}
@@ -155,7 +155,7 @@ def test_bookings_are_formed_too(older: Portal, capsys: pytest.CaptureFixture[st
         slot = {"patient_id": ali, "date": "2026-06-15", "time_from": hour}
         keys = {
             "appointment_no": number,
-            "slot_key": canonical.slot_key(*slot.values()),
+            "slot_key": upsert.slot_key(*slot.values()),
             "slot_rank": 0,
         }
         rows.append(slot | keys | {"status": "Scheduled"} | NOW)
@@ -207,7 +207,7 @@ def test_contact_keys_are_made_again_and_two_that_share_one_get_two_ranks(
         patient(name=spelled[0], mobile=MOBILE) | {"contact_key": None, "contact_rank": None},
     )
     upgrade(older, capsys)
-    key = canonical.contact_key(MOBILE, spelled[0])
+    key = upsert.contact_key(MOBILE, spelled[0])
     assert values(older, "patient", "contact_key") == dict.fromkeys(ids, key) | {retired[0]: None}
     assert sorted(values(older, "patient", "contact_rank")[it] for it in ids) == [0, 1, 2]
 

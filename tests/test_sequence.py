@@ -11,11 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sync
-import upsert
-from engine import canonical
-from index import Batch, Index
-from models import db
-from upsert import PATIENT, RULES
+from engine import canonical, match
+from upsert import RULES
 
 # Small pools, so that records collide all the time; each key in more than one spelling.
 NAMES = [
@@ -105,7 +102,7 @@ BATCHES = st.fixed_dictionaries(
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A portal on SQLite, for which three are a crowd; these tests need many transactions."""
     url = f"sqlite:///{tmp_path_factory.mktemp('sequence') / 'clinic.db'}"
-    with migrated(url) as app, mock.patch.object(upsert, "CROWD", 2):
+    with migrated(url) as app, mock.patch.object(match, "CROWD", 2):
         yield Portal(app)
 
 
@@ -386,32 +383,3 @@ def test_a_dry_run_finds_whom_it_would_have_created(
     assert [it.get("code") for it in told["appointment"]["results"]] == [None] * 4 + [
         "unknown_reference"
     ]
-
-
-@pytest.mark.parametrize("asked", [False, True])
-@pytest.mark.parametrize("by_id", [False, True])
-def test_a_stranger_is_found_by_every_key_and_by_its_id(
-    fast: Portal, asked: bool, by_id: bool
-) -> None:
-    """Also by what was asked for before it came: that it led to nobody then."""
-    emptied(fast.app)
-    sara = {
-        "patient_no": "P-1",
-        "national_id": "1000000001",
-        "name": "Sara Ali",
-        "mobile": "+966551234567",
-    }
-    keys = {
-        "patient_no": "P-1",
-        "national_id": "1000000001",
-        "mobile+name": canonical.contact_key(*CONTACT.values()),
-    }
-    with fast.app.app_context(), db.engine.connect() as connection:
-        shelf = Index(connection).shelf(PATIENT)
-        for key in keys if asked else ():
-            shelf.ask(key, [keys[key]])
-        (stranger,) = shelf.add_strangers(Batch.of([sara]), {0: keys["mobile+name"]})
-        if by_id:
-            assert shelf.get(stranger.id) is stranger
-        assert [[*shelf.find(key, value)] for key, value in keys.items()] == [[stranger]] * 3
-        assert {name: stranger.values[name] for name in sara} == sara

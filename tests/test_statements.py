@@ -11,7 +11,8 @@ from conftest import Portal, emptied, migrated
 from flask import Flask
 from sqlalchemy.dialects import postgresql
 
-from models import Joined, db, insert_all
+from engine.database import Joined, insert_for_ids
+from models import db
 
 PEOPLE = [
     {
@@ -161,7 +162,7 @@ def test_what_is_too_long_for_its_column_is_not_cut(any_app: Flask, name: str, l
     with any_app.app_context(), db.engine.connect() as connection:
         limits = connection.dialect.name != "sqlite"
         with pytest.raises(sa.exc.DataError) if limits else nullcontext():
-            insert_all(
+            insert_for_ids(
                 connection,
                 db.metadata.tables["clinic"],
                 {name: [value] for name, value in row.items()},

@@ -13,8 +13,7 @@ import sqlalchemy as sa
 from conftest import Portal
 
 import sync
-import upsert
-from engine import turns
+from engine import settle, turns
 from models import db
 
 FORK = multiprocessing.get_context("fork")
@@ -105,17 +104,17 @@ def test_chunks_share_a_transaction_until_somebody_waits(
     commits: list[Any] = []
     with sqlite_portal.app.app_context():
         sa.event.listen(db.engine, "commit", commits.append)
-    match, others = upsert.upsert, []
+    write, others = settle.write, []
 
-    def matched(*args: Any) -> Any:
+    def write_later(*args: Any) -> None:
         if waits:
             others.append(threading.Thread(target=pass_by, args=(path,)))
             others[-1].start()
             while not turns.of(path).wanted():
                 time.sleep(0.001)
-        return match(*args)
+        write(*args)
 
-    monkeypatch.setattr(upsert, "upsert", matched)
+    monkeypatch.setattr(settle, "write", write_later)
     patients = [{"patientNo": f"P-{i}", "name": "Sara Ali"} for i in range(12)]
     assert sqlite_portal.send_many({"patient": patients})["patient"]["created"] == 12
     for other in others:
@@ -135,19 +134,16 @@ def test_nobody_writes_between_matching_and_writing(
     sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A number that nobody held when it was matched might be somebody's former one when it is written."""
-    match, queue = (
-        upsert.upsert,
-        turns.of(str(sqlite_portal.app.config["SQLALCHEMY_DATABASE_URI"].database)),
-    )
+    write = settle.write
+    queue = turns.of(str(sqlite_portal.app.config["SQLALCHEMY_DATABASE_URI"].database))
 
-    def matched(*args: Any) -> Any:
-        told = match(*args)
+    def write_later(*args: Any) -> None:
         with ThreadPoolExecutor(1) as other:
             waiting = other.submit(take, queue)
             assert type(waiting.exception()) is turns.NoTurn
-        return told
+        write(*args)
 
-    monkeypatch.setattr(upsert, "upsert", matched)
+    monkeypatch.setattr(settle, "write", write_later)
     patient = {"patientNo": "P-1", "name": "Sara Ali"}
     assert sqlite_portal.send("patient", patient)["action"] == "created"
     assert sqlite_portal.send_many({"patient": [patient]})["patient"]["unchanged"] == 1

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 import schemas
-from engine import canonical
+from engine import canonical, fields
+from engine.entity import NO_OBJECT, Batch, Entity, json_name
 from engine.problems import ValidationFailed
 from models import db
 
@@ -34,10 +35,10 @@ FIELDS = [(entity, name) for entity, schema in SCHEMAS.items() for name in schem
 TEXTS = [
     pair
     for pair in FIELDS
-    if type(SCHEMAS[pair[0]].load_fields[pair[1]]) in (schemas.Text, schemas.Name)
+    if type(SCHEMAS[pair[0]].load_fields[pair[1]]) in (fields.Text, fields.Name)
 ]
 IDENTIFIERS = [
-    pair for pair in FIELDS if isinstance(SCHEMAS[pair[0]].load_fields[pair[1]], schemas.Identifier)
+    pair for pair in FIELDS if isinstance(SCHEMAS[pair[0]].load_fields[pair[1]], fields.Identifier)
 ]
 LAID_OUT = [("clinic", "address"), ("doctor", "description"), ("appointment", "notes")]
 
@@ -62,13 +63,13 @@ def only_fault(entity: str, **fields: Any) -> str:
     """Return the one sentence that refuses the least record with this one wrong field."""
     errors = refused(entity, LEAST[entity] | fields)
     ((name, (sentence,)),) = errors.items()
-    assert schemas.json_name(name) == list(fields)[-1]
+    assert json_name(name) == list(fields)[-1]
     return sentence
 
 
 def one_value(entity: str, name: str, value: Any) -> Any:
     """Return what becomes of one value, `absent` where nothing does."""
-    return clean(entity, **{schemas.json_name(name): value}).get(name, "absent")
+    return clean(entity, **{json_name(name): value}).get(name, "absent")
 
 
 # --- Absent, null, blank -----------------------------------------------------------------------
@@ -76,7 +77,7 @@ def one_value(entity: str, name: str, value: Any) -> Any:
 
 @pytest.mark.parametrize("entity", LEAST)
 def test_null_is_the_same_as_absent_for_every_field(entity):
-    nulls = {schemas.json_name(name): None for name in SCHEMAS[entity].load_fields}
+    nulls = {json_name(name): None for name in SCHEMAS[entity].load_fields}
     schema = SCHEMAS[entity]
     assert schema.clean(nulls | LEAST[entity]) == schema.clean(LEAST[entity])
 
@@ -104,7 +105,7 @@ BLANK_IS_ABSENT = {
 @pytest.mark.parametrize(("entity", "names"), BLANK_CLEARS.items())
 def test_a_blank_clears_an_optional_field(entity, names, blank):
     cleared = clean(entity, **dict.fromkeys(names.split(), blank))
-    assert {schemas.json_name(name): value for name, value in cleared.items()} == LEAST[
+    assert {json_name(name): value for name, value in cleared.items()} == LEAST[
         entity
     ] | dict.fromkeys(names.split())
 
@@ -145,7 +146,7 @@ def test_blankness_and_absence_together_name_every_field_of_an_entity():
         ("patient", "patientNo"),
         ("appointment", "appointmentNo"),
     }
-    assert told | refusing | known == {(entity, schemas.json_name(name)) for entity, name in FIELDS}
+    assert told | refusing | known == {(entity, json_name(name)) for entity, name in FIELDS}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,9 @@ def test_an_identifier_of_marks_that_nobody_sees_is_blank(entity, name):
     ("entity", "name"), [("clinic", "code"), ("doctor", "code"), ("patient", "patientNo")]
 )
 def test_a_number_of_marks_that_nobody_sees_identifies_nobody(entity, name):
-    assert "Missing" in refused(entity, {name: f" {RLM}{ZWJ} "})[SCHEMAS[entity].asked_for[0]][0]
+    assert (
+        "Missing" in refused(entity, {name: f" {RLM}{ZWJ} "})[SCHEMAS[entity].rules.asked_for[0]][0]
+    )
 
 
 def test_an_empty_list_clears_the_clinics_and_an_absent_or_null_one_does_not():
@@ -302,7 +305,7 @@ def test_text_is_trimmed_composed_and_kept(entity, name, sent, kept):
 )
 @pytest.mark.parametrize("wrong", [True, False, [], ["P-1"], {}])
 def test_what_is_neither_text_nor_a_whole_number_is_refused(entity, name, wrong):
-    assert only_fault(entity, **{schemas.json_name(name): wrong}) == "Must be text."
+    assert only_fault(entity, **{json_name(name): wrong}) == "Must be text."
 
 
 @pytest.mark.parametrize(
@@ -310,7 +313,7 @@ def test_what_is_neither_text_nor_a_whole_number_is_refused(entity, name, wrong)
 )
 @pytest.mark.parametrize("wrong", [1.5, -0.5, Decimal("10928.01"), Decimal("0.1")])
 def test_a_number_with_a_fraction_is_refused_and_told_so(entity, name, wrong):
-    assert "fraction" in only_fault(entity, **{schemas.json_name(name): wrong})
+    assert "fraction" in only_fault(entity, **{json_name(name): wrong})
 
 
 @pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS)
@@ -318,7 +321,7 @@ def test_a_number_with_a_fraction_is_refused_and_told_so(entity, name, wrong):
 def test_a_whole_number_with_a_fraction_of_zero_is_taken_for_its_digits_with_a_warning(
     entity, name, whole
 ):
-    sent = schemas.json_name(name)
+    sent = json_name(name)
     assert one_value(entity, name, whole) == "10928"
     assert warned(entity, **{sent: whole}) == [f'{sent}: "10928.0" is taken for the whole number']
 
@@ -329,7 +332,7 @@ def test_a_whole_number_with_a_fraction_of_zero_is_taken_for_its_digits_with_a_w
     ["\0", "\x01", "\x08", "\x0b", "\x0c", "\x1b", "\x7f", "\x80", "\x9f", "\ud83d", "\udc00"],
 )
 def test_control_characters_and_lone_surrogates_are_refused(entity, name, character):
-    sentence = only_fault(entity, **{schemas.json_name(name): f"a{character}b"})
+    sentence = only_fault(entity, **{json_name(name): f"a{character}b"})
     assert f"U+{ord(character):04X}" in sentence
     assert character not in sentence
 
@@ -364,7 +367,7 @@ def test_tab_and_line_breaks_stay_in_long_text_and_cr_lf_becomes_lf(entity, name
     ("entity", "name"), [pair for pair in TEXTS + IDENTIFIERS if pair not in LAID_OUT]
 )
 def test_tab_and_line_breaks_are_refused_in_any_other_text(entity, name, character):
-    assert "U+" in only_fault(entity, **{schemas.json_name(name): f"a{character}b"})
+    assert "U+" in only_fault(entity, **{json_name(name): f"a{character}b"})
 
 
 def test_emoji_are_text():
@@ -395,7 +398,7 @@ def limit(name: str) -> int:
 def test_a_text_at_its_limit_is_kept_and_one_longer_is_refused_not_cut(entity, name):
     most = limit(name)
     assert one_value(entity, name, f"  {'X' * most} ") == "X" * most
-    assert str(most) in only_fault(entity, **{schemas.json_name(name): "X" * (most + 1)})
+    assert str(most) in only_fault(entity, **{json_name(name): "X" * (most + 1)})
 
 
 def test_an_email_has_200_characters_at_most():
@@ -416,9 +419,7 @@ def test_an_email_has_200_characters_at_most():
 )
 def test_a_length_is_measured_after_canonicalising(name, sent, length):
     (value,) = [
-        value
-        for key, value in clean("patient", **{name: sent}).items()
-        if schemas.json_name(key) == name
+        value for key, value in clean("patient", **{name: sent}).items() if json_name(key) == name
     ]
     assert len(value) == length
 
@@ -657,8 +658,8 @@ class LateEvening(datetime):
 
 @pytest.mark.parametrize("entity", ["patient", "doctor"])
 def test_nobody_is_born_in_the_future(entity, monkeypatch):
-    monkeypatch.setattr(schemas, "datetime", LateEvening)
-    monkeypatch.setattr(schemas, "_STARTED", "2026-06-01")
+    monkeypatch.setattr(fields, "datetime", LateEvening)
+    monkeypatch.setattr(fields, "_STARTED", "2026-06-01")
     assert clean(entity, dateOfBirth="2026-06-15")["date_of_birth"] == "2026-06-15"
     assert only_fault(entity, dateOfBirth="2026-06-16") == "Lies in the future."
 
@@ -909,7 +910,7 @@ def test_all_wrong_fields_are_told_at_once():
         "phone": "2",
     }
     errors = refused("patient", wrong)
-    assert set(map(schemas.json_name, errors)) == wrong.keys() - {"PHONE"}
+    assert set(map(json_name, errors)) == wrong.keys() - {"PHONE"}
     assert all(len(sentences) == 1 for sentences in errors.values())
 
 
@@ -979,7 +980,7 @@ def test_a_record_without_identity_is_refused(entity, sent, missing):
 )
 def test_the_key_is_the_first_identifier_that_a_record_carries(entity, sent, key):
     schema = SCHEMAS[entity]
-    assert schema.clean_all([sent])[0].key == key
+    assert schema.clean_all([sent]).keys[0] == key
 
 
 @pytest.mark.parametrize(
@@ -1003,7 +1004,7 @@ def test_a_refused_record_tells_its_key(entity, sent, key):
 def test_a_sample_is_clean_without_a_warning(entity, samples):
     data, warnings = SCHEMAS[entity].clean(samples[entity])
     assert warnings == []
-    assert set(map(schemas.json_name, data)) == samples[entity].keys()
+    assert set(map(json_name, data)) == samples[entity].keys()
 
 
 # --- Schemas and tables ------------------------------------------------------------------------
@@ -1226,7 +1227,7 @@ values = st.recursive(
 
 
 def sent_records(entity: str) -> st.SearchStrategy[dict[str, Any]]:
-    names = st.sampled_from([schemas.json_name(name) for name in SCHEMAS[entity].load_fields])
+    names = st.sampled_from([json_name(name) for name in SCHEMAS[entity].load_fields])
     spelt = names | names.map(str.upper) | strings
     return st.dictionaries(spelt, values, max_size=8).map(lambda record: LEAST[entity] | record)
 
@@ -1271,24 +1272,24 @@ def test_what_was_stored_may_be_sent_again_and_stays_the_same(entity, data):
     except ValidationFailed:
         return
     again, _ = schema.clean(
-        json.loads(json.dumps({schemas.json_name(name): value for name, value in once.items()}))
+        json.loads(json.dumps({json_name(name): value for name, value in once.items()}))
     )
     assert again == {name: value for name, value in once.items() if value is not None}
 
 
-def by_marshmallow(
-    schema: schemas.Entity, record: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def by_marshmallow(schema: Entity, record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return data and errors by Python name, by the road that reports errors."""
     try:
         loaded, errors = schema.load(record), {}
     except ValidationError as error:
         loaded, errors = error.valid_data, error.messages_dict
-    by_python_name = {schemas.json_name(name): name for name in schema.load_fields}
+    by_python_name = {json_name(name): name for name in schema.load_fields}
     errors = {by_python_name[name]: told for name, told in errors.items()}
     columns = {name: [value] for name, value in loaded.items()}
-    schema.settle(columns, ())
-    data = {name: value for name, (value,) in columns.items() if value is not schemas.ABSENT}
+    batch = Batch(1, columns)
+    schema.settle(batch, (), ())
+    columns = batch.columns
+    data = {name: value for name, (value,) in columns.items() if value is not fields.ABSENT}
     return data, errors | {
         name: [told] for name, told in schema.faults(data, frozenset(errors)).items()
     }
@@ -1299,7 +1300,7 @@ def by_marshmallow(
 def test_both_roads_agree(entity, data):
     schema = SCHEMAS[entity]
     some = {
-        schemas.json_name(name): values.filter(lambda value: value is not None)
+        json_name(name): values.filter(lambda value: value is not None)
         for name in schema.load_fields
     }
     record = data.draw(st.fixed_dictionaries({}, optional=some))
@@ -1312,7 +1313,7 @@ def test_both_roads_agree(entity, data):
 
 
 FORMS = {
-    (type(field), field.told, field.length, getattr(field, "blank", None)): (entity, name)
+    (type(field), field.accepts, field.length, getattr(field, "blank", None)): (entity, name)
     for entity, schema in SCHEMAS.items()
     for name, field in schema.load_fields.items()
 }
@@ -1328,22 +1329,22 @@ usual = (
 )
 
 
-def one_by_one(field: schemas.Clean, value: Any) -> Any:
+def one_by_one(field: fields.Clean, value: Any) -> Any:
     try:
-        return schemas.ABSENT if value is None else field.clean(value)
+        return fields.ABSENT if value is None else field.clean(value)
     except ValueError:
-        return schemas.WRONG
+        return fields.WRONG
 
 
-def columns(field: schemas.Clean) -> st.SearchStrategy[list[Any]]:
+def columns(field: fields.Clean) -> st.SearchStrategy[list[Any]]:
     """Return columns: all in spellings that can be put right at one go, or anything among them."""
     sent = usual | values
-    if not isinstance(field, schemas.Text) or field.plain is schemas.NOTHING:
+    if not isinstance(field, fields.Text) or field.plain is fields.NEVER:
         return st.lists(sent, max_size=5)
     plain = st.from_regex(field.plain, fullmatch=True)
-    if isinstance(field, schemas.Day):
+    if isinstance(field, fields.Day):
         plain |= plain.map("{}T00:00:00".format)
-    if isinstance(field, schemas.Phone):
+    if isinstance(field, fields.Phone):
         plain |= st.from_regex(
             r"[ (]?05[0-9]{1,2}[ ).-]{0,2}[0-9]{3}[ -]?[0-9]{3,4}", fullmatch=True
         )
@@ -1368,7 +1369,7 @@ def test_a_day_of_this_year_may_lie_in_the_future_and_is_looked_at():
     column = [str(today + timedelta(days=days)) for days in (-1, 0, 1, 2)]
     assert SCHEMAS["patient"].load_fields["date_of_birth"].clean_all(column) == [
         *column[:2],
-        *[schemas.WRONG] * 2,
+        *[fields.WRONG] * 2,
     ]
 
 
@@ -1400,24 +1401,28 @@ def test_records_of_many_shapes_come_out_in_the_order_in_which_they_were_sent():
         {"patientNo": "P-7", "name": ""},
     ]
     told = SCHEMAS["patient"].clean_all(sent)
-    assert [sorted(it.result.errors) if it.refused else it.data["name"] for it in told] == [
+    seen = [
+        sorted(told.refused[place].errors) if place in told.refused else told.data(place)["name"]
+        for place in range(told.size)
+    ]
+    assert seen == [
         *("One", [], "Two", ["patient_no"], "Three", "Four", ["patient_no"], [], ["name"])
     ]
-    assert told[4].warnings == ["unknown field: shoe"]
-    assert [told[place].result.detail for place in (1, 7)] == [schemas.NO_OBJECT] * 2
+    assert told.warnings[4] == ["unknown field: shoe"]
+    assert [told.refused[place].detail for place in (1, 7)] == [NO_OBJECT] * 2
 
 
 def test_a_rule_remembers_few_values_and_short_ones():
-    memo = schemas.Memo(str.strip)
-    for number in range(schemas.REMEMBERED + 10):
+    memo = fields.Memo(str.strip)
+    for number in range(fields.REMEMBERED + 10):
         assert memo[f" {number} "] == str(number)
-    assert memo["long" + " " * schemas.TEXT] == "long"
-    assert 0 < len(memo) <= schemas.REMEMBERED
-    assert max(map(len, memo)) <= schemas.TEXT
+    assert memo["long" + " " * fields.TEXT] == "long"
+    assert 0 < len(memo) <= fields.REMEMBERED
+    assert max(map(len, memo)) <= fields.TEXT
 
 
 def test_a_rule_does_not_take_one_for_true():
-    memo = schemas.Memo(repr)
+    memo = fields.Memo(repr)
     assert [memo[1], memo[True], memo["1"], memo[1.0]] == ["1", "True", "'1'", "1.0"]
 
 
@@ -1426,13 +1431,13 @@ def test_a_rule_does_not_take_one_for_true():
 def test_both_roads_agree_on_every_form_of_a_field(entity, name, value):
     schema = SCHEMAS[entity]
     try:
-        loaded, errors = schema.load({schemas.json_name(name): value}), {}
+        loaded, errors = schema.load({json_name(name): value}), {}
     except ValidationError as error:
         loaded, errors = error.valid_data, error.messages_dict
-    expected = loaded.get(name, schemas.ABSENT), errors.get(schemas.json_name(name), [])
+    expected = loaded.get(name, fields.ABSENT), errors.get(json_name(name), [])
     try:
         cleaned = schema.load_fields[name].clean(value)
     except ValueError as error:
-        assert (schemas.ABSENT, [str(error)]) == expected
+        assert (fields.ABSENT, [str(error)]) == expected
     else:
-        assert (cleaned.value if isinstance(cleaned, schemas.Doubt) else cleaned, []) == expected
+        assert (cleaned.value if isinstance(cleaned, fields.Doubt) else cleaned, []) == expected

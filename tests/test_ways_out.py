@@ -199,7 +199,7 @@ def booking_for(entity: str) -> list[dict]:
 
 
 @pytest.mark.parametrize(("entity", "stored", "record", "conflict", "command", "then"), CONFLICTS)
-def test_a_conflict_is_ended_by_a_command_and_the_same_sync_goes_through(  # noqa: PLR0917 the columns of a table
+def test_a_conflict_is_ended_by_a_command_and_the_same_sync_goes_through(
     portal: Portal,
     entity: str,
     stored: list,

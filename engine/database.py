@@ -1,0 +1,491 @@
+"""Databases: connect, transact, and one class for each kind of database with what it does its own way."""
+
+import enum
+import logging
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, lru_cache
+from typing import Any, TypeVar, cast
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.types import TypeDecorator
+
+from engine import turns
+from engine.problems import DatabaseUnavailable, InternalError
+
+LOCK_WAIT_SECONDS = 10
+PATIENCE = LOCK_WAIT_SECONDS  # seconds of lost races after which a request gives up
+LOSSES = 3  # lost races after which PATIENCE counts
+LONGEST_PAUSE = 0.25  # seconds between two attempts
+AS_READ = ("old_id", "old_version")  # what a row must still have to be updated
+
+Columns = Mapping[str, Sequence[Any]]  # by name, all of the same length
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class LostRace(Exception):
+    """Another writer changed a record between our reading and our writing of it."""
+
+
+# --- Statements --------------------------------------------------------------------------------
+
+
+def among(
+    connection: sa.Connection, column: sa.ColumnElement, values: Collection
+) -> sa.ColumnElement[bool]:
+    """Return the condition that `column` is one of any number of values."""
+    return of(connection.dialect).among(column, value=list(values))
+
+
+@lru_cache(maxsize=256)  # to build one takes longer than to run it for a single record
+def selection(name: str, *parts: Any) -> sa.Select:
+    """Return the query for `Index.rows_among`, in the words of the database with this name."""
+    return of_name(name).selection(*parts)
+
+
+def insert_rows(connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
+    """Insert the rows that these columns make."""
+    of(connection.dialect).insert(connection, table, columns)
+
+
+def insert_for_ids(connection: sa.Connection, table: sa.Table, columns: Columns) -> Sequence[int]:
+    """Insert the rows that columns make, in order and with few statements, and return their ids."""
+    return of(connection.dialect).insert_for_ids(connection, table, columns)
+
+
+def update_rows(connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
+    """Set columns of the rows whose id and version are still those of AS_READ; raise LostRace if one is not there."""
+    count = len(columns[AS_READ[0]])
+    if count and of(connection.dialect).update(connection, table, columns) != count:
+        raise LostRace
+
+
+@cache
+def _insert(table: sa.Table) -> sa.Insert:
+    return sa.insert(table)
+
+
+@cache
+def _update(table: sa.Table) -> sa.Update:
+    """Return the update of what nobody else has written since it was read."""
+    return _as_read(table, *map(sa.bindparam, AS_READ))
+
+
+def _as_read(table: sa.Table, record_id: Any, version: Any) -> sa.Update:
+    return sa.update(table).where(table.c.id == record_id, table.c.version == version)
+
+
+def _rows(columns: Columns, names: Iterable[str]) -> Iterable[tuple]:
+    return zip(*[columns[name] for name in names], strict=True)
+
+
+def _named(columns: Columns) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in _rows(columns, columns)]
+
+
+# --- Each kind of database ---------------------------------------------------------------------
+
+
+class Database:
+    """A kind of database; what is said here is MariaDB's and MySQL's way. Each other kind overrides it.
+
+    `races` are the codes of errors that a re-run mends, `references` those of foreign keys, `no_table` that of a table
+    that is not there.
+    """
+
+    lets_others_write = True  # while a transaction of ours writes
+    keeps_dates_as_text = False
+    loads_dates_as_text = False
+    races: frozenset = frozenset((1213, 1020, 1062))  # deadlock, record changed, duplicate
+    references: frozenset = frozenset((1451, 1452))
+    no_table: frozenset = frozenset((1146,))
+
+    def options(self) -> dict[str, Any]:
+        """Return what `create_engine` needs."""
+        wait = f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}"
+        strict = "sql_mode=CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
+        return SERVER_OPTIONS | {"connect_args": {"init_command": f"{wait}, {strict}"}}
+
+    def prepare(self, engine: sa.Engine) -> None:
+        """Set up an engine before its first connection."""
+
+    def turn(self, engine: sa.Engine) -> AbstractContextManager[None]:
+        """Wait for the turn to write, and have it; raise `turns.NoTurn` after PATIENCE."""
+        return nullcontext()
+
+    def nobody_waits(self, engine: sa.Engine) -> bool:
+        """Tell whoever has the turn whether he may go on; where there are no turns, nobody knows."""
+        return False
+
+    def among(self, column: sa.ColumnElement, **parameter: Any) -> sa.ColumnElement[bool]:
+        """Return the condition that `column` is one of the values of a parameter (of `sa.bindparam`)."""
+        return column.in_(sa.bindparam(**({"key": None} | parameter), expanding=True))
+
+    def selection(
+        self, shown: tuple[sa.Column, ...], column: sa.Column, *also: sa.ColumnElement[bool]
+    ) -> sa.Select:
+        """Return the query of columns where `column` is one of the parameter `values`."""
+        return sa.select(*shown).where(*also, self.among(column, key="values", required=True))
+
+    def insert(self, connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
+        """Insert the rows that these columns make."""
+        connection.execute(_insert(table), _named(columns))
+
+    def update(self, connection: sa.Connection, table: sa.Table, columns: Columns) -> int:
+        """Update the rows that AS_READ names; return how many there were."""
+        return connection.execute(_update(table), _named(columns)).rowcount
+
+    def insert_for_ids(
+        self, connection: sa.Connection, table: sa.Table, columns: Columns
+    ) -> Sequence[int]:
+        """Insert rows in order, and return their ids."""
+        insert, rows = _insert(table), _named(columns)
+        if connection.dialect.insert_executemany_returning_sort_by_parameter_order:
+            returning = insert.returning(table.c.id, sort_by_parameter_order=True)
+            return connection.scalars(returning, rows, execution_options=FEW_AT_ONCE).all()
+        inserted = [connection.execute(insert, row).inserted_primary_key for row in rows]
+        return [cast(Any, key)[0] for key in inserted]
+
+
+SERVER_OPTIONS = {
+    "hide_parameters": True,
+    "pool_timeout": LOCK_WAIT_SECONDS,
+    "pool_pre_ping": True,  # a server may have restarted
+    "isolation_level": "READ COMMITTED",  # keys and versions guard the rest; a retry must see the winner
+}
+FEW_AT_ONCE = {
+    "insertmanyvalues_page_size": 200
+}  # rows: MariaDB takes 16 MB at most (max_allowed_packet)
+
+
+class SQLite(Database):
+    """One file, one writer at a time. Its driver gets tuples, for none of our types needs a conversion."""
+
+    lets_others_write = False
+    keeps_dates_as_text = loads_dates_as_text = True
+    races = frozenset(
+        ("SQLITE_BUSY_SNAPSHOT", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+    )
+    references = frozenset(("SQLITE_CONSTRAINT_FOREIGNKEY",))
+    no_table = frozenset(("SQLITE_ERROR",))
+
+    def options(self) -> dict[str, Any]:
+        wait = {"timeout": LOCK_WAIT_SECONDS}
+        return {"hide_parameters": True, "pool_timeout": LOCK_WAIT_SECONDS, "connect_args": wait}
+
+    def prepare(self, engine: sa.Engine) -> None:
+        sa.event.listen(engine, "connect", _open_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+
+    def turn(self, engine: sa.Engine) -> AbstractContextManager[None]:
+        return turns.of(str(engine.url.database)).turn(PATIENCE)
+
+    def nobody_waits(self, engine: sa.Engine) -> bool:
+        return not turns.of(str(engine.url.database)).wanted()
+
+    def among(self, column: sa.ColumnElement, **parameter: Any) -> sa.ColumnElement[bool]:
+        return column.in_(sa.select(_values(**({"key": None} | parameter)).c.value))
+
+    def selection(
+        self, shown: tuple[sa.Column, ...], column: sa.Column, *also: sa.ColumnElement[bool]
+    ) -> sa.Select:
+        # Twice as fast as IN, for which SQLite would make an index of the values first.
+        values = _values(key="values", required=True)
+        joined = CrossJoin(values, column.table, column == values.c.value)
+        return sa.select(*shown).where(*also).select_from(joined)
+
+    def insert(self, connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
+        self._write(connection, _insert(table), columns)
+
+    def update(self, connection: sa.Connection, table: sa.Table, columns: Columns) -> int:
+        return self._write(connection, _update(table), columns)
+
+    def insert_for_ids(
+        self, connection: sa.Connection, table: sa.Table, columns: Columns
+    ) -> Sequence[int]:
+        count = len(next(iter(columns.values())))
+        last = connection.exec_driver_sql(_LAST_ID, (table.name,)).scalar() or 0
+        ids = range(last + 1, last + 1 + count)  # its only writer knows them
+        self.insert(connection, table, {"id": ids, **columns})
+        return ids
+
+    def _write(
+        self, connection: sa.Connection, statement: sa.Insert | sa.Update, columns: Columns
+    ) -> int:
+        written = tuple(name for name in columns if name not in AS_READ)
+        compiled = _compiled(connection.dialect, statement, written)
+        rows = [*_rows(columns, compiled.positiontup)]
+        return connection.exec_driver_sql(compiled.string, rows).rowcount
+
+
+_LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+
+
+@lru_cache(maxsize=256)
+def _compiled(
+    dialect: sa.Dialect, statement: sa.Insert | sa.Update, columns: tuple[str, ...]
+) -> Any:
+    return statement.compile(dialect=dialect, column_keys=columns)
+
+
+def _open_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    """Make a connection durable, checked, and safe beside other writers."""
+    connection.isolation_level = None  # the driver would begin no transaction for a SELECT
+    connection.execute(f"PRAGMA busy_timeout={LOCK_WAIT_SECONDS * 1000}")
+    if connection.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
+        raise sqlite3.OperationalError("this SQLite file cannot use WAL: put it on a local disk")
+    connection.execute("PRAGMA synchronous=FULL")  # a small site has no UPS
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(
+        "PRAGMA wal_autocheckpoint=4000"
+    )  # pages: a large list is written less often
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """Take the write lock at once where writing is meant: a read lock could not be raised to it later."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class CrossJoin(sa.sql.expression.Join):
+    """A join that SQLite does in the order as it is written, whatever an old ANALYZE tells of the sizes of tables."""
+
+    inherit_cache = True
+
+
+@compiles(CrossJoin, "sqlite")
+def _compile(join: CrossJoin, compiler: Any, **options: Any) -> str:
+    return compiler.visit_join(join, **options).replace(" JOIN ", " CROSS JOIN ", 1)
+
+
+def _values(**parameter: Any) -> sa.TableValuedAlias:
+    """Return the table that SQLite makes of a JSON array."""
+    return sa.func.json_each(sa.bindparam(**parameter, type_=sa.JSON)).table_valued("value")
+
+
+class PostgreSQL(Database):
+    """It gets each column as one text, and makes an array of it itself."""
+
+    loads_dates_as_text = True
+    races = frozenset(("40001", "40P01", "23505"))  # serialization failure, deadlock, unique
+    references = frozenset(("23503",))
+    no_table = frozenset(("42P01",))
+
+    def options(self) -> dict[str, Any]:
+        # A plan kept from when a table was empty reads the whole table for each chunk, until somebody analyses it.
+        plan = "-c plan_cache_mode=force_custom_plan"
+        settings = f"-c lock_timeout={LOCK_WAIT_SECONDS}s {plan} -c datestyle=ISO"
+        return SERVER_OPTIONS | {"connect_args": {"connect_timeout": 10, "options": settings}}
+
+    def prepare(self, engine: sa.Engine) -> None:
+        sa.event.listen(engine, "connect", _open_postgresql)
+
+    def among(self, column: sa.ColumnElement, **parameter: Any) -> sa.ColumnElement[bool]:
+        joined = sa.bindparam(**({"key": None} | parameter), type_=Joined())
+        return column == sa.any_(_array(joined, column.type))
+
+    def insert(self, connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
+        connection.execute(_insert_arrays(table, tuple(columns)), _arrays(columns))
+
+    def update(self, connection: sa.Connection, table: sa.Table, columns: Columns) -> int:
+        written = tuple(name for name in columns if name not in AS_READ)
+        return connection.execute(_update_arrays(table, written), _arrays(columns)).rowcount
+
+    def insert_for_ids(
+        self, connection: sa.Connection, table: sa.Table, columns: Columns
+    ) -> Sequence[int]:
+        # The ids are asked for beforehand, for RETURNING promises no order.
+        count = len(next(iter(columns.values())))
+        ids = sorted(connection.scalars(_NEXT_IDS, {"name": table.name, "count": count}))
+        self.insert(connection, table, {"id": ids, **columns})
+        return ids
+
+
+_NEXT_IDS = sa.text(
+    "SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)"
+)
+
+
+def _open_postgresql(connection: Any, _record: Any) -> None:
+    """Have psycopg load dates and times as it loads text (format 0: as the server writes it)."""
+    adapters = connection.adapters
+    as_text = adapters.get_loader(adapters.types["text"].oid, 0)
+    for kind in ("date", "time", "timestamp"):
+        adapters.register_loader(kind, as_text)
+
+
+class Joined(TypeDecorator):
+    """A list of values as one text: psycopg takes many times as long to write an array."""
+
+    impl, cache_ok = sa.Text, True
+    BETWEEN, NULL = "\x1f", "\x1e"  # control characters are refused, so no value holds them
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:
+        joined = self.BETWEEN.join([self.NULL if it is None else str(it) for it in value])
+        marks = joined.count(self.BETWEEN), joined.count(self.NULL)
+        expected = max(len(value) - 1, 0), value.count(None)
+        if marks != expected or [*value] == [""]:  # no list is joined to that, too
+            raise ValueError("a value holds a separator")  # each after it would be another row's
+        return joined
+
+
+def _arrays(columns: Columns) -> dict[str, Sequence[Any]]:
+    return {f"all_{name}": values for name, values in columns.items()}
+
+
+def _array(joined: sa.BindParameter, kind: Any) -> sa.ColumnElement:
+    """Return the array that PostgreSQL makes of joined values. A cast to VARCHAR(64) would cut them in silence."""
+    kind = sa.Text() if isinstance(kind, sa.String) else kind
+    return sa.cast(sa.func.string_to_array(joined, Joined.BETWEEN, Joined.NULL), sa.ARRAY(kind))
+
+
+@lru_cache(maxsize=256)
+def _insert_arrays(table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
+    return sa.insert(table).from_select(columns, sa.select(*_unnested(table, columns)))
+
+
+@lru_cache(maxsize=256)
+def _update_arrays(table: sa.Table, columns: tuple[str, ...]) -> sa.Update:
+    *sent, old_id, old_version = _unnested(table, (*columns, *AS_READ))
+    return _as_read(table, old_id, old_version).values(dict(zip(columns, sent, strict=True)))
+
+
+def _unnested(table: sa.Table, names: tuple[str, ...]) -> sa.ColumnCollection:
+    """Return the columns of the rows that PostgreSQL makes of an array for each."""
+    kinds = {name: table.c[name.removeprefix("old_")].type for name in names}
+    arrays = [
+        _array(sa.bindparam(f"all_{name}", type_=Joined()), kind) for name, kind in kinds.items()
+    ]
+    columns = [sa.column(name, kind) for name, kind in kinds.items()]
+    return sa.func.unnest(*arrays).table_valued(*columns, name="sent").render_derived().c
+
+
+KINDS: dict[str, Database] = {
+    "sqlite": SQLite(),
+    "postgresql": PostgreSQL(),
+    "mysql": Database(),
+    "mariadb": Database(),
+}
+
+
+@cache
+def of_name(name: str) -> Database:
+    """Return the kind of database by the name of its dialect; one that is not known is asked in plain SQL."""
+    return KINDS.get(name, Database())
+
+
+def of(dialect: sa.Dialect) -> Database:
+    """Return the kind of database that a dialect speaks to."""
+    return of_name(dialect.name)
+
+
+# --- Transactions ------------------------------------------------------------------------------
+
+BUSY = "The database does not answer or is busy. Nothing was half-written: send the same again."
+RETRY_AFTER = {"Retry-After": "10"}
+
+
+class Fault(enum.Enum):
+    """What a database error means for the work: run it again, look once more, give up, or blame the record."""
+
+    RACE = enum.auto()
+    REFERENCE = enum.auto()
+    OUTAGE = enum.auto()
+    RECORD = enum.auto()
+
+
+REFUSED = {
+    Fault.RECORD: "The database refused this record; the service's log says more.",
+    # It fails once when another writer removed the other record meanwhile, and again when rows that this program does
+    # not know refer to the record.
+    Fault.REFERENCE: "Rows of another table refer to this record, or it refers to none; the service's log says more.",
+}
+_RACES = frozenset().union(*(kind.races for kind in KINDS.values()))
+_REFERENCES = frozenset().union(*(kind.references for kind in KINDS.values()))
+_NO_TABLE = frozenset().union(*(kind.no_table for kind in KINDS.values()))
+_OUTAGES = (
+    sa.exc.OperationalError,
+    sa.exc.InterfaceError,
+    sa.exc.ProgrammingError,
+    sa.exc.TimeoutError,
+)
+
+
+def fault_of(error: sa.exc.SQLAlchemyError) -> tuple[Fault, str]:
+    """Return what an error means, and a name for the log that holds no value of any record."""
+    original = getattr(error, "orig", None)
+    numbers = [it for it in getattr(original, "args", ())[:1] if isinstance(it, int)]
+    states = [getattr(original, name, None) for name in ("sqlstate", "sqlite_errorname")]
+    known = [it for it in (*numbers, *states) if it]
+    name = " ".join(map(str, [type(original or error).__name__, *known]))
+    if not _RACES.isdisjoint(known):
+        return Fault.RACE, name
+    if not _REFERENCES.isdisjoint(known):
+        return Fault.REFERENCE, name
+    if not _NO_TABLE.isdisjoint(known):
+        name += " (are the tables there? flask --app app db upgrade)"
+    return (Fault.OUTAGE if isinstance(error, _OUTAGES) else Fault.RECORD), name
+
+
+def transact(
+    engine: sa.Engine,
+    work: Callable[[sa.Connection], T],
+    *,
+    writes: bool = True,
+    losses: int | None = None,
+) -> T:
+    """Run `work` in a transaction and commit; a lost race runs it again in a new one.
+
+    Raises DatabaseUnavailable when the database fails or PATIENCE ends, InternalError when it refuses what no
+    re-run mends, or after so many `losses`.
+    """
+    started, attempt = time.monotonic(), 0
+    seen: set[Fault] = set()
+    while True:
+        attempt += 1
+        try:
+            return _attempt(engine, work, writes)
+        except turns.NoTurn:
+            raise unavailable() from None
+        except LostRace:
+            log.debug("lost a race: a record was written meanwhile")
+        except sa.exc.SQLAlchemyError as error:
+            seen.add(_mendable(error, seen))
+        if losses and attempt >= losses:
+            raise InternalError("Others kept writing these records.")
+        if attempt >= LOSSES and time.monotonic() - started > PATIENCE:
+            raise unavailable()
+        pause = min(LONGEST_PAUSE, 0.005 * 2**attempt)
+        time.sleep(random.uniform(0, pause))  # noqa: S311 jitter is no secret
+
+
+def _attempt(engine: sa.Engine, work: Callable[[sa.Connection], T], writes: bool) -> T:
+    turn = of(engine.dialect).turn(engine) if writes else nullcontext()
+    with (
+        engine.connect().execution_options(writes=writes) as connection,
+        turn,
+        connection.begin(),
+    ):
+        return work(connection)
+
+
+def unavailable() -> DatabaseUnavailable:
+    """Return the problem of a database that does not answer."""
+    return DatabaseUnavailable(BUSY, headers=RETRY_AFTER)
+
+
+def _mendable(error: sa.exc.SQLAlchemyError, seen: Collection[Fault]) -> Fault:
+    """Return the fault of an error that a re-run may mend; raise what the sender gets for any other."""
+    fault, name = fault_of(error)
+    if fault is Fault.RACE or (fault is Fault.REFERENCE and fault not in seen):
+        log.debug("lost a race: %s", name)
+        return fault
+    log.error("database error %s", name)
+    if fault is Fault.OUTAGE:
+        raise unavailable() from None
+    raise InternalError(REFUSED[fault]) from None

@@ -1,0 +1,304 @@
+"""An entity's wire format: JSON records in, a batch of clean columns out, and stored values to JSON.
+
+A schema cleans many records column by column. Only a record that does not pass goes through marshmallow, which calls
+the same rules of the fields and gathers every error. Source: the contract, sections 2 and 3.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from functools import cache
+from typing import Any, ClassVar, NamedTuple, cast
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
+
+from engine.fields import ABSENT, LEFT_OUT, ODD, SHOWN, WRONG, Clean, Doubt
+from engine.nothing import Nothing
+from engine.problems import ValidationFailed
+from engine.rules import Rules, Values
+
+Columns = dict[str, Sequence[Any]]  # by Python name, all of the same length
+
+UNKNOWN_FIELD = "unknown field: "
+NO_OBJECT = "Must be a JSON object."
+
+_OTHER_NAMES = {"national_id": "nationalID"}
+
+
+@cache
+def json_name(name: str) -> str:
+    """Return the JSON name of a Python name: `cost_center_no` is `costCenterNo`, `a+b_c` is `a+bC`."""
+    return _OTHER_NAMES.get(name) or "+".join(map(_camel, name.split("+")))
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
+def _pascal(name: str) -> str:
+    """Return a JSON name as .NET writes it by default: `CostCenterNo`."""
+    return name[0].upper() + name[1:]
+
+
+@dataclass
+class Batch:
+    """Sent records in columns. `columns[name][place]` is a clean value, ABSENT where the record sends none.
+
+    By place: `keys` are what each record was sent by, `warnings` and `refused` only those of records that have any.
+    `gappy` are the names of the columns that may hold ABSENT. The columns of refused records mean nothing.
+    """
+
+    size: int
+    columns: Columns = field(default_factory=dict)
+    gappy: set[str] = field(default_factory=set)
+    keys: list[str | None] = field(default_factory=list)
+    warnings: dict[int, list[str]] = field(default_factory=dict)
+    refused: dict[int, ValidationFailed] = field(default_factory=dict)
+
+    def data(self, place: int) -> Values:
+        """Return the clean data of one record: only what it sends."""
+        row = [(name, column[place]) for name, column in self.columns.items()]
+        return {name: value for name, value in row if value is not ABSENT}
+
+    @property
+    def fit(self) -> list[int]:
+        """The places of the records that can be stored."""
+        return [place for place in range(self.size) if place not in self.refused]
+
+    def part(self, places: Sequence[int]) -> "Batch":
+        """Return these records as a batch of their own."""
+        if len(places) == self.size:
+            return self
+        there = {place: number for number, place in enumerate(places)}
+        return Batch(
+            size=len(places),
+            columns={
+                name: [column[place] for place in places] for name, column in self.columns.items()
+            },
+            gappy=self.gappy,
+            keys=[self.keys[place] for place in places],
+            warnings={there[it]: told for it, told in self.warnings.items() if it in there},
+            refused={there[it]: told for it, told in self.refused.items() if it in there},
+        )
+
+
+class Shape(NamedTuple):
+    """How a record is spelt: the place of each field, a warning for each unknown one, errors of those sent twice."""
+
+    places: dict[str, int]
+    warnings: list[str]
+    twice: dict[str, list[str]]
+
+
+class Entity(Schema):
+    """One entity of the wire format: `clean_all` reads records, `dump` writes a stored one.
+
+    `rules` say what a record must carry; `asking` is the sentence where it does not. `nothing` are the words for none.
+    """
+
+    rules: ClassVar[Rules]
+    asking: ClassVar[str]
+    nothing: ClassVar[Nothing]
+
+    id = fields.Integer(dump_only=True)
+
+    class Meta:
+        unknown = EXCLUDE
+
+    def __init__(self, phone_region: str, zone: tzinfo, reads_hijri: bool = True):
+        self.phone_region, self.zone, self.reads_hijri = phone_region, zone, reads_hijri
+        super().__init__()
+        self._fields = cast("dict[str, Clean]", self.load_fields)
+        self._names = _spellings(self.load_fields)
+        self._read_only = _spellings(self.dump_fields).keys() - self._names.keys()
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
+        field_obj.data_key = json_name(field_name)
+
+    # Reading
+
+    def clean(self, sent: dict[str, Any]) -> tuple[Values, Sequence[str]]:
+        """Return the data of one record, only what was really sent, and warnings; or raise ValidationFailed."""
+        batch = self.clean_all([sent])
+        if batch.refused:
+            raise batch.refused[0]
+        return batch.data(0), batch.warnings.get(0, [])
+
+    def clean_all(self, records: Sequence[Any]) -> Batch:
+        """Return a batch of sent records, whatever they are."""
+        shapes = _Shapes(self._shape)
+        spelt = [shapes[tuple(it) if isinstance(it, dict) else None] for it in records]
+        sent = _columns(records, spelt, shapes.values())
+        columns = {name: self._fields[name].clean_all(column) for name, column in sent.items()}
+        # A column that comes back as it went in holds values alone.
+        formed = {name: column for name, column in columns.items() if column is not sent[name]}
+        odd = {name: ODD.intersection(map(type, column)) for name, column in formed.items()}
+        batch = Batch(len(records), columns, {name for name, kinds in odd.items() if kinds})
+        self.settle(batch, [name for name in odd if Doubt in odd[name]], spelt)
+        batch.keys = self.keys(batch.columns, batch.size)
+        if any(shape.warnings for shape in shapes.values()):
+            for place, shape in enumerate(spelt):
+                if shape.warnings:
+                    batch.warnings[place] = [*shape.warnings, *batch.warnings.get(place, ())]
+        wrong = self._wrong(batch, [name for name in odd if type(WRONG) in odd[name]])
+        if any(shape.twice or shape is NO_SHAPE for shape in shapes.values()):
+            wrong |= {at for at, it in enumerate(spelt) if it.twice or it is NO_SHAPE}
+        for place in wrong:
+            values = {name: column[place] for name, column in sent.items()}
+            problem = self._invalid(spelt[place], values, batch.warnings.pop(place, ()))
+            batch.keys[place], batch.refused[place] = problem.key, problem
+        return batch
+
+    def _shape(self, spellings: tuple[str, ...] | None) -> Shape:
+        """Return the shape of a record with these names; None is no object."""
+        if spellings is None:
+            return NO_SHAPE
+        shape = Shape({}, [], {})
+        for place, spelling in enumerate(spellings):
+            name = self._names.get(spelling) or self._names.get(spelling.lower())
+            if name is None:
+                if spelling.lower() not in self._read_only:
+                    shape.warnings.append(UNKNOWN_FIELD + spelling[:SHOWN])
+            elif name in shape.places:
+                shape.twice[name] = ["Sent twice, in two spellings."]
+            else:
+                shape.places[name] = place
+        return shape
+
+    def settle(self, batch: Batch, doubtful: Iterable[str], spelt: Sequence[Shape]) -> None:
+        """Put values in the place of doubts, and note their warnings, as the fields stand in the record."""
+        doubts: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        for name in doubtful:
+            batch.columns[name] = settled = list(batch.columns[name])
+            for place, value in enumerate(settled):
+                if type(value) is Doubt:
+                    settled[place] = value.value
+                    sentence = f"{json_name(name)}: {value.warning}"
+                    doubts[place].append((spelt[place].places[name], sentence))
+        for place, found in doubts.items():
+            batch.warnings[place] = [sentence for _, sentence in sorted(found)]
+
+    def keys(self, columns: Mapping[str, Sequence[Any]], count: int) -> list[str | None]:
+        """Return the first identifier that each record carries, or None."""
+        names = [first for first, *_ in self.rules.identities]
+        keys, *others = [columns[name] for name in names if name in columns] or [[None] * count]
+        for other in others:
+            if all(keys):
+                break
+            keys = [key or its for key, its in zip(keys, other, strict=True)]
+        return [key or None for key in keys]
+
+    # What is wrong
+
+    def _wrong(self, batch: Batch, faulty: Iterable[str]) -> set[int]:
+        """Return the places of the records of which a value is wrong, or which lack one."""
+        wrong = {at for at in self.suspects(batch) if self.faults(batch.data(at))}
+        for name in faulty:
+            wrong |= {at for at, value in enumerate(batch.columns[name]) if value is WRONG}
+        return wrong
+
+    def suspects(self, batch: Batch) -> Collection[int]:
+        """Return the places of the records in which `faults` may find something, as columns alone show."""
+        suspects: Collection[int] = range(batch.size)
+        for identity in self.rules.identities:
+            # A name may be nobody's, so only `faults` can tell.
+            if batch.columns.keys() >= {*identity} and not {*identity} & {*self.rules.names}:
+                gappy = [batch.columns[name] for name in identity if not all(batch.columns[name])]
+                if not gappy:
+                    return ()
+                lacking = {at for column in gappy for at, value in enumerate(column) if not value}
+                suspects = lacking.intersection(suspects)
+        return suspects
+
+    def faults(
+        self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()
+    ) -> dict[str, str]:
+        """Return what is wrong with the fields together; `wrong` are those that already have an error."""
+        identities = self.rules.identities
+        if any(all(map(data.get, identity)) for identity in identities):
+            return {}
+        names = {name for identity in identities for name in identity}
+        unknown = {name for name in names if data.get(name) is None} - wrong
+        if any(unknown.isdisjoint(identity) for identity in identities):
+            return {}
+        return {name: self.asking for name in self.rules.asked_for if name in unknown}
+
+    def _invalid(
+        self, shape: Shape, sent: Mapping[str, Any], warnings: Sequence[str]
+    ) -> ValidationFailed:
+        """Gather every error of a record, by marshmallow's road."""
+        if shape is NO_SHAPE:
+            return ValidationFailed(NO_OBJECT)
+        sent = {json_name(name): sent[name] for name in shape.places if sent[name] is not None}
+        try:
+            valid, found = self.load(sent), {}
+        except ValidationError as error:
+            valid, found = error.valid_data, error.messages_dict
+        data = {name: value for name, value in valid.items() if value is not ABSENT}
+        known = [name for name in shape.places if json_name(name) in found]
+        errors = {name: found[json_name(name)] for name in known} | shape.twice
+        missing = {it: [said] for it, said in self.faults(data, frozenset(errors)).items()}
+        carried = {name for identity in self.rules.identities for name in identity}
+        errors |= explained(missing, warnings, carried)
+        (key,) = self.keys({name: [value] for name, value in data.items()}, 1)
+        return ValidationFailed(_hint(shape.warnings), errors=errors, key=key)
+
+
+NO_SHAPE = Shape({}, [], {})  # of what is no JSON object
+
+
+class _Shapes(dict):
+    """The shapes of the records of one batch, by their spellings."""
+
+    def __init__(self, shape: Callable[[tuple[str, ...] | None], Shape]):
+        super().__init__()
+        self._shape = shape
+
+    def __missing__(self, spellings: tuple[str, ...] | None) -> Shape:
+        self[spellings] = shape = self._shape(spellings)
+        return shape
+
+
+def _columns(records: Sequence[Any], spelt: Sequence[Shape], shapes: Collection[Shape]) -> Columns:
+    """Return what was sent, by Python name; None where a record does not send a field."""
+    if len(shapes) == 1 and spelt[0] is not NO_SHAPE:
+        sent = [*zip(*[record.values() for record in records], strict=True)]
+        return {name: sent[place] for name, place in spelt[0].places.items()}
+    names = dict.fromkeys(name for shape in shapes for name in shape.places)
+    columns: dict[str, list[Any]] = {name: [None] * len(records) for name in names}
+    for place, (record, shape) in enumerate(zip(records, spelt, strict=True)):
+        values = [*record.values()] if shape.places else []
+        for name, at in shape.places.items():
+            columns[name][place] = values[at]
+    return {**columns}
+
+
+def _spellings(names: Iterable[str]) -> dict[str, str]:
+    """Return the Python name of each spelling that is looked up at once; others are looked up in lower case."""
+    found = {json_name(name): name for name in names}
+    lower = {spelling.lower(): name for spelling, name in found.items()}
+    pascal = {_pascal(spelling): name for spelling, name in found.items()}
+    return found | lower | pascal
+
+
+def explained(
+    errors: Mapping[str, Sequence[str]], warnings: Sequence[str], names: Collection[str] = ()
+) -> dict[str, Sequence[str]]:
+    """Return errors of missing fields, with what was sent for them, or for the other names, and left out."""
+    found: dict[str, Sequence[str]] = dict(errors)
+    for name in dict.fromkeys((*errors, *names)) if errors else ():
+        begins = f"{json_name(name)}: "
+        mine = [it.removeprefix(begins) for it in warnings if it.startswith(begins)]
+        reasons = [warning for warning in mine if warning.endswith(LEFT_OUT)]
+        if reasons:
+            found[name] = [*found.get(name, ()), *reasons]
+    return found
+
+
+def _hint(warnings: Sequence[str]) -> str:
+    """Return the summary of a refused record; a misspelt name often is the reason."""
+    unknown = [warning.removeprefix(UNKNOWN_FIELD) for warning in warnings]
+    known = f" Fields not known here: {', '.join(unknown)}." if unknown else ""
+    return f"Some fields are not right.{known}"

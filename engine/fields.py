@@ -1,0 +1,642 @@
+"""Kinds of field: one pure rule each, and the same rule for a whole column.
+
+`clean(value)` returns what is stored, None to clear the stored value, or ABSENT to leave it; a Doubt if the sender is
+to be warned. It raises ValueError with a sentence for the sender. `clean_all` does the same for many values: most
+columns can be seen to stay as they are without a look at each value. Source: the contract, section 2.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from marshmallow import ValidationError, fields, validate
+
+from engine import canonical, nothing
+
+if TYPE_CHECKING:
+    from engine.entity import Entity
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class _Wrong(_Absent):
+    def __repr__(self) -> str:
+        return "WRONG"
+
+
+ABSENT: Any = _Absent()
+WRONG: Any = _Wrong()
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A clean value with a warning: what came, and what was done with it."""
+
+    value: Any
+    warning: str
+
+
+ODD = {_Absent, _Wrong, Doubt}
+
+IDENTIFIER, TEXT = 64, 200  # lengths in characters
+_YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
+_STARTED = _YESTERDAY.isoformat()  # a day that has begun in every time zone
+MUCH = 16  # times its limit: text that is longer is refused before it is trimmed
+LARGEST_ID = 2**63 - 1
+REMEMBERED = 4096  # values of one field
+SHOWN = 80  # characters of a value or an unknown field's name that a warning repeats
+
+STANDS_FOR_NONE = "stands for none"
+LEFT_OUT = ", left out"  # how a warning ends whose value counts as absent
+LETTERS_LOST = "letters were lost before sending; send UTF-8"
+DIGITS_LOST = "is a number in scientific notation: a spreadsheet lost its digits. Send it as text with all its digits."
+
+BLANK_CLEARS, BLANK_IS_ABSENT, BLANK_IS_REFUSED = "clears", "absent", "refused"
+
+# --- What is plain -----------------------------------------------------------------------------
+
+# What surely stays as it is, and is no word for none. Nothing in a pattern may depend on the Python that runs it:
+# possessive and atomic groups are wrong in 3.11.2, Debian 12's.
+_LETTERS = "A-Za-z\u0621-\u063a\u0641-\u064a"
+# Printable ASCII but ?, and the letters of Arabic (no marks).
+PLAIN_TEXT = re.compile(rf"(?! )[ ->@-~{_LETTERS}]+(?<! )")
+PLAIN_NAME = re.compile(rf"[{_LETTERS}][ ->@-~{_LETTERS}]*(?<! )")
+PLAIN_IDENTIFIER = re.compile(r"[A-Z]+[-/_#]?[0-9][0-9A-Z/_-]*|[1-9][0-9]*")
+PLAIN_DOCUMENT = re.compile(
+    rf"[A-Z]+[-/_#]?[0-9][0-9A-Z/_-]*|(?!(?:{nothing.FILLER})$)[1-9][0-9]*", re.MULTILINE
+)
+PLAIN_EMAIL = re.compile(
+    r"\w+(?:@|[.+-]\w+@)[a-z0-9]{1,31}(?:\.|-[a-z0-9]{1,31}\.)(?:[a-z]{2,24}|[a-z0-9]{1,31}\.[a-z]{2,24})",
+    re.ASCII,
+)
+NEVER = re.compile("(?!)")
+
+
+def shown(value: Any) -> str:
+    """Return a value as a warning repeats it."""
+    text = str(value)
+    return f'"{text}"' if len(text) <= SHOWN else f'"{text[:SHOWN]}…"'
+
+
+# --- Text --------------------------------------------------------------------------------------
+
+
+class Memo(dict):
+    """What a rule made of values that come again and again: `memo[value]` is `rule(value)`."""
+
+    def __init__(self, rule: Callable[[Any], Any]):
+        super().__init__()
+        self._rule = rule
+
+    def __missing__(self, value: Any) -> Any:
+        made = self._rule(value)
+        # Text only, because 1 and True are one key; short text, because nobody bounds what blanks are sent.
+        if value is None or (isinstance(value, str) and len(value) <= TEXT):
+            if len(self) >= REMEMBERED:
+                self.clear()
+            self[value] = made
+        return made
+
+
+class Clean(fields.Field):
+    """A field whose whole rule is `clean`. `meaning`, and what it `accepts`, are words for the reference."""
+
+    accepts: str
+    length: int | None = None  # characters at most
+    entity: "Entity"  # the schema that holds the field: it knows the region and the time zone
+
+    def __init__(self, meaning: str, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.meaning = meaning
+
+    def clean(self, value: Any) -> Any:
+        """Return the canonical value of what was sent (never null), in a Doubt if it was not taken as it came."""
+        raise NotImplementedError(type(self).__name__)  # each kind of field brings its own rule
+
+    def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
+        """Return what `cleaned` makes of each value of a column."""
+        return [self.cleaned(value) for value in column]
+
+    def cleaned(self, value: Any) -> Any:
+        """Return what `clean` makes of a value: ABSENT of null, WRONG where it raises."""
+        try:
+            return ABSENT if value is None else self.clean(value)
+        except ValueError:
+            return WRONG
+
+    def _bind_to_schema(self, field_name: str, parent: Any) -> None:
+        super()._bind_to_schema(field_name, parent)
+        self.entity = parent
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            cleaned = self.clean(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        return cleaned.value if isinstance(cleaned, Doubt) else cleaned
+
+
+class Text(Clean):
+    """Text, trimmed; a whole number is taken for its digits. `layout`: line breaks stay.
+
+    `is_none` and `is_zero` tell what stands for no value: people write the one, programs the other.
+    """
+
+    accepts = "text"
+    length: int = TEXT
+    blank = BLANK_CLEARS
+    no_text = "Must be text."
+    recurs = True  # whether many records have the same value
+    plain = PLAIN_TEXT  # what surely stays as it is
+
+    def __init__(
+        self,
+        meaning: str,
+        *,
+        length: int = 0,
+        blank: str = "",
+        layout: bool = False,
+        recurs: bool | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(meaning, **kwargs)
+        self.recurs = self.recurs if recurs is None else recurs
+        self.length = length or self.length
+        self.blank = blank or self.blank
+        self.layout = layout
+        self.accepts += ", line breaks stay" if layout else ""
+
+    def clean(self, value: Any) -> Any:
+        string = self._string(value)
+        if (
+            len(string) > MUCH * self.length
+        ):  # nothing is done to it: some forms take more time than it is long
+            raise ValueError(f"Longer than {self.length} characters.")
+        text = canonical.text(string, layout=self.layout)
+        came = f"{text}.0" if isinstance(value, float | Decimal) else text
+        if not text:
+            return self._blank()
+        if reason := self.left_out(text):
+            return Doubt(ABSENT, f"{shown(came)} {reason}{LEFT_OUT}")
+        formed = self.form(text)
+        if not isinstance(formed, str):
+            return formed
+        if not formed:
+            return self._blank()
+        if formed != text and (
+            reason := self.left_out(formed)
+        ):  # an invisible mark may have hidden it
+            return Doubt(ABSENT, f"{shown(came)} {reason}{LEFT_OUT}")
+        if self.is_zero(formed):
+            return (
+                Doubt(ABSENT, f"{shown(came)} {STANDS_FOR_NONE}{LEFT_OUT}")
+                if isinstance(value, str)
+                else ABSENT
+            )
+        if len(formed) > self.length:
+            raise ValueError(f"Longer than {self.length} characters.")
+        doubt = self.doubt(came, formed)
+        return Doubt(formed, f"{shown(came)} {doubt}") if doubt else formed
+
+    def is_none(self, text: str) -> bool:
+        """Tell whether people write this text for no value."""
+        return False
+
+    def is_zero(self, text: str) -> bool:
+        """Tell whether programs write this text for no value."""
+        return False
+
+    def left_out(self, text: str) -> str:
+        """Return why trimmed text says nothing and counts as absent; '' if it does not."""
+        if self.is_none(text):
+            return STANDS_FOR_NONE
+        lost = "?" in text or not text.isascii()
+        if lost and canonical.is_damaged(text) and not canonical.letters_and_digits(text):
+            return f"says nothing: {LETTERS_LOST}"
+        return ""
+
+    def form(self, text: str) -> Any:
+        """Return the canonical form of trimmed text; '' is blank. What is no text comes out of `clean` as it is."""
+        return text
+
+    def doubt(self, came: str, formed: str) -> str:
+        """Return what the sender is to know of a value that is stored; '' for nothing."""
+        if canonical.is_float(came) and not canonical.is_float(formed):
+            return "is taken for the whole number"
+        return f"is stored as it came, but {LETTERS_LOST}" if canonical.is_damaged(came) else ""
+
+    def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
+        """Return the column itself where all of it stays as it is."""
+        if self.recurs and self.length <= TEXT:
+            return self._remembered(column)
+        known = [value for value in column if value is not None] if None in column else column
+        cleaned = self._clean_lines(known)
+        if known is column:
+            return cleaned
+        rest = iter(cleaned)
+        return [ABSENT if value is None else next(rest) for value in column]
+
+    def _remembered(self, column: Sequence[Any]) -> Sequence[Any]:
+        try:
+            return [*map(self._memo.__getitem__, column)]
+        except TypeError:  # no memo has a list for a key
+            return super().clean_all(column)
+
+    def _clean_lines(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Clean values as lines of one text: to find those that stay so takes a tenth of looking at each."""
+        try:
+            lines = "\n".join(["", *values, ""])
+        except TypeError:  # not all of them are text
+            return super().clean_all(values)
+        if lines.count("\n") > len(values) + 1 or max(map(len, values), default=0) > self.length:
+            return super().clean_all(values)
+        forms = self.spell(lines)
+        odd = self._odd(forms)
+        if not odd:
+            return values if forms == lines else forms.split("\n")[1:-1]
+        pairs = zip(values, forms.split("\n")[1:-1], strict=True)
+        return [self.cleaned(value) if form in odd else form for value, form in pairs]
+
+    def _odd(self, lines: str) -> Set[str]:
+        """Return the lines that are not plain; each has its end, and one stands before the first."""
+        plain = self._plain_lines.match(lines, 1)
+        at = plain.end() if plain else 1
+        return (
+            {found["odd"] for found in self._odd_lines.finditer(lines, at - 1)}
+            if at < len(lines)
+            else set()
+        )
+
+    # Not in __init__: marshmallow copies a field for each schema.
+    @cached_property
+    def _memo(self) -> Memo:
+        return Memo(self.cleaned)
+
+    @cached_property
+    def _plain_lines(self) -> re.Pattern:
+        return re.compile(f"(?:(?:{self.plain.pattern})\n)*", self.plain.flags | re.MULTILINE)
+
+    @cached_property
+    def _odd_lines(self) -> re.Pattern:
+        return re.compile(
+            rf"\n(?!(?:{self.plain.pattern})\n|\Z)(?P<odd>.*)", self.plain.flags | re.MULTILINE
+        )
+
+    def spell(self, lines: str) -> str:
+        """Return lines in which a usual spelling of a value is put into the plain one; others are left."""
+        return lines
+
+    def _string(self, value: Any) -> str:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if isinstance(value, float | Decimal):
+            return self._of_number(str(value))
+        raise ValueError(self.no_text)
+
+    def _of_number(self, written: str) -> str:
+        """Return the digits of a number with a point or an exponent; raise ValueError unless all of them are there."""
+        if "E" in written.upper():
+            raise ValueError(f"{written[:SHOWN]} {DIGITS_LOST}")
+        if not _WHOLE_NUMBER.fullmatch(written):
+            raise ValueError(f"{self.no_text} A number with a fraction is none.")
+        whole = written.partition(".")[0]
+        return whole if whole.strip("-0") else "0"
+
+    def _blank(self) -> Any:
+        if self.blank == BLANK_IS_REFUSED:
+            raise ValueError("May not be blank.")
+        return None if self.blank == BLANK_CLEARS else ABSENT
+
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+\.0+")
+
+
+class Value(Text):
+    """Text that a form asks for: people write words such as N/A where there is none."""
+
+    def is_none(self, text: str) -> bool:
+        return self.entity.nothing.is_word(text)
+
+
+class Identifier(Value):
+    accepts = "identifier: upper case, Western digits, single blanks; 0 and words for none count as absent"
+    length = IDENTIFIER
+    blank = BLANK_IS_ABSENT
+    recurs = False
+    plain = PLAIN_IDENTIFIER
+
+    def is_zero(self, text: str) -> bool:
+        return nothing.is_zero(text)
+
+    def left_out(self, text: str) -> str:
+        if reason := super().left_out(text):
+            return reason
+        return f"is not what it was: {LETTERS_LOST}" if canonical.is_damaged(text) else ""
+
+    def form(self, text: str) -> str:
+        formed = canonical.identifier(text)
+        if canonical.is_scientific(formed):
+            raise ValueError(f"{shown(text)} {DIGITS_LOST}")
+        return formed
+
+
+class Code(Identifier):
+    """A code, which may be a word: NA and 000 are codes."""
+
+    accepts = "code: upper case, Western digits, single blanks; 0 and N/A count as absent"
+
+    def _bind_to_schema(self, field_name: str, parent: Any) -> None:
+        super()._bind_to_schema(field_name, parent)
+        words = [re.escape(word.upper()) for word in self.entity.nothing.words_for_a_code]
+        form = rf"(?!(?:{'|'.join(words)})$)[A-Z][0-9A-Z_-]*|[1-9][0-9]*"
+        self.plain = re.compile(form, re.MULTILINE)
+
+    def is_none(self, text: str) -> bool:
+        return self.entity.nothing.is_word_for_a_code(text)
+
+    def is_zero(self, text: str) -> bool:
+        return nothing.is_zero_for_a_code(text)
+
+
+class OfficialId(Identifier):
+    """A number that an authority gives to one person: what people fill forms with is none."""
+
+    accepts = f"{Identifier.accepts}, as does what fills a form (9999999999)"
+    plain = PLAIN_DOCUMENT
+
+    def is_none(self, text: str) -> bool:
+        return self.entity.nothing.is_word_or_filler(text)
+
+
+class NationalId(OfficialId):
+    """An official number that is written with and without hyphens."""
+
+    accepts = f"{OfficialId.accepts}; of digits, blanks and hyphens the digits count"
+
+    def form(self, text: str) -> str:
+        return canonical.document_number(super().form(text))
+
+
+class DocumentNumber(Value):
+    """A number of a document that identifies nobody here."""
+
+    accepts = "text; 0, words for none and what fills a form (9999999999) count as absent"
+    recurs = False
+    plain = PLAIN_DOCUMENT
+
+    def is_none(self, text: str) -> bool:
+        return self.entity.nothing.is_word_or_filler(text)
+
+    def is_zero(self, text: str) -> bool:
+        return nothing.is_zero(text)
+
+
+class CardNumber(DocumentNumber):
+    """The number of a card that is written with and without hyphens."""
+
+    accepts = f"{DocumentNumber.accepts}; of digits, blanks and hyphens the digits count"
+
+    def form(self, text: str) -> str:
+        return canonical.document_number(text)
+
+
+class Name(Text):
+    accepts = "text with a letter or digit"
+    blank = BLANK_IS_REFUSED
+    recurs = False
+    plain = PLAIN_NAME
+
+    def left_out(self, text: str) -> str:
+        unreadable = canonical.is_visible(text) and not canonical.is_readable(text)
+        return f"is no name: {LETTERS_LOST}" if unreadable else ""
+
+    def form(self, text: str) -> str:
+        return text if canonical.is_visible(text) else ""
+
+
+class Phone(Value):
+    accepts = (
+        "phone, stored as +966502222222 where it is a valid number; words for none count as absent"
+    )
+    recurs = False
+
+    def _bind_to_schema(self, field_name: str, parent: Any) -> None:
+        super()._bind_to_schema(field_name, parent)
+        self.plain = canonical.plain_numbers(self.entity.phone_region) or NEVER
+
+    def spell(self, lines: str) -> str:
+        international = (
+            lines.count("+") == lines.count("\n") - 1 and " " not in lines and ".0" not in lines
+        )
+        return lines if international else canonical.phone_lines(lines, self.entity.phone_region)
+
+    def form(self, text: str) -> str:
+        return canonical.phone(text, self.entity.phone_region)
+
+    def doubt(self, came: str, formed: str) -> str:
+        if canonical.is_phone(formed):
+            return ""
+        return f"is not a valid phone number for {self.entity.phone_region}, kept as sent"
+
+
+class Email(Value):
+    accepts = "e-mail address; words for none count as absent"
+    recurs = False
+    plain = PLAIN_EMAIL
+    _valid = validate.Email()
+
+    def form(self, text: str) -> str:
+        try:
+            return self._valid(text)
+        except ValidationError as error:
+            raise ValueError(*error.messages) from None
+
+
+class Choice(Value):
+    """One of a few values; `spellings` maps what may be sent, in any case, to them. `spaced`: blanks are ignored."""
+
+    plain = NEVER
+
+    def __init__(self, meaning: str, spellings: Mapping[str, str], *, spaced: bool = False):
+        super().__init__(meaning)
+        self.spellings, self.spaced = spellings, spaced
+        self.choices = tuple(dict.fromkeys(spellings.values()))
+        self.accepts = f"one of {', '.join(self.choices)}; other words for none count as absent"
+        self._folded = {
+            canonical.fold_name(spelling): choice for spelling, choice in spellings.items()
+        }
+
+    def left_out(self, text: str) -> str:
+        return "" if self._fold(text) in self._folded else super().left_out(text)
+
+    def form(self, text: str) -> str:
+        choice = self._folded.get(self._fold(text))
+        if choice is None:
+            raise ValueError(f"Must be one of: {', '.join(self.choices)}.")
+        return choice
+
+    def _fold(self, text: str) -> str:
+        folded = canonical.fold_name(text)
+        return folded.replace(" ", "") if self.spaced else folded
+
+
+class Day(Value):
+    """A calendar date, ISO text; a zero date is absent. `birth`: not in the future, and left out where it is no day."""
+
+    accepts = "date as 2026-06-15, or a date-time; zero dates and words for none count as absent"
+    recurs = False
+    no_text = canonical.NO_DATE
+
+    def __init__(
+        self, meaning: str, *, birth: bool = False, purpose: str = "the day", **kwargs: Any
+    ):
+        super().__init__(meaning, **kwargs)
+        self.birth, self.purpose = birth, purpose
+        self.plain = canonical.plain_dates(int(_STARTED[:4]) if birth else 2100)
+        self.accepts += "; not in the future" if birth else ""
+
+    def form(self, text: str) -> Any:
+        try:
+            day, was_hijri = canonical.calendar_date(
+                text, self.entity.zone, reads_hijri=self.entity.reads_hijri
+            )
+        except canonical.NoDay as reason:
+            return self._no_day(text, reason)
+        if day is None:
+            return ABSENT
+        # The first comparison spares most dates the second.
+        if (
+            self.birth
+            and day > _STARTED
+            and day > datetime.now(self.entity.zone).date().isoformat()
+        ):
+            raise ValueError("Lies in the future.")
+        return Doubt(day, f"{shown(text)} is read as a Hijri date: {day}") if was_hijri else day
+
+    def _no_day(self, text: str, reason: canonical.NoDay) -> Doubt:
+        if self.birth:
+            return Doubt(ABSENT, f"{shown(text)} is no day: {reason}{LEFT_OUT}")
+        raise ValueError(
+            f"{shown(text)} cannot be {self.purpose}: {reason}. Is it a Hijri date? See HIJRI_DATES."
+        )
+
+    def _of_number(self, written: str) -> str:
+        raise ValueError(self.no_text)
+
+    def spell(self, lines: str) -> str:
+        return lines.replace("T00:00:00\n", "\n")
+
+
+class Clock(Value):
+    """A time of day, HH:MM:SS."""
+
+    accepts = "time as 10:30 or 10:30:00, or a date-time; words for none count as absent"
+    plain = NEVER
+    no_text = canonical.NO_TIME
+
+    def form(self, text: str) -> Any:
+        return canonical.clock_time(text, self.entity.zone, reads_hijri=self.entity.reads_hijri)[0]
+
+    def _of_number(self, written: str) -> str:
+        raise ValueError(self.no_text)
+
+
+class End(Clock):
+    """The time of day at which something ends. 24:00 is the day's end, midnight without a day .NET's unset TimeSpan."""
+
+    accepts = (
+        f"{Clock.accepts}, as does 00:00:00;"
+        " the end of the day is 24:00, or the next day's midnight as a date-time"
+    )
+
+    def form(self, text: str) -> Any:
+        return (
+            canonical.end_time(text, self.entity.zone, reads_hijri=self.entity.reads_hijri)
+            or ABSENT
+        )
+
+
+class Flag(Clean):
+    accepts = "true or false; also 1, 0, -1 and, as text, yes and no"
+    _spellings: ClassVar = {
+        **dict.fromkeys(("true", "1", "-1", "yes", "نعم"), True),
+        **dict.fromkeys(("false", "0", "no", "لا"), False),
+    }
+    _numbers: ClassVar = {1: True, 0: False, -1: True}  # -1 is Access' true
+
+    def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
+        return column if set(map(type, column)) == {bool} else super().clean_all(column)
+
+    def clean(self, value: Any) -> Any:
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            text = canonical.text(value) if len(value) <= MUCH * IDENTIFIER else value
+            flag = self._spellings.get(text.lower()) if text else ABSENT
+        else:
+            flag = self._numbers.get(value) if isinstance(value, int) else None
+        if flag is None:
+            raise ValueError("Must be true or false.")
+        return flag
+
+
+class RecordId(Clean):
+    """The id of a stored record; 0 is .NET's unset int, a negative number its nothing selected."""
+
+    accepts = "id of a stored record, a whole number; 0 and negative numbers count as absent"
+
+    def clean(self, value: Any) -> Any:
+        if isinstance(value, str) and len(value) <= MUCH * IDENTIFIER:
+            return self._of_text(canonical.text(value))
+        if isinstance(value, bool) or not isinstance(value, int) or value > LARGEST_ID:
+            raise ValueError(self._wrong)
+        return value if value > 0 else ABSENT
+
+    def _of_text(self, text: str) -> Any:
+        if not canonical.is_visible(text):
+            return ABSENT
+        if self.entity.nothing.is_word(text) or nothing.is_zero(text):
+            return Doubt(ABSENT, f"{shown(text)} {STANDS_FOR_NONE}{LEFT_OUT}")
+        raise ValueError(self._wrong)
+
+    _wrong = "Must be the id of a stored record, a positive whole number."
+
+
+class Codes(Clean):
+    """A list of codes; a list of nothing but what counts as absent is absent."""
+
+    accepts = "list of codes; it replaces the stored list, [] clears it"
+    _code = Code("one of the codes")
+
+    def _bind_to_schema(self, field_name: str, parent: Any) -> None:
+        super()._bind_to_schema(field_name, parent)
+        self._code.entity = parent
+
+    def clean(self, value: Any) -> Any:
+        if not isinstance(value, list):
+            raise ValueError("Must be a list of codes.")
+        cleaned = [ABSENT if item is None else self._code.clean(item) for item in value]
+        doubts = [it.warning for it in cleaned if isinstance(it, Doubt)]
+        plain = [it.value if isinstance(it, Doubt) else it for it in cleaned]
+        codes = tuple(sorted({code for code in plain if code}))
+        known = codes if codes or not value else ABSENT
+        return Doubt(known, "; ".join(doubts)) if doubts else known
+
+
+class Instant(fields.Field):
+    """Answered only: RFC 3339 in UTC, from `2026-06-15 09:00:00`; null in a dry run."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return value and f"{value.replace(' ', 'T')}Z"

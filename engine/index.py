@@ -1,0 +1,400 @@
+"""The index: the stored records that a chunk's careful records can touch, and what shall become of them.
+
+It reads in sets: one query a key, for any number of values. A value that nobody asked for beforehand is asked for when
+it is looked up. So what `find` returns is always right, and only speed depends on `ask`. Nothing is written here.
+
+Careful records look at nothing but the index. So it holds all that they touched, and `touches` compares that with what
+plain records rest on.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine import database
+from engine.database import LostRace
+from engine.rules import Reference, Rules, SharedKey, Values
+
+
+class Record:
+    """One stored record. `values` are as they shall be, `before` as they are in the database (None: not there).
+
+    A new record has a negative id until it is written; `place` is its place in the chunk.
+    """
+
+    __slots__ = ("before", "id", "place", "removed", "values")
+
+    def __init__(self, record_id: int, values: Values, before: Values | None, place: int = 0):
+        self.id, self.values, self.before = record_id, values, before
+        self.place, self.removed = place, False
+
+    @property
+    def public_id(self) -> int | None:
+        """The id to answer with: None while there is none."""
+        return self.id if self.id > 0 else None
+
+    @property
+    def age(self) -> tuple[bool, int]:
+        """What orders records from the oldest on."""
+        return self.id < 0, abs(self.id)
+
+
+@dataclass
+class Lookup:
+    """What the keys of data lead to. `found` are the records of unique keys, each with its key, in order.
+
+    `formers` are the records that gave the number up. Only where no unique key finds a record, `sharing` are those with
+    the same shared key, which is `shared_key`.
+    """
+
+    found: list[tuple[Record, str]] = field(default_factory=list)
+    formers: Sequence[Record] = ()
+    shared_key: str | None = None
+    sharing: Sequence[Record] = ()
+
+
+@dataclass
+class Changes:
+    """What is to be written of one entity: new and stored records, and by former number the record that it leads to."""
+
+    new: list[Record]
+    stored: list[Record]
+    formers: dict[str, Record | None]
+    names: set[str]  # the fields that change in any record
+
+
+@dataclass(eq=False)
+class EntityIndex:
+    """The records of one entity: those that somebody asked for, and new ones."""
+
+    index: "Index"
+    rules: Rules
+    records: dict[int, Record] = field(default_factory=dict)  # by id
+    _changed: dict[Record, None] = field(default_factory=dict)  # new ones, too; in order
+    _changed_names: set[str] = field(default_factory=set)
+    _changed_formers: set[str] = field(default_factory=set)
+    _asked: dict[str, set] = field(default_factory=lambda: defaultdict(set))  # values, by key
+    _holders: dict[str, dict[Any, list[Record]]] = field(default_factory=lambda: defaultdict(dict))
+
+    # Reading
+
+    def ask(self, key: str, values: Iterable[Any]) -> None:
+        """Load, with one query, every record that one of `values` leads to by `key` (a key's name, or `id`).
+
+        For numbers that nobody holds, the records that gave them up are loaded, too.
+        """
+        unknown = self._unknown(key, values)
+        if not unknown:
+            return
+        if key == self.rules.former:
+            self._ask_formers(unknown)
+        else:
+            self.learn(key, unknown, self.rows(key, unknown))
+
+    def _unknown(self, key: str, values: Iterable[Any]) -> list[Any]:
+        """Return each value once, but for those whose holders are known."""
+        asked, unique = self._asked[key], key in self.rules.unique
+        known: Collection[Any] = (
+            self.records if key == "id" else self._holders[key] if unique else ()
+        )
+        return [it for it in dict.fromkeys(values) if it not in asked and it not in known]
+
+    def rows(self, key: str, values: Collection[Any]) -> Sequence[sa.Row]:
+        """Return the rows that values of a key lead to, as `Rules.selected`."""
+        column = self.rules.table.c[self.rules.key_columns.get(key, key)]
+        return self.index.rows_among(self.rules.selected, column, values)
+
+    def learn(self, key: str, values: Collection[Any], rows: Sequence[sa.Row]) -> None:
+        """Take in the rows that these values of a key lead to: all of them."""
+        self._asked[key].update(values)
+        new = [row for row in rows if row[-1] not in self.records]
+        linked = self.linked([row[-1] for row in new]) if self.rules.links and new else {}
+        for row in new:
+            stored = dict(
+                zip(self.rules.columns, row, strict=False)
+            )  # the id at the end is left out
+            if self.rules.links:
+                stored[self.rules.links.column] = linked[row[-1]]
+            self._take_in(Record(row[-1], stored, stored))
+        if key == self.rules.number:
+            self.ask(self.rules.former, [it for it in values if not self._holders[key].get(it)])
+
+    def linked(self, owners: Collection[int]) -> Mapping[int, tuple[int, ...]]:
+        """Return the ids to which each of these records is linked, in order."""
+        assert self.rules.links is not None
+        owner, other = link_columns(self.rules, self.rules.links)
+        found: dict[int, list[int]] = {record_id: [] for record_id in owners}
+        for record_id, linked in self.index.rows_among((owner, other), owner, owners):
+            found[record_id].append(linked)
+        return {record_id: tuple(sorted(ids)) for record_id, ids in found.items()}
+
+    def former_rows(self, numbers: Collection[str]) -> Sequence[sa.Row]:
+        """Return those of these numbers that were given up, each with the id of the record that did so."""
+        assert self.rules.formers is not None
+        c = self.rules.formers.c
+        shown, mine = (c.value, c.record_id), self.rules.is_former
+        return self.index.rows_among(shown, c.value, numbers, mine)
+
+    def _ask_formers(self, numbers: Collection[str]) -> None:
+        self._asked[self.rules.former].update(numbers)
+        rows = self.former_rows(numbers)
+        self.ask("id", [record_id for _, record_id in rows])
+        for number, record_id in rows:
+            self._holders[self.rules.former].setdefault(number, [self.the(record_id)])
+
+    def _take_in(self, record: Record) -> None:
+        """Put a record under its id and its keys."""
+        self.records[record.id] = record
+        for key, column in self.rules.key_columns.items():
+            value = record.values[column]
+            if value is not None:
+                self._holders[key].setdefault(value, []).append(record)
+
+    def find(self, key: str, value: Any) -> Sequence[Record]:
+        """Return the records that `value` leads to by `key`."""
+        if value not in self._asked[key]:
+            self.ask(key, (value,))
+        return self._holders[key].get(value, ())
+
+    def get(self, record_id: int) -> Record | None:
+        """Return the record with this id, or None."""
+        if record_id not in self.records:
+            self.ask("id", (record_id,))
+        return self.records.get(record_id)
+
+    def the(self, record_id: int) -> Record:
+        """Return the record with this id, to which another one led; raise LostRace if it has gone since."""
+        record = self.get(record_id)
+        if record is None:
+            raise LostRace
+        return record
+
+    def by_number(self, number: str) -> Record | None:
+        """Return the record with this first unique key, or else the one that gave it up."""
+        key = self.rules.unique[0]
+        held = self.find(key, number)
+        if not held and self.rules.number:
+            held = self.find(self.rules.former, number)
+        return held[0] if held else None
+
+    def look_up(self, data: Values) -> Lookup:
+        """Return what the keys of data lead to."""
+        rules, lookup = self.rules, Lookup()
+        for key in rules.unique:
+            if value := data.get(key):
+                lookup.found += [(record, key) for record in self.find(key, value)]
+        number = data.get(rules.number)
+        if number and not self._holders[rules.number].get(number):
+            lookup.formers = self.find(rules.former, number)
+        if rules.shared and not lookup.found:
+            lookup.shared_key = self.shared_key(data)
+            if lookup.shared_key:
+                lookup.sharing = self.find(rules.shared.name, lookup.shared_key)
+        return lookup
+
+    def shared_key(self, values: Values) -> str | None:
+        """Return the shared key that values make, or None unless all its sources are known."""
+        shared = self.rules.shared
+        parts = [values.get(source) for source in shared.sources] if shared else []
+        return shared.make(*parts) if shared and all(parts) else None
+
+    def formers_of(self, record: Record) -> list[str]:
+        """Return the former numbers of a record."""
+        if not self.rules.number:
+            return []
+        assert self.rules.formers is not None
+        c = self.rules.formers.c
+        mine = sa.select(c.value).where(self.rules.is_former, c.record_id == record.id)
+        self.ask(self.rules.former, self.index.connection.scalars(mine).all())
+        holders = self._holders[self.rules.former]
+        return [number for number, records in holders.items() if record in records]
+
+    # Changing
+
+    def add(self, data: Values, shared_key: str | None, place: int) -> Record:
+        """Take in a new record with the shared key that its data make; what they leave out is as in a blank one."""
+        record = Record(-1 - len(self.records), self.rules.blank | data, None, place)
+        if self.rules.shared:
+            record.values[self.rules.shared.column] = shared_key
+        self._take_number(data)
+        self._take_in(record)
+        self._changed[record] = None
+        return record
+
+    def change(self, record: Record, changes: Values) -> None:
+        """Change a record; a number that it gives up for another one becomes a former one."""
+        number, old = self.rules.number, record.values
+        record.values = old | changes
+        self._changed[record] = None
+        self._changed_names |= changes.keys()
+        if self.rules.sources.isdisjoint(changes):
+            return
+        self._make_shared_key(record)
+        if number and number in changes:
+            if old[number] is not None:
+                self.set_former(old[number], record)
+            self._take_number(changes)
+        self._move(record, old)
+
+    def give_up_keys(self, record: Record) -> None:
+        """Take all keys from a record, former ones too: only its id leads to it then."""
+        old = record.values
+        record.values = old | dict.fromkeys(self.rules.guarded)
+        self._move(record, old)
+        for number in self.formers_of(record):
+            self.set_former(number, None)
+        self._changed[record] = None
+
+    def remove(self, record: Record) -> None:
+        """Delete a record."""
+        self.give_up_keys(record)
+        record.removed = True
+
+    def set_former(self, number: str, record: Record | None) -> None:
+        """Let `number` lead to `record` alone as a former one; None: to nobody."""
+        self._asked[self.rules.former].add(number)
+        self._holders[self.rules.former][number] = [record] if record else []
+        self._changed_formers.add(number)
+
+    def _take_number(self, data: Values) -> None:
+        """A number that is current for a record is former for nobody."""
+        number = data.get(self.rules.number)
+        if number and self.find(self.rules.former, number):
+            self.set_former(number, None)
+
+    def _make_shared_key(self, record: Record) -> None:
+        """Put in the shared key that a record's values make; a new key's rank is given when it is written."""
+        shared = self.rules.shared
+        if shared is None:
+            return
+        key = self.shared_key(record.values)
+        if key != record.values[shared.column]:
+            record.values[shared.column], record.values[shared.rank] = key, None
+
+    def _move(self, record: Record, old: Values) -> None:
+        """Put a record under its new keys; `old` are the values under which it stands."""
+        for key, column in self.rules.key_columns.items():
+            value, before = record.values[column], old[column]
+            if value == before:
+                continue
+            if before is not None:
+                self._holders[key][before].remove(record)
+            if value is not None:
+                self._holders[key].setdefault(value, []).append(record)
+
+    # Before writing
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything is to be written."""
+        return bool(self._changed or self._changed_formers)
+
+    def conclude(self, now: str) -> Changes:
+        """Return what is to be written, with its ranks, times and versions.
+
+        A witness is a record on which a change rests without changing it: the holder of a former number, or the first
+        of those who share a key. Its version is raised, so that nobody can take it away at the same moment.
+        """
+        changed = [it for it in self._changed if it.removed or it.values != it.before]
+        formers = {it: self._former_holder(it) for it in sorted(self._changed_formers)}
+        witnesses = [*self._give_ranks(changed), *formers.values()]
+        for record in changed:
+            version = 0 if record.before is None else record.before["version"]
+            stamps = {"updated_at": now, "version": version + 1}
+            created = {"created_at": now} if record.before is None else {}
+            record.values = record.values | created | stamps
+        known = {*changed}
+        for record in [it for it in dict.fromkeys(witnesses) if it and it not in known]:
+            record.values = record.values | {"version": record.values["version"] + 1}
+            changed.append(record)
+        new = [record for record in changed if record.before is None]
+        stored = [record for record in changed if record.before is not None]
+        names = self._changed_names | {"updated_at", "version"}
+        return Changes(new, sorted(stored, key=attrgetter("id")), formers, names)
+
+    def _former_holder(self, number: str) -> Record | None:
+        held = self._holders[self.rules.former].get(number)
+        return held[0] if held else None
+
+    def _give_ranks(self, changed: Sequence[Record]) -> list[Record | None]:
+        """Give each new holder of a shared key the lowest free rank; return the first holders of these keys."""
+        shared = self.rules.shared
+        if shared is None:
+            return []
+        holding = [record for record in changed if record.values[shared.column]]
+        unranked = [record for record in holding if record.values[shared.rank] is None]
+        self.ask(shared.name, [record.values[shared.column] for record in unranked])
+        return [self._give_rank(record, shared) for record in unranked]
+
+    def _give_rank(self, record: Record, shared: SharedKey) -> Record | None:
+        holders = self.find(shared.name, record.values[shared.column])
+        ranked = {holder.values[shared.rank]: holder for holder in holders}
+        ranked.pop(None, None)
+        record.values[shared.rank] = next(it for it in range(len(ranked) + 1) if it not in ranked)
+        stored = [rank for rank, holder in ranked.items() if holder.before]
+        return ranked[min(stored)] if stored else None
+
+    # Comparing
+
+    def touches(self, record_ids: Collection[int], keys: Mapping[str, Collection[Any]]) -> bool:
+        """Tell whether careful records looked at, took or gave up any of these records or (key, value).
+
+        A number counts as one key, whether it is current or former.
+        """
+        if not self.records.keys().isdisjoint(record_ids):
+            return True
+        return any(self._knows(key, values) for key, values in keys.items())
+
+    def _knows(self, key: str, values: Collection[Any]) -> bool:
+        """Tell whether any of these values was asked for, or is or was the key of a record here."""
+        kinds = (key, self.rules.former) if key == self.rules.number else (key,)
+        seen = [self._asked[kind] for kind in kinds] + [
+            self._holders[kind].keys() for kind in kinds
+        ]
+        return not all(known.isdisjoint(values) for known in seen)
+
+
+def link_columns(rules: Rules, reference: Reference) -> tuple[sa.Column, sa.Column]:
+    """Return the columns of a table of links: the owner's id, and the other record's."""
+    assert reference.links is not None
+    c = reference.links.c
+    return c[f"{rules.entity}_id"], c[f"{reference.target}_id"]
+
+
+@dataclass
+class Index:
+    """The records of all entities within one transaction. `rules` are those of every entity, by its name."""
+
+    connection: sa.Connection
+    rules: Mapping[str, Rules]
+    _entities: dict[str, EntityIndex] = field(default_factory=dict)
+
+    def of(self, entity: str) -> EntityIndex:
+        """Return the records of an entity."""
+        if entity not in self._entities:
+            self._entities[entity] = EntityIndex(self, self.rules[entity])
+        return self._entities[entity]
+
+    def changed(self) -> list[EntityIndex]:
+        """Return the entities of which something changed, in the order in which they were first asked for."""
+        return [records for records in self._entities.values() if records.is_changed]
+
+    def rows_among(
+        self,
+        shown: tuple[sa.Column, ...],
+        column: sa.Column,
+        values: Collection[Any],
+        *also: sa.ColumnElement[bool],
+    ) -> Sequence[sa.Row]:
+        """Return the columns `shown` of the rows whose `column` is one of `values`, and that meet conditions.
+
+        No value may come twice. Conditions are to be the same objects each time, for the statement is kept.
+        """
+        if not values:
+            return ()
+        query = database.selection(self.connection.dialect.name, shown, column, *also)
+        return self.connection.execute(query, {"values": list(values)}).all()

@@ -1,0 +1,179 @@
+"""Matching: which stored record, if any, do these data describe?
+
+The rules are the contract's section 4. All functions are pure: they judge what a look-up in the index returned.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from engine import canonical
+from engine.index import Lookup, Record
+from engine.outcome import Notice
+from engine.problems import AmbiguousMatch, IdentityConflict
+from engine.rules import Rules, Values
+
+CROWD = 20  # stored records that may share a weak key: more are no identity any more
+
+
+@dataclass(frozen=True)
+class Match:
+    """The record that data describe, and the first key that found it; None and '' for nobody."""
+
+    record: Record | None = None
+    key: str = ""
+    warnings: Sequence[Notice] = ()
+
+
+def match(rules: Rules, data: Values, lookup: Lookup) -> Match:
+    """Return the stored record that data describe.
+
+    Raises IdentityConflict or AmbiguousMatch where a person must decide.
+    """
+    if lookup.found:
+        refuse_another(rules, data, lookup)
+        return Match(*lookup.found[0])
+    candidates = [it for it in lookup.formers if not _contradicts_number(rules, data, it)]
+    if candidates:
+        return Match(candidates[0], rules.former)
+    return _match_shared(rules, data, lookup.sharing) if rules.shared else Match()
+
+
+# --- By unique keys ----------------------------------------------------------------------------
+
+
+def is_certain(rules: Rules, lookup: Lookup) -> bool:
+    """Tell whether all of several unique keys lead to one record: then nothing else can object."""
+    return len(lookup.found) == len(rules.unique) > 1 and not _are_several(lookup)
+
+
+def _are_several(lookup: Lookup) -> bool:
+    return len({record for record, _ in lookup.found}) > 1
+
+
+def refuse_another(rules: Rules, data: Values, lookup: Lookup) -> None:
+    """Raise IdentityConflict unless unique keys found one record, and it is the one that the data describe."""
+    record, problem = lookup.found[0][0], ""
+    if _are_several(lookup):
+        problem = "Its keys belong to different stored records."
+    elif _is_renumbered(rules, data, record, lookup) and not agree(rules, data, record):
+        problem = "Another key differs, and name and birth date do not agree."
+    elif len(lookup.found) == 1 and _is_somebody_new(rules, data, record):
+        problem = "The number belongs to somebody with another name and birth date."
+    elif rules.belongs and not rules.belongs(data, record):
+        problem = rules.belongs_not
+    if problem:
+        raise IdentityConflict(problem, candidates=lookup.found)
+
+
+def _is_renumbered(rules: Rules, data: Values, record: Record, lookup: Lookup) -> bool:
+    """Tell whether another unique key differs, and is no former number of the record."""
+    differing = [key for key in rules.unique if same(data, record, key) is False]
+    return any(key != rules.number or record not in lookup.formers for key in differing)
+
+
+def _is_somebody_new(rules: Rules, data: Values, record: Record) -> bool:
+    """Tell whether name and birth date are known on both sides, and both differ."""
+    if same(data, record, rules.birth) is not False:
+        return False
+    return same_name(rules, data, record) is False
+
+
+# --- By weak keys ------------------------------------------------------------------------------
+
+
+def _contradicts_number(rules: Rules, data: Values, record: Record) -> bool:
+    """Tell whether a record that gave the number up is another one's."""
+    if any(same(data, record, name) is False for name in rules.contradicts):
+        return True
+    if same_name(rules, data, record) is not False:
+        return False
+    return not same(data, record, rules.birth)
+
+
+def _match_shared(rules: Rules, data: Values, sharing: Sequence[Record]) -> Match:
+    """Return the record that the shared key leads to; no record and a warning where it leads to several files."""
+    assert rules.shared is not None
+    key = rules.shared.name
+    if rules.number and len(sharing) > CROWD:
+        return Match(warnings=_one_of_a_crowd(rules, data, key, sharing))
+    candidates = [it for it in sharing if not _contradicts_shared(rules, data, it)]
+    if len(candidates) > 1:
+        return Match(warnings=_one_more_file(rules, data, key, candidates))
+    return Match(candidates[0], key) if candidates else Match()
+
+
+def _contradicts_shared(rules: Rules, data: Values, record: Record) -> bool:
+    if any(same(data, record, name) is False for name in rules.contradicts):
+        return True
+    return any(is_ruled_out(data, record) for is_ruled_out in rules.rules_out)
+
+
+def _one_of_a_crowd(
+    rules: Rules, data: Values, key: str, holders: Sequence[Record]
+) -> list[Notice]:
+    """Return the warning of a new record at a key of many; raise AmbiguousMatch if it has no unique key."""
+    if not any(data.get(name) for name in rules.unique):
+        raise _ambiguous(key, holders)
+    first, second = key.split("+")[:2]
+    shared = f"it is, with the {second}, that of {len(holders)} {rules.plural}"
+    return [Notice(first, f"{shared} and tells nobody: a new one")]
+
+
+def _one_more_file(
+    rules: Rules, data: Values, key: str, candidates: Sequence[Record]
+) -> list[Notice]:
+    """Return the warning of one more number at a shared key; raise AmbiguousMatch unless all have numbers."""
+    number = rules.number
+    has_number = bool(number) and bool(data.get(number))
+    if not has_number or not all(record.values[number] for record in candidates):
+        raise _ambiguous(key, candidates)
+    first, second = key.split("+")[:2]
+    before = f"it is, with the {second}, also that of {rules.entity} "
+    return [Notice(first, before, tuple(_oldest_first(candidates)), ": a file of its own")]
+
+
+def _ambiguous(key: str, candidates: Sequence[Record]) -> AmbiguousMatch:
+    fitting = [(record, key) for record in _oldest_first(candidates)]
+    return AmbiguousMatch("Several stored records fit equally well.", candidates=fitting)
+
+
+def _oldest_first(records: Iterable[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: record.age)
+
+
+# --- Comparing ---------------------------------------------------------------------------------
+
+
+def same(data: Values, record: Record, name: str) -> bool | None:
+    """Compare one field; None where not both sides know it."""
+    sent, stored = data.get(name), record.values.get(name)
+    return None if sent is None or stored is None else sent == stored
+
+
+def same_name(
+    rules: Rules, data: Values, record: Record, part: Callable[[str], str] = str
+) -> bool | None:
+    """Tell whether any name is the same on both sides, in a part of the folded name; None where none is known."""
+    pairs = [(data.get(name), record.values.get(name)) for name in rules.names]
+    # A name that would be refused today was stored by older rules: it is not known.
+    known = [names for names in pairs if all(it and canonical.is_readable(it) for it in names)]
+    if not known:
+        return None
+    folded = [[part(canonical.fold_name(str(it))) for it in names] for names in known]
+    return any(sent == stored != "" for sent, stored in folded)
+
+
+def agree(rules: Rules, data: Values, record: Record) -> bool:
+    """Tell a renumbered person from another one: a father's id typed for his twins agrees with neither."""
+    same_birth = same(data, record, rules.birth)
+    if same_name(rules, data, record):
+        return same_birth is not False
+    given = [_given_name(rules, side) for side in (data, record.values)]
+    if all(given) and given[0] != given[1]:
+        return False
+    return bool(same_birth) and bool(same_name(rules, data, record, rules.first_word))
+
+
+def _given_name(rules: Rules, values: Values) -> str:
+    name = values.get(rules.given_name) or ""
+    return "" if rules.is_none(name) else canonical.fold_name(name)

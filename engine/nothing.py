@@ -1,0 +1,58 @@
+"""Nothing: what people and programs write where there is no value."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from engine import canonical
+
+# Typed where a form insists on a number: 9999999999, 10000000, and the keys of a keyboard in their order.
+FILLER = r"([0-9])\1{7,}|[0-9]0{7,}|0?123456789|1234567890"
+_FILLER = re.compile(FILLER)
+_ZERO = re.compile(
+    r"\{?-*0[0-]*\}?|-[0-9]+(?:\.0+)?"
+)  # a Guid of zeros has hyphens, and maybe braces
+_ZERO_FOR_A_CODE = re.compile(r"0|-[0-9]+(?:\.0+)?")
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """The words that say that there is nothing. All are compared folded, so one spelling of each is enough.
+
+    A code may well be a word (NA): `words_for_a_code` are the few that none is.
+    """
+
+    words: tuple[str, ...]
+    words_for_a_code: tuple[str, ...]
+
+    @cached_property
+    def _folded(self) -> frozenset[str]:
+        return frozenset(map(canonical.letters_and_digits, self.words))
+
+    def is_word(self, text: str) -> bool:
+        """Tell whether a text says that there is nothing: such a word, or nothing but punctuation."""
+        bare = canonical.letters_and_digits(text)
+        return bare in self._folded or (not bare and canonical.is_visible(text))
+
+    def is_word_for_a_code(self, text: str) -> bool:
+        """Tell the same of a code."""
+        blankless = "".join(canonical.fold_name(text).split())
+        if blankless in self.words_for_a_code:
+            return True
+        return not canonical.letters_and_digits(text) and canonical.is_visible(text)
+
+    def is_word_or_filler(self, text: str) -> bool:
+        """Tell the same of a number that an authority gives out: what fills a form is none, too."""
+        number = canonical.identifier(text)  # without a float's .0
+        filler = _FILLER.fullmatch(canonical.letters_and_digits(number))
+        return bool(filler) or self.is_word(text)
+
+
+def is_zero(text: str) -> bool:
+    """Tell whether a number is what programs write for none: zeros, or a negative number."""
+    return bool(_ZERO.fullmatch(canonical.identifier(text)))
+
+
+def is_zero_for_a_code(text: str) -> bool:
+    """Tell the same of a code: 000 is one."""
+    return bool(_ZERO_FOR_A_CODE.fullmatch(canonical.identifier(text)))

@@ -1,0 +1,276 @@
+"""Plain records: those of a chunk that have nothing to be judged. They are settled in columns.
+
+A record is plain if one of two things holds:
+
+* Its first key leads to exactly one stored row, and every field that it sends and that can change what it is taken for
+  (`Rules.judged`) equals the row's. So its other fields may be new values.
+* None of its keys leads to any record, former numbers included, and nothing is missing that a new record needs.
+
+And no other record of the chunk sends one of its keys, or one of its row's keys: what a plain record rests on is its
+own. All other records are careful.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from operator import itemgetter, ne
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine import database
+from engine.entity import Batch, Columns
+from engine.fields import ABSENT
+from engine.index import EntityIndex, Index
+from engine.outcome import Outcome
+from engine.references import Refused, resolve_columns
+from engine.rules import Rules, SharedKey
+
+
+@dataclass
+class Plain:
+    """The plain records of a chunk, and the places of the careful ones.
+
+    `rows` are the stored rows (`Rules.selected`) by place, `found_by` the keys that led to them, `changes` the fields
+    that change. `new` are the places of new records. `batch` is the chunk's, with ids in the place of codes.
+    """
+
+    records: EntityIndex
+    batch: Batch
+    careful: set[int] = field(default_factory=set)
+    rows: dict[int, sa.Row] = field(default_factory=dict)
+    found_by: dict[int, str] = field(default_factory=dict)
+    changes: dict[int, list[str]] = field(default_factory=dict)
+    new: list[int] = field(default_factory=list)
+    new_ids: Sequence[int] = ()
+    shared_keys: dict[int, Any] = field(
+        default_factory=dict
+    )  # by place, None where one is not sent
+
+    @property
+    def rules(self) -> Rules:
+        """The entity's rules."""
+        return self.records.rules
+
+    def clash(self) -> bool:
+        """Tell whether a careful record touched anything that a plain one rests on."""
+        if not self.careful:
+            return False
+        record_ids = [row[-1] for row in self.rows.values()]
+        rests_on = {key: self.rests_on(key).values() for key in self.rules.key_columns}
+        return self.records.touches(record_ids, rests_on)
+
+    def key_values(self, key: str, places: Iterable[int]) -> dict[int, Any]:
+        """Return the values of a key that records send, by place; those that send none are left out."""
+        shared = self.rules.shared
+        if shared is None or key != shared.name:
+            column = self.batch.columns.get(key)
+            return {at: column[at] for at in places if column[at]} if column else {}
+        places = [*places]
+        self._make_shared_keys(shared, [at for at in places if at not in self.shared_keys])
+        keys = self.shared_keys
+        return {at: keys[at] for at in places if keys[at] is not None}
+
+    def _make_shared_keys(self, shared: SharedKey, places: Sequence[int]) -> None:
+        parts = [self.sent(source, places) for source in shared.sources]
+        for place, values in zip(places, zip(*parts, strict=True), strict=True):
+            self.shared_keys[place] = shared.make(*values) if all(values) else None
+
+    def rests_on(self, key: str) -> dict[int, Any]:
+        """Return the values of a key on which plain records rest, by place: their row's, or what they send."""
+        at = self.rules.columns.index(self.rules.key_columns[key])
+        found = {place: row[at] for place, row in self.rows.items() if place not in self.careful}
+        new = [place for place in self.new if place not in self.careful]
+        return {place: it for place, it in found.items() if it is not None} | self.key_values(
+            key, new
+        )
+
+    def outcomes(self) -> dict[int, Outcome]:
+        """Return what became of the plain records, by place, once they are written."""
+        codes, found = self.rules.codes, {}
+        for place, row in self.rows.items():
+            found[place] = Outcome("unchanged", row[-1], self.found_by[place])
+        for place, names in self.changes.items():
+            found[place].action = "updated"
+            found[place].changed = tuple(codes.get(name, name) for name in names)
+        for place, record_id in zip(self.new, self.new_ids, strict=True):
+            found[place] = Outcome("created", record_id)
+        return found
+
+    # Writing
+
+    def sent(self, name: str, places: Iterable[int]) -> list[Any]:
+        """Return what these records send of a field, ABSENT where they do not."""
+        column = self.batch.columns.get(name)
+        return [ABSENT if column is None else column[place] for place in places]
+
+    def new_columns(self, now: str) -> Columns:
+        """Return the columns of the new rows."""
+        columns: Columns = {}
+        for name in self.rules.columns:
+            blank, sent = self.rules.blank[name], self.sent(name, self.new)
+            columns[name] = [blank if value is ABSENT else value for value in sent]
+        stamps = {"created_at": now, "updated_at": now, "version": 1}
+        columns |= {name: [value] * len(self.new) for name, value in stamps.items()}
+        if shared := self.rules.shared:
+            keys = self.key_values(shared.name, self.new)
+            columns[shared.column] = [keys.get(place) for place in self.new]
+            columns[shared.rank] = [0 if place in keys else None for place in self.new]
+        return columns
+
+    def changed_columns(self, now: str) -> Columns:
+        """Return the columns of the rows that change, with what must still be as it was read."""
+        places = [*self.changes]
+        rows = [self.rows[place] for place in places]
+        written = {name for names in self.changes.values() for name in names}
+        columns: Columns = {}
+        for at, name in enumerate(self.rules.columns):
+            if name in written:
+                pairs = zip(self.sent(name, places), rows, strict=True)
+                columns[name] = [row[at] if value is ABSENT else value for value, row in pairs]
+        at_version = self.rules.columns.index("version")
+        versions = [row[at_version] for row in rows]
+        columns |= {"updated_at": [now] * len(rows), "version": [it + 1 for it in versions]}
+        as_read = ([row[-1] for row in rows], versions)
+        return columns | dict(zip(database.AS_READ, as_read, strict=True))
+
+    def links(self) -> dict[int, tuple[int, ...]]:
+        """Return the ids to which records are to be linked, by the record's id, where that is new."""
+        if self.rules.links is None:
+            return {}
+        name = self.rules.links.column
+        new = zip(self.new_ids, self.sent(name, self.new), strict=True)
+        found = {record_id: linked for record_id, linked in new if linked}
+        changed = [place for place, names in self.changes.items() if name in names]
+        ids = [self.rows[place][-1] for place in changed]
+        return found | dict(zip(ids, self.sent(name, changed), strict=True))
+
+
+def divide(rules: Rules, batch: Batch, index: Index, refused: Refused) -> Plain:
+    """Find the plain records of a batch, and load into the index what the keys of the careful ones led to."""
+    resolved, careful = resolve_columns(rules, batch, index, refused)
+    plain = Plain(index.of(rules.entity), resolved, careful)
+    loaded = _find_rows(plain)
+    _compare_rows(plain)
+    _look_for_holders(plain)
+    _part_those_who_share(plain)
+    for key, sent, rows in loaded:
+        _hand_over(plain, key, sent, rows)
+    return plain
+
+
+Loaded = tuple[
+    str, Mapping[int, Any], Sequence[sa.Row]
+]  # a key, its values by place, the rows that these led to
+
+
+def _find_rows(plain: Plain) -> list[Loaded]:
+    """Find the row to which each record's first key leads, with one query a key; those without one may be new."""
+    rules = plain.rules
+    loaded: list[Loaded] = []
+    left = [place for place in range(plain.batch.size) if place not in plain.careful]
+    for key, column in rules.key_columns.items():
+        sent = plain.key_values(key, left)
+        rows = plain.records.rows(key, dict.fromkeys(sent.values()))
+        loaded.append((key, sent, rows))
+        at = rules.columns.index(column)
+        times = Counter([row[at] for row in rows])
+        by_value = {row[at]: row for row in rows}
+        plain.careful |= {place for place, value in sent.items() if times[value] > 1}
+        plain.new += [place for place, value in sent.items() if not times[value]]
+        found = {place: by_value[value] for place, value in sent.items() if times[value] == 1}
+        plain.rows |= found
+        plain.found_by |= dict.fromkeys(found, key)
+        left = [place for place in left if place not in sent]
+    plain.careful |= {*left}
+    plain.new.sort()
+    plain.rows = dict(sorted(plain.rows.items(), key=itemgetter(0)))  # in the order of places
+    return loaded
+
+
+def _compare_rows(plain: Plain) -> None:
+    """Compare what was sent with the rows: a judged field that differs makes a record careful, another one changes."""
+    rules, places = plain.rules, [*plain.rows]
+    for name, stored in _stored(plain).items():
+        if name not in plain.batch.columns:
+            continue
+        sent = (
+            plain.batch.columns[name]
+            if len(places) == plain.batch.size
+            else plain.sent(name, places)
+        )
+        if name in plain.batch.gappy:
+            pairs = zip(sent, stored, strict=True)
+            sent = [old if new is ABSENT else new for new, old in pairs]
+        differing = [*compress(places, map(ne, sent, stored))]
+        if name in rules.judged:
+            plain.careful.update(differing)
+            continue
+        for place in differing:
+            plain.changes.setdefault(place, []).append(name)
+    if rules.shared:
+        by_shared = {at for at, key in plain.found_by.items() if key == rules.shared.name}
+        judged = {
+            at
+            for at in by_shared
+            if not {*rules.reads_if_shared}.isdisjoint(plain.changes.get(at, ()))
+        }
+        plain.careful |= judged
+
+
+def _stored(plain: Plain) -> dict[str, Sequence[Any]]:
+    """Return the columns of the rows that were found."""
+    rules, rows = plain.rules, plain.rows.values()
+    if not rows:
+        return {}
+    columns: dict[str, Sequence[Any]] = dict(
+        zip((*rules.columns, "id"), zip(*rows, strict=True), strict=True)
+    )
+    if rules.links and rules.links.column in plain.batch.columns:
+        linked = plain.records.linked([row[-1] for row in rows])
+        columns[rules.links.column] = [linked[row[-1]] for row in rows]
+    return columns
+
+
+def _look_for_holders(plain: Plain) -> None:
+    """Make careful whoever may be new, but has another key that leads to somebody, or lacks what a new record needs."""
+    rules, new = plain.rules, [place for place in plain.new if place not in plain.careful]
+    for key in rules.key_columns:
+        sent = plain.key_values(key, new)
+        held = _held(plain, key, dict.fromkeys(sent.values()))
+        plain.careful |= {place for place, value in sent.items() if value in held}
+    needed = zip(*[plain.sent(name, new) for name in rules.needs], strict=True)
+    plain.careful |= {place for place, values in zip(new, needed, strict=True) if not all(values)}
+
+
+def _held(plain: Plain, key: str, values: Mapping[Any, Any]) -> set[Any]:
+    """Return those of the values of a key that lead to a record, or that a record gave up."""
+    rules, column = plain.rules, plain.rules.table.c[plain.rules.key_columns[key]]
+    rows = [*plain.records.index.rows_among((column,), column, values)]
+    if key == rules.number:
+        rows += plain.records.former_rows(values)
+    return {row[0] for row in rows}
+
+
+def _part_those_who_share(plain: Plain) -> None:
+    """Make careful whoever rests on what another record of the chunk sends or rests on."""
+    rules = plain.rules
+    if len(plain.careful) < plain.batch.size:
+        for key in rules.key_columns:
+            values = plain.rests_on(key)
+            others = plain.key_values(key, plain.careful)
+            times = Counter([*values.values(), *others.values()])
+            if len(times) < len(values) + len(others):
+                plain.careful |= {place for place, value in values.items() if times[value] > 1}
+    plain.rows = {at: row for at, row in plain.rows.items() if at not in plain.careful}
+    plain.changes = {at: names for at, names in plain.changes.items() if at not in plain.careful}
+    plain.new = [place for place in plain.new if place not in plain.careful]
+
+
+def _hand_over(plain: Plain, key: str, sent: Mapping[int, Any], rows: Sequence[sa.Row]) -> None:
+    """Let the index learn what the keys of careful records led to."""
+    values = {value for place, value in sent.items() if place in plain.careful}
+    if values:
+        at = plain.rules.columns.index(plain.rules.key_columns[key])
+        plain.records.learn(key, values, [row for row in rows if row[at] in values])

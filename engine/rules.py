@@ -1,0 +1,211 @@
+"""Rules: by which keys an entity's records are found, what they refer to, and what speaks against a match.
+
+Rules are data, and the only statement of the keys. What a record must carry, what the index loads, and what the
+document and the reference say follow from them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from engine.index import EntityIndex, Lookup, Record
+    from engine.outcome import Notice
+
+Values = dict[str, Any]  # by Python name
+Names = tuple[str, ...]
+FORMER = "former_"  # prefix of the weak key that looks up numbers given up
+
+
+def _never(text: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class SharedKey:
+    """A weak key that several records may share. It is made of `sources`, and stands in `column`.
+
+    `rank` is the column that counts those who share it: the first holder has rank 0. UNIQUE (column, rank) makes two
+    simultaneous creations collide.
+    """
+
+    name: str
+    sources: Names
+    column: str
+    rank: str
+    make: Callable[..., str]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A column that holds another record's id, and the field by which the sender names that record.
+
+    With `links` the column holds many ids: they stand in that table, one row for each.
+    """
+
+    column: str
+    code: str
+    target: str
+    links: sa.Table | None = None
+
+    @property
+    def many(self) -> bool:
+        """Whether the column holds many ids."""
+        return self.links is not None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rules:
+    """How an entity's records are matched (the contract's section 4).
+
+    Keys: `unique` and `weak` ones, in order; `shared` is the weak key that several may share. `formers` is the table of
+    numbers that records gave up.
+    A weak match: `contradicts` are fields that rule it out where both sides know them and they differ; `rules_out` are
+    named rules that do, for what the shared key found.
+    A new number: `agrees` are fields that tell a renumbered record from another one. `birth` is the date among them.
+    `given_name` is a field with the first word of the name; `first_word` takes that from a folded name, and `is_none`
+    tells whether it says nothing.
+    A new record: `needs` are the fields without which none is created, `defaults` its values at first.
+    Named rules: `leaves_out` takes from the data what is another record's. `belongs` tells whether a found record takes
+    the data; `belongs_not` is the sentence if it does not. `moves` returns the data with what an update entails, and
+    `warns` what the sender should look at.
+    `reads` are the stored fields that `belongs`, `moves` and `warns` read; `reads_if_shared` those that a rule reads
+    only where the shared key alone found the record.
+    """
+
+    entity: str
+    table: sa.Table
+    unique: Names
+    weak: Names = ()
+    shared: SharedKey | None = None
+    formers: sa.Table | None = None
+    references: tuple[Reference, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    contradicts: Names = ()
+    rules_out: tuple[Callable[[Values, "Record"], bool], ...] = ()
+    agrees: Names = ()
+    birth: str = ""
+    given_name: str = ""
+    first_word: Callable[[str], str] = str
+    is_none: Callable[[str], bool] = _never
+    needs: Names = ("name",)
+    leaves_out: Callable[[Values, "Lookup"], tuple[Values, Sequence["Notice"]]] | None = None
+    belongs: Callable[[Values, "Record"], bool] | None = None
+    belongs_not: str = ""
+    moves: Callable[[Values, "Record", "EntityIndex"], tuple[Values, Sequence["Notice"]]] | None = (
+        None
+    )
+    warns: Callable[[Values, "Record", str, "EntityIndex"], Sequence["Notice"]] | None = None
+    reads: Names = ()
+    reads_if_shared: Names = ()
+
+    # Keys
+
+    @cached_property
+    def plural(self) -> str:
+        """The entity's plural, as it stands in paths and answers."""
+        return f"{self.entity}s"
+
+    @cached_property
+    def number(self) -> str:
+        """The unique key whose former values still lead to the record, or ''."""
+        former = [key for key in self.weak if key.startswith(FORMER)]
+        return former[0].removeprefix(FORMER) if former else ""
+
+    @cached_property
+    def former(self) -> str:
+        """The name of the weak key that leads from a former value of that number."""
+        return f"{FORMER}{self.number}"
+
+    @cached_property
+    def key_columns(self) -> dict[str, str]:
+        """The column of each key that stands in the table, in order."""
+        columns = {key: key for key in self.unique}
+        return columns | {self.shared.name: self.shared.column} if self.shared else columns
+
+    @cached_property
+    def guarded(self) -> Names:
+        """The columns that unique constraints guard."""
+        return (*self.key_columns.values(), *([self.shared.rank] if self.shared else []))
+
+    @cached_property
+    def sources(self) -> frozenset[str]:
+        """The columns of which keys are made."""
+        return frozenset((*self.unique, *(self.shared.sources if self.shared else ())))
+
+    @cached_property
+    def names(self) -> Names:
+        """The fields of `agrees` that hold names."""
+        return tuple(name for name in self.agrees if name != self.birth)
+
+    @cached_property
+    def judged(self) -> frozenset[str]:
+        """The fields that can change what a record is taken for, whichever key found it."""
+        fields = (*self.sources, *self.contradicts, *self.agrees, *self.reads)
+        return frozenset((*fields, self.given_name))
+
+    # What a record carries
+
+    @cached_property
+    def codes(self) -> dict[str, str]:
+        """The field by which the sender names what each column refers to."""
+        return {reference.column: reference.code for reference in self.references}
+
+    @cached_property
+    def identities(self) -> tuple[Names, ...]:
+        """The sets of sent fields of which a record must carry one: each finds it again."""
+        sets: list[Names] = [(key,) for key in self.unique]
+        if self.shared:
+            ways = [self._sent_as(source) for source in self.shared.sources]
+            sets += product(*ways)
+        return tuple(sets)
+
+    def _sent_as(self, column: str) -> Names:
+        """Return the fields in which the sender can send a column."""
+        return (self.codes[column], column) if column in self.codes else (column,)
+
+    @cached_property
+    def asked_for(self) -> Names:
+        """The fields to ask for where no identity is sent: the first key, or what creating needs, if that is one."""
+        if self.shared and set(self.shared.sources) <= set(self.needs):
+            return tuple(self._sent_as(source)[0] for source in self.shared.sources)
+        return self.unique[:1]
+
+    # Columns
+
+    @cached_property
+    def links(self) -> Reference | None:
+        """The reference to many records, or None."""
+        return next((reference for reference in self.references if reference.many), None)
+
+    @cached_property
+    def columns(self) -> Names:
+        """The table's columns but for the id."""
+        return tuple(column.name for column in self.table.c if column.name != "id")
+
+    @cached_property
+    def selected(self) -> tuple[sa.Column, ...]:
+        """The columns as they are read: the id comes last."""
+        return (*(self.table.c[name] for name in self.columns), self.table.c.id)
+
+    @cached_property
+    def blank(self) -> Values:
+        """The values of a new record of which nothing is known."""
+        linked = {self.links.column: ()} if self.links else {}
+        return {**dict.fromkeys(self.columns), **linked, **self.defaults}
+
+    @cached_property
+    def key_values(self) -> Callable[[Values], Any]:
+        """What takes the guarded columns from a record's values."""
+        return itemgetter(*self.guarded)
+
+    @cached_property
+    def is_former(self) -> sa.ColumnElement[bool]:
+        """The condition that a row of `formers` is of this entity."""
+        assert self.formers is not None, "rules with a former key name its table"
+        return self.formers.c.entity == self.entity

@@ -1,0 +1,172 @@
+"""Settling a chunk: the plain records in columns, all others one by one, in order.
+
+A plain record has nothing to be judged (`plain.py`). Every other one is careful: it goes through `match`, on the index.
+If careful records touched anything that plain ones rest on, they clash: then all records of the chunk are done again
+as careful ones, before anything is written. So a chunk ends as its records would one by one.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from engine import plain, references
+from engine.entity import Batch
+from engine.index import EntityIndex, Index, Lookup, Record
+from engine.match import Match, is_certain, match
+from engine.outcome import Notice, Outcome, Outcomes
+from engine.problems import Problem, ValidationFailed
+from engine.references import Refused, Resolved
+from engine.rules import Rules, Values
+from engine.write import write
+
+
+def settle(
+    rules: Rules, batch: Batch, new_index: Callable[[], Index], refused: Refused, now: str
+) -> Outcomes:
+    """Decide what becomes of the records of a batch, none of which is refused, and write it.
+
+    `refused` are (entity, number) to which nothing may refer. `now` is UTC, as `2026-06-15 09:00:00`. Raises LostRace
+    and what the database raises.
+    """
+    index = new_index()
+    part = plain.divide(rules, batch, index, refused) if batch.size > 1 else None
+    careful = sorted(part.careful) if part else range(batch.size)
+    outcomes = carefully(rules, batch, index, refused, careful)
+    if part and part.clash():
+        index, part = new_index(), None
+        outcomes = carefully(rules, batch, index, refused, range(batch.size))
+    write(index, now, part)
+    learn_ids(outcomes.values())
+    if part:
+        outcomes |= part.outcomes()
+    return [outcomes[place] for place in range(batch.size)]
+
+
+def learn_ids(outcomes: Iterable[Outcome | Problem]) -> None:
+    """Note the ids that new records have by now."""
+    for outcome in outcomes:
+        if isinstance(outcome, Outcome) and outcome.record:
+            record_id = outcome.record.id
+            outcome.record_id = record_id if record_id > 0 else None
+
+
+def carefully(
+    rules: Rules, batch: Batch, index: Index, refused: Refused, places: Iterable[int]
+) -> dict[int, Outcome | Problem]:
+    """Settle the records at these places in order, in the index; nothing is written."""
+    sent = {place: batch.data(place) for place in places}
+    outcomes: dict[int, Outcome | Problem] = {}
+    resolved: dict[int, Resolved] = {}
+    references.foresee(rules, [*sent.values()], index)
+    for place, data in sent.items():
+        try:
+            resolved[place] = references.resolve(rules, data, index, refused)
+        except Problem as problem:
+            outcomes[place] = problem
+    records = index.of(rules.entity)
+    _foresee(rules, [data for data, _ in resolved.values()], records)
+    for place, (data, warnings) in resolved.items():
+        try:
+            outcomes[place] = _settle_resolved(data, warnings, records, place)
+        except Problem as problem:
+            outcomes[place] = problem
+    return outcomes
+
+
+def _foresee(rules: Rules, sent: Sequence[Values], records: EntityIndex) -> None:
+    """Load, with few queries, what the keys of these data lead to. It is for speed alone."""
+    for key in rules.unique:
+        records.ask(key, [data[key] for data in sent if data.get(key)])
+    if rules.shared:
+        keys = [_next_shared_key(data, records) for data in sent]
+        records.ask(rules.shared.name, [key for key in keys if key is not None])
+
+
+def _next_shared_key(data: Values, records: EntityIndex) -> str | None:
+    """Return the shared key of data; of a record that a unique key finds, the new one that both make, if any."""
+    lookup, shared = records.look_up(data), records.rules.shared
+    if not lookup.found or shared is None:
+        return lookup.shared_key
+    stored = lookup.found[0][0].values
+    if all(data.get(source, stored[source]) == stored[source] for source in shared.sources):
+        return None
+    return records.shared_key(stored | data)
+
+
+# --- One record --------------------------------------------------------------------------------
+
+
+def settle_alone(rules: Rules, data: Values, index: Index, now: str) -> Outcome | Problem:
+    """Settle one record in the index, and write it; without `now` nothing is written."""
+    warnings: list[Notice] = []
+    outcome: Outcome | Problem
+    try:
+        if rules.references:
+            data, warnings = references.resolve(rules, data, index, frozenset())
+        outcome = _settle_resolved(data, warnings, index.of(rules.entity))
+    except Problem as problem:
+        outcome = problem
+    if now:
+        write(index, now)
+    learn_ids([outcome])
+    return outcome
+
+
+def _settle_resolved(
+    data: Values, warnings: list[Notice], records: EntityIndex, place: int = 0
+) -> Outcome:
+    rules, lookup = records.rules, records.look_up(data)
+    if is_certain(rules, lookup):
+        return _update(Match(*lookup.found[0], warnings), data, lookup, records)
+    if lookup.found and rules.leaves_out:
+        data, left_out = rules.leaves_out(data, lookup)
+        if left_out:
+            warnings = [*warnings, *left_out]
+            lookup = records.look_up(data)
+    matched = match(rules, data, lookup)
+    matched = replace(matched, warnings=[*warnings, *matched.warnings])
+    if matched.record:
+        return _update(matched, data, lookup, records)
+    record = _create(data, lookup, records, place)
+    return Outcome("created", None, warnings=matched.warnings, record=record)
+
+
+def _update(matched: Match, data: Values, lookup: Lookup, records: EntityIndex) -> Outcome:
+    """Change the record that a key found as the data say."""
+    rules, record, key = records.rules, matched.record, matched.key
+    assert record is not None
+    warnings = [*matched.warnings]
+    if record in lookup.formers and record.values[rules.number] != data[rules.number]:
+        kept = f"is a former number of this {rules.entity}, which keeps its current one"
+        warnings.append(Notice(rules.number, f"{data[rules.number]} {kept}"))
+        data = {name: value for name, value in data.items() if name != rules.number}
+    if rules.moves:
+        data, moved = rules.moves(data, record, records)
+        warnings += moved
+    stored = record.values
+    changes = {name: value for name, value in data.items() if stored[name] != value}
+    if not changes:
+        return Outcome("unchanged", None, key, (), warnings, record)
+    if rules.warns:
+        warnings += rules.warns(data, record, key, records)
+    records.change(record, changes)
+    changed = tuple(rules.codes.get(name, name) for name in changes)
+    return Outcome("updated", None, key, changed, warnings, record)
+
+
+def _create(data: Values, lookup: Lookup, records: EntityIndex, place: int) -> Record:
+    """Add a new record; raise ValidationFailed if there is too little for one."""
+    rules = records.rules
+    missing = [rules.codes.get(name, name) for name in rules.needs if data.get(name) is None]
+    if missing:
+        sentence = f"Missing: needed to create the {rules.entity}."
+        raise ValidationFailed(
+            f"No stored {rules.entity} fits, and there is too little to create one.",
+            errors={name: [sentence] for name in missing},
+        )
+    if not lookup.shared_key and not any(data.get(key) for key in rules.unique):
+        reason = f"without what is left out, nothing tells the {rules.entity} from others."
+        raise ValidationFailed(
+            "Nothing is left by which the record could be found again.",
+            errors={rules.unique[0]: [f"Missing: {reason}"]},
+        )
+    return records.add(data, lookup.shared_key, place)
