@@ -1,5 +1,6 @@
 """HTTP: the application factory, the key check, the routes, and every failure as problem+json (RFC 9457)."""
 
+import hashlib
 import hmac
 import json
 import logging
@@ -152,7 +153,9 @@ def _check_key() -> None:
     if not request.path.startswith("/api/"):
         return
     sent = request.headers.get("X-API-Key", "").encode("latin-1", "replace")
-    known = [key for key in current_app.extensions["settings"].api_keys if key.matches(sent)]
+    digest = hashlib.sha256(sent).digest()
+    keys = current_app.extensions["settings"].api_keys
+    known = [key for key in keys if hmac.compare_digest(key.digest, digest)]
     if not known:
         detail = (
             "Send your key in the header X-API-Key:"

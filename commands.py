@@ -123,7 +123,7 @@ def _show(rules: Rules, role: str, record_id: int) -> None:
         record = _the(rules, record_id, index)
         referring = upsert.referring_to(rules, record, index)
         count = sum(len(records) for _, _, records in referring)
-        return references.describe(record, index.of(rules.entity)), count
+        return references.describe(rules, record, index), count
 
     values, bookings = _answered(lambda: sync.look(described))
     shown = current_app.extensions["schemas"][rules.entity].dump(values)

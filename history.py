@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from answers import ACTIONS, Report
-from engine.database import among, insert_rows
+from engine.database import among
 from models import SyncRun
 from upsert import RULES
 
@@ -53,9 +53,7 @@ def write(
         for entity, report in reports.items()
     ]
     if rows:
-        insert_rows(
-            connection, SyncRun.__table__, {name: [row[name] for row in rows] for name in rows[0]}
-        )
+        connection.execute(sa.insert(SyncRun.__table__), rows)
     if random.random() < PRUNING:  # noqa: S311 chance only spreads the work
         prune(connection, now - timedelta(days=origin.keep_days))
 

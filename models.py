@@ -41,22 +41,26 @@ class _IsoText(TypeDecorator):
     """A date or time: ISO text in Python and where a database keeps it so, the real type elsewhere."""
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
-        kept_as_text = database.of(dialect).keeps_dates_as_text
+        kept_as_text = database.of_name(dialect.name).keeps_dates_as_text
         kind = sa.String(19) if kept_as_text else self.impl_instance
         return dialect.type_descriptor(kind)
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
-        if value is None or database.of(dialect).keeps_dates_as_text:
-            return value
         python: Any = self.impl_instance.python_type
-        return python.fromisoformat(value)
+        return value if value is None else python.fromisoformat(value)
+
+    def bind_processor(self, dialect: sa.Dialect) -> Any:
+        """Spare values the call where they stay text."""
+        if database.of_name(dialect.name).keeps_dates_as_text:
+            return None
+        return super().bind_processor(dialect)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
         return value if value is None else str(value)
 
     def result_processor(self, dialect: sa.Dialect, coltype: Any) -> Any:
         """Spare rows the call for each value where it is text already."""
-        if database.of(dialect).loads_dates_as_text:
+        if database.of_name(dialect.name).loads_dates_as_text:
             return None
         return super().result_processor(dialect, coltype)
 

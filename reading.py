@@ -151,7 +151,7 @@ def _equal(rules: Rules, field: str, value: Any) -> sa.ColumnElement[bool]:
 def _refers_to(rules: Rules, reference: Reference, value: Any) -> sa.ColumnElement[bool]:
     """Return the condition that a record refers to one with this code, or to one of these codes."""
     target = RULES[reference.target]
-    if not reference.many:
+    if reference.links is None:
         ids = sa.select(target.table.c.id).where(_has_number(target, value))
         return rules.table.c[reference.column].in_(ids)
     owner, other = link_columns(rules, reference)

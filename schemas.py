@@ -1,12 +1,12 @@
 """What each entity looks like on the wire: the contract's section 3."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any
 
 import words
 from engine import canonical
-from engine.entity import Batch, Entity, Shape
+from engine.entity import Batch, Entity
 from engine.fields import (
     ABSENT,
     BLANK_CLEARS,
@@ -184,9 +184,8 @@ class AppointmentSchema(Wire):
             found |= {} if canonical.ends_well(time_from, time_to) else {"time_to": TIME_TO_WRONG}
         return found
 
-    def settle(self, batch: Batch, doubtful: Iterable[str], spelt: Sequence[Shape]) -> None:
+    def settle(self, batch: Batch) -> None:
         """An end that is some day's midnight is the booking's end, or none; without a date the stored one decides."""
-        super().settle(batch, doubtful, spelt)
         days, ends = batch.columns.get("date"), batch.columns.get("time_to")
         if not days or not ends:
             return

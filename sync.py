@@ -66,25 +66,24 @@ def one(
         raise batch.refused[0]
     data = batch.data(0)
 
-    def work(connection: sa.Connection) -> tuple[Outcome | Problem, Values]:
+    def work(connection: sa.Connection) -> tuple[Outcome | Problem, answers.Item, Values]:
         index = Index(connection, RULES)
         result = settle.settle_alone(rules, data, index, "" if options.dry_run else _now())
         if isinstance(result, Problem):
             _explain(result, batch, 0)
+        answer, report = answers.item(batch, 0, result), answers.report(batch, [result])
         if options.origin and not options.dry_run:
-            report = answers.report(batch, [result])
             history.write(connection, options.origin, {entity: report}, dry_run=False)
         if isinstance(result, Problem) or result.record is None:
-            return result, {}
-        return result, references.describe(result.record, index.of(entity))
+            return result, answer, {}
+        return result, answer, references.describe(rules, result.record, index)
 
-    result, described = database.transact(db.engine, work, writes=not options.dry_run)
+    result, answer, described = database.transact(db.engine, work, writes=not options.dry_run)
     if options.dry_run:
         _note_alone(options, {entity: answers.report(batch, [result])})
     if isinstance(result, Problem):
         result.key = batch.keys[0]
         raise result
-    answer = answers.item(batch, 0, result)
     del answer["index"]  # of one there is none
     dry_run = {"dryRun": True} if options.dry_run else {}
     return answer | dry_run | {"data": schemas[entity].dump(described)}
@@ -137,7 +136,6 @@ def _settle(
 def _foretell(rules: Rules, batch: Batch, index: Index, refused: RefusedSet) -> Outcomes:
     """Settle a batch in the index alone, carefully; nothing is written."""
     outcomes = settle.carefully(rules, batch, index, refused, range(batch.size))
-    settle.learn_ids(outcomes.values())
     return [outcomes[place] for place in range(batch.size)]
 
 
@@ -373,7 +371,8 @@ def decide(work: Callable[[Index], T], entity: str, origin: Origin | None) -> T:
     def work_and_write(connection: sa.Connection) -> T:
         index = Index(connection, RULES)
         done = work(index)
-        write(index, _now())
+        now = _now()
+        write(connection, index.conclude(now), now)
         _note(connection, Options(origin=origin), {entity: Report(Counter(updated=1))})
         return done
 

@@ -144,9 +144,10 @@ def reschedule(
     """
     data, warnings = _with_its_end(data, record)
     old, new = record.values, record.values | data
-    slot = bookings.shared_key(new)
+    slot = slot_key(*[new[name] for name in SLOT.sources])
     if slot != old["slot_key"]:
-        _refuse_taken_slot(slot, new, record, bookings)
+        others = bookings.find(SLOT.name, slot)
+        _refuse_taken_slot(new, [other for other in others if other is not record])
     if new["time_from"] != old["time_from"] and "time_to" not in data and old["time_to"]:
         length = canonical.duration(old["time_from"], old["time_to"])
         data = data | {"time_to": canonical.time_after(new["time_from"], length)}
@@ -167,11 +168,8 @@ def _with_its_end(data: Values, record: Record) -> tuple[Values, Sequence[Notice
     return left, [Notice("time_to", warning)] if warning else ()
 
 
-def _refuse_taken_slot(
-    slot: str | None, new: Values, record: Record, bookings: EntityIndex
-) -> None:
-    others = [other for other in bookings.find(SLOT.name, slot) if other is not record]
-    holders = [it for it in others if not _may_share_a_slot(new, it.values)]
+def _refuse_taken_slot(new: Values, others: Sequence[Record]) -> None:
+    holders = [other for other in others if not _may_share_a_slot(new, other.values)]
     if holders:
         in_order = sorted(holders, key=lambda holder: holder.age)
         raise SlotTaken(

@@ -55,10 +55,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROL_BUT_LAYOUT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _LINE_END = re.compile(r"\r+\n")
 _COUNTRIES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
-_PUNCTUATION = str.maketrans("", "", " ().-")
-_LATE_PLUS = re.compile(r"[ ().-]\+")
 _FLOAT_PHONE = re.compile(r"^([^.]*\d)\.[0٠۰]{1,2}$")  # the point is the number's only one
-_FLOAT_LINE = re.compile(r"\.00?$", re.MULTILINE)
 _PHONE = re.compile(r"\+?[\d\s().\-\u2010-\u2015]+")
 
 _HOUR = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
@@ -120,7 +117,7 @@ def _without_leftovers(identifier: str) -> str:
 
 def is_float(value: str) -> bool:
     """Tell whether a text is a whole number as a float is written: 123.0."""
-    return bool(_FLOAT.fullmatch(_readable(value).strip()))
+    return bool(_FLOAT.fullmatch(without_marks(value).strip()))
 
 
 def is_scientific(identifier: str) -> bool:
@@ -130,7 +127,7 @@ def is_scientific(identifier: str) -> bool:
 
 def document_number(value: str) -> str:
     """Return the digits where digits, blanks and hyphens are all there is, else the value as it is."""
-    readable = _readable(value)
+    readable = without_marks(value)
     return _NO_DIGIT.sub("", readable) if _SPACED_DIGITS.fullmatch(readable) else value
 
 
@@ -228,7 +225,7 @@ def clock_time(value: str, zone: tzinfo, *, reads_hijri: bool = True) -> tuple[s
     Fractions of a second are dropped. The time of a date-time with an offset counts in `zone`; with a date that
     programs put before a time alone it counts as written, and the date says nothing.
     """
-    value = _readable(value)
+    value = without_marks(value)
     if _CLOCK.fullmatch(value):
         return _to_the_second(value), None
     written = _MOMENT.fullmatch(value)
@@ -265,7 +262,7 @@ def end_time(value: str, zone: tzinfo, *, reads_hijri: bool = True) -> str | Non
     The end of the day is MIDNIGHT. What was sent as the midnight of some day is that day and MIDNIGHT: whether it is
     the end depends on the day of the beginning (`settled_end`).
     """
-    readable = _readable(value)
+    readable = without_marks(value)
     if _DAYS_END.fullmatch(readable):
         return MIDNIGHT
     dated = _DATED_END.fullmatch(readable)
@@ -343,7 +340,8 @@ def _is_day(value: str) -> bool:
     return True
 
 
-def _readable(value: str) -> str:
+def without_marks(value: str) -> str:
+    """Return a text without invisible marks, and with Western digits."""
     return value if value.isascii() else value.translate(_UNSEEN)
 
 
@@ -373,19 +371,6 @@ def _plain_numbers(start: str) -> re.Pattern | None:
     )
 
 
-def phone_lines(lines: str, region: str) -> str:
-    """Return lines in which numbers stand without blanks, those as people of a region write them with its calling code.
-
-    Only what is a plain number then was surely meant so: it spares most numbers the parser. Each line has its end.
-    """
-    lines, (code, local) = f"\n{_readable(lines)}", _local_line(region)
-    if lines.count("+") > lines.count("\n+"):  # "(+966) 55" is no number
-        lines = _LATE_PLUS.sub("?", lines)
-    if ".0" in lines:  # a float's, or a part of the number
-        lines = _FLOAT_LINE.sub("?", lines)
-    return local.sub(f"\n{code}", lines.translate(_PUNCTUATION))[1:]
-
-
 def plain_numbers(region: str) -> re.Pattern | None:
     """Return a pattern of E.164 numbers that are surely valid ones of a region, of each line of a text or of none."""
     return _plain_numbers(str(phonenumbers.country_code_for_region(region)))
@@ -398,7 +383,7 @@ def _e164(value: str, region: str) -> str | None:
 
 
 @lru_cache
-def _local_line(region: str) -> tuple[str, re.Pattern]:
+def local_line(region: str) -> tuple[str, re.Pattern]:
     """Return the calling code, and what it stands for in a line's beginning; nothing where the plan has exceptions."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     prefix = metadata and (metadata.national_prefix_for_parsing or "")
@@ -422,7 +407,7 @@ def _moment(value: str, zone: tzinfo, reads_hijri: bool) -> tuple[datetime | Non
 
     Raises NoDay or ValueError.
     """
-    value = _readable(value)
+    value = without_marks(value)
     if ticks := _TICKS.fullmatch(value):
         return _instant(ticks, zone), False
     written = _MOMENT.fullmatch(value)

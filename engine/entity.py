@@ -112,6 +112,9 @@ class Entity(Schema):
         super().__init__()
         self._fields = cast("dict[str, Clean]", self.load_fields)
         self._names = _spellings(self.load_fields)
+        # A name may be nobody's, so only `faults` can tell.
+        names = {*self.rules.names}
+        self._sure = [it for it in self.rules.identities if names.isdisjoint(it)]
         self._read_only = _spellings(self.dump_fields).keys() - self._names.keys()
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
@@ -136,13 +139,17 @@ class Entity(Schema):
         formed = {name: column for name, column in columns.items() if column is not sent[name]}
         odd = {name: ODD.intersection(map(type, column)) for name, column in formed.items()}
         batch = Batch(len(records), columns, {name for name, kinds in odd.items() if kinds})
-        self.settle(batch, [name for name in odd if Doubt in odd[name]], spelt)
+        _settle_doubts(batch, [name for name in odd if Doubt in odd[name]], spelt)
+        self.settle(batch)
         batch.keys = self.keys(batch.columns, batch.size)
         if any(shape.warnings for shape in shapes.values()):
             for place, shape in enumerate(spelt):
                 if shape.warnings:
                     batch.warnings[place] = [*shape.warnings, *batch.warnings.get(place, ())]
-        wrong = self._wrong(batch, [name for name in odd if type(WRONG) in odd[name]])
+        suspects = self.suspects(batch)
+        wrong = {place for place in suspects if self.faults(batch.data(place))}
+        for name in [name for name in odd if type(WRONG) in odd[name]]:
+            wrong |= {at for at, value in enumerate(batch.columns[name]) if value is WRONG}
         if any(shape.twice or shape is NO_SHAPE for shape in shapes.values()):
             wrong |= {at for at, it in enumerate(spelt) if it.twice or it is NO_SHAPE}
         for place in wrong:
@@ -167,18 +174,8 @@ class Entity(Schema):
                 shape.places[name] = place
         return shape
 
-    def settle(self, batch: Batch, doubtful: Iterable[str], spelt: Sequence[Shape]) -> None:
-        """Put values in the place of doubts, and note their warnings, as the fields stand in the record."""
-        doubts: dict[int, list[tuple[int, str]]] = defaultdict(list)
-        for name in doubtful:
-            batch.columns[name] = settled = list(batch.columns[name])
-            for place, value in enumerate(settled):
-                if type(value) is Doubt:
-                    settled[place] = value.value
-                    sentence = f"{json_name(name)}: {value.warning}"
-                    doubts[place].append((spelt[place].places[name], sentence))
-        for place, found in doubts.items():
-            batch.warnings[place] = [sentence for _, sentence in sorted(found)]
+    def settle(self, batch: Batch) -> None:
+        """Settle values that depend on others of their record."""
 
     def keys(self, columns: Mapping[str, Sequence[Any]], count: int) -> list[str | None]:
         """Return the first identifier that each record carries, or None."""
@@ -192,19 +189,11 @@ class Entity(Schema):
 
     # What is wrong
 
-    def _wrong(self, batch: Batch, faulty: Iterable[str]) -> set[int]:
-        """Return the places of the records of which a value is wrong, or which lack one."""
-        wrong = {at for at in self.suspects(batch) if self.faults(batch.data(at))}
-        for name in faulty:
-            wrong |= {at for at, value in enumerate(batch.columns[name]) if value is WRONG}
-        return wrong
-
     def suspects(self, batch: Batch) -> Collection[int]:
         """Return the places of the records in which `faults` may find something, as columns alone show."""
         suspects: Collection[int] = range(batch.size)
-        for identity in self.rules.identities:
-            # A name may be nobody's, so only `faults` can tell.
-            if batch.columns.keys() >= {*identity} and not {*identity} & {*self.rules.names}:
+        for identity in self._sure:
+            if batch.columns.keys() >= {*identity}:
                 gappy = [batch.columns[name] for name in identity if not all(batch.columns[name])]
                 if not gappy:
                     return ()
@@ -244,6 +233,20 @@ class Entity(Schema):
         errors |= explained(missing, warnings, carried)
         (key,) = self.keys({name: [value] for name, value in data.items()}, 1)
         return ValidationFailed(_hint(shape.warnings), errors=errors, key=key)
+
+
+def _settle_doubts(batch: Batch, doubtful: Iterable[str], spelt: Sequence[Shape]) -> None:
+    """Put values in the place of doubts, and note their warnings, as the fields stand in the record."""
+    doubts: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for name in doubtful:
+        batch.columns[name] = settled = list(batch.columns[name])
+        for place, value in enumerate(settled):
+            if type(value) is Doubt:
+                settled[place] = value.value
+                sentence = f"{json_name(name)}: {value.warning}"
+                doubts[place].append((spelt[place].places[name], sentence))
+    for place, found in doubts.items():
+        batch.warnings[place] = [sentence for _, sentence in sorted(found)]
 
 
 NO_SHAPE = Shape({}, [], {})  # of what is no JSON object

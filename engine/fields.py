@@ -157,6 +157,7 @@ class Text(Clean):
     blank = BLANK_CLEARS
     no_text = "Must be text."
     recurs = True  # whether many records have the same value
+    is_respelt = False  # whether `spell` does anything
     plain = PLAIN_TEXT  # what surely stays as it is
 
     def __init__(
@@ -238,19 +239,16 @@ class Text(Clean):
     def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
         """Return the column itself where all of it stays as it is."""
         if self.recurs and self.length <= TEXT:
-            return self._remembered(column)
+            try:
+                return [*map(self._memo.__getitem__, column)]
+            except TypeError:  # no memo has a list for a key
+                return super().clean_all(column)
         known = [value for value in column if value is not None] if None in column else column
         cleaned = self._clean_lines(known)
         if known is column:
             return cleaned
         rest = iter(cleaned)
         return [ABSENT if value is None else next(rest) for value in column]
-
-    def _remembered(self, column: Sequence[Any]) -> Sequence[Any]:
-        try:
-            return [*map(self._memo.__getitem__, column)]
-        except TypeError:  # no memo has a list for a key
-            return super().clean_all(column)
 
     def _clean_lines(self, values: Sequence[Any]) -> Sequence[Any]:
         """Clean values as lines of one text: to find those that stay so takes a tenth of looking at each."""
@@ -260,7 +258,7 @@ class Text(Clean):
             return super().clean_all(values)
         if lines.count("\n") > len(values) + 1 or max(map(len, values), default=0) > self.length:
             return super().clean_all(values)
-        forms = self.spell(lines)
+        forms = self.spell(lines) if self.is_respelt else lines
         odd = self._odd(forms)
         if not odd:
             return values if forms == lines else forms.split("\n")[1:-1]
@@ -426,21 +424,37 @@ class Name(Text):
         return text if canonical.is_visible(text) else ""
 
 
+_PUNCTUATION = str.maketrans("", "", " ().-")
+_LATE_PLUS = re.compile(r"[ ().-]\+")
+_FLOAT_LINE = re.compile(r"\.00?$", re.MULTILINE)
+
+
 class Phone(Value):
     accepts = (
         "phone, stored as +966502222222 where it is a valid number; words for none count as absent"
     )
     recurs = False
+    is_respelt = True
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
         self.plain = canonical.plain_numbers(self.entity.phone_region) or NEVER
 
     def spell(self, lines: str) -> str:
-        international = (
-            lines.count("+") == lines.count("\n") - 1 and " " not in lines and ".0" not in lines
-        )
-        return lines if international else canonical.phone_lines(lines, self.entity.phone_region)
+        """Drop blanks, and put the calling code before numbers as people of the region write them.
+
+        Only what is a plain number then was surely meant so: it spares most numbers the parser.
+        """
+        plus = lines.count("+")
+        if plus == lines.count("\n") - 1 and not any(mark in lines for mark in (" ", "-", ".0")):
+            return lines
+        lines = lines if lines.isascii() else canonical.without_marks(lines)
+        if plus > lines.count("\n+"):  # "(+966) 55" is no number
+            lines = _LATE_PLUS.sub("?", lines)
+        if ".0" in lines:  # a float's, or a part of the number
+            lines = _FLOAT_LINE.sub("?", lines)
+        code, local = canonical.local_line(self.entity.phone_region)
+        return local.sub(f"\n{code}", lines.translate(_PUNCTUATION))
 
     def form(self, text: str) -> str:
         return canonical.phone(text, self.entity.phone_region)
@@ -497,6 +511,7 @@ class Day(Value):
 
     accepts = "date as 2026-06-15, or a date-time; zero dates and words for none count as absent"
     recurs = False
+    is_respelt = True
     no_text = canonical.NO_DATE
 
     def __init__(

@@ -61,6 +61,7 @@ class Lookup:
 class Changes:
     """What is to be written of one entity: new and stored records, and by former number the record that it leads to."""
 
+    records: "EntityIndex"
     new: list[Record]
     stored: list[Record]
     formers: dict[str, Record | None]
@@ -74,9 +75,9 @@ class EntityIndex:
     index: "Index"
     rules: Rules
     records: dict[int, Record] = field(default_factory=dict)  # by id
-    _changed: dict[Record, None] = field(default_factory=dict)  # new ones, too; in order
-    _changed_names: set[str] = field(default_factory=set)
-    _changed_formers: set[str] = field(default_factory=set)
+    changed: dict[Record, None] = field(default_factory=dict)  # new ones, too; in order
+    _names: set[str] = field(default_factory=set)
+    changed_formers: set[str] = field(default_factory=set)
     _asked: dict[str, set] = field(default_factory=lambda: defaultdict(set))  # values, by key
     _holders: dict[str, dict[Any, list[Record]]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -87,21 +88,19 @@ class EntityIndex:
 
         For numbers that nobody holds, the records that gave them up are loaded, too.
         """
-        unknown = self._unknown(key, values)
-        if not unknown:
-            return
-        if key == self.rules.former:
-            self._ask_formers(unknown)
-        else:
-            self.learn(key, unknown, self.rows(key, unknown))
-
-    def _unknown(self, key: str, values: Iterable[Any]) -> list[Any]:
-        """Return each value once, but for those whose holders are known."""
         asked, unique = self._asked[key], key in self.rules.unique
         known: Collection[Any] = (
             self.records if key == "id" else self._holders[key] if unique else ()
         )
-        return [it for it in dict.fromkeys(values) if it not in asked and it not in known]
+        unknown = [it for it in dict.fromkeys(values) if it not in asked and it not in known]
+        if unknown:
+            self._load(key, unknown)
+
+    def _load(self, key: str, values: Sequence[Any]) -> None:
+        if key == self.rules.former:
+            self._load_formers(values)
+        else:
+            self.learn(key, values, self.rows(key, values))
 
     def rows(self, key: str, values: Collection[Any]) -> Sequence[sa.Row]:
         """Return the rows that values of a key lead to, as `Rules.selected`."""
@@ -139,7 +138,7 @@ class EntityIndex:
         shown, mine = (c.value, c.record_id), self.rules.is_former
         return self.index.rows_among(shown, c.value, numbers, mine)
 
-    def _ask_formers(self, numbers: Collection[str]) -> None:
+    def _load_formers(self, numbers: Collection[str]) -> None:
         self._asked[self.rules.former].update(numbers)
         rows = self.former_rows(numbers)
         self.ask("id", [record_id for _, record_id in rows])
@@ -157,7 +156,7 @@ class EntityIndex:
     def find(self, key: str, value: Any) -> Sequence[Record]:
         """Return the records that `value` leads to by `key`."""
         if value not in self._asked[key]:
-            self.ask(key, (value,))
+            self._load(key, [value])
         return self._holders[key].get(value, ())
 
     def get(self, record_id: int) -> Record | None:
@@ -222,15 +221,15 @@ class EntityIndex:
             record.values[self.rules.shared.column] = shared_key
         self._take_number(data)
         self._take_in(record)
-        self._changed[record] = None
+        self.changed[record] = None
         return record
 
     def change(self, record: Record, changes: Values) -> None:
         """Change a record; a number that it gives up for another one becomes a former one."""
         number, old = self.rules.number, record.values
         record.values = old | changes
-        self._changed[record] = None
-        self._changed_names |= changes.keys()
+        self.changed[record] = None
+        self._names |= changes.keys()
         if self.rules.sources.isdisjoint(changes):
             return
         self._make_shared_key(record)
@@ -247,7 +246,7 @@ class EntityIndex:
         self._move(record, old)
         for number in self.formers_of(record):
             self.set_former(number, None)
-        self._changed[record] = None
+        self.changed[record] = None
 
     def remove(self, record: Record) -> None:
         """Delete a record."""
@@ -258,7 +257,7 @@ class EntityIndex:
         """Let `number` lead to `record` alone as a former one; None: to nobody."""
         self._asked[self.rules.former].add(number)
         self._holders[self.rules.former][number] = [record] if record else []
-        self._changed_formers.add(number)
+        self.changed_formers.add(number)
 
     def _take_number(self, data: Values) -> None:
         """A number that is current for a record is former for nobody."""
@@ -288,19 +287,14 @@ class EntityIndex:
 
     # Before writing
 
-    @property
-    def is_changed(self) -> bool:
-        """Whether anything is to be written."""
-        return bool(self._changed or self._changed_formers)
-
     def conclude(self, now: str) -> Changes:
         """Return what is to be written, with its ranks, times and versions.
 
         A witness is a record on which a change rests without changing it: the holder of a former number, or the first
         of those who share a key. Its version is raised, so that nobody can take it away at the same moment.
         """
-        changed = [it for it in self._changed if it.removed or it.values != it.before]
-        formers = {it: self._former_holder(it) for it in sorted(self._changed_formers)}
+        changed = [it for it in self.changed if it.removed or it.values != it.before]
+        formers = {it: self._former_holder(it) for it in sorted(self.changed_formers)}
         witnesses = [*self._give_ranks(changed), *formers.values()]
         for record in changed:
             version = 0 if record.before is None else record.before["version"]
@@ -313,8 +307,8 @@ class EntityIndex:
             changed.append(record)
         new = [record for record in changed if record.before is None]
         stored = [record for record in changed if record.before is not None]
-        names = self._changed_names | {"updated_at", "version"}
-        return Changes(new, sorted(stored, key=attrgetter("id")), formers, names)
+        names = self._names | {"updated_at", "version"}
+        return Changes(self, new, sorted(stored, key=attrgetter("id")), formers, names)
 
     def _former_holder(self, number: str) -> Record | None:
         held = self._holders[self.rules.former].get(number)
@@ -379,9 +373,30 @@ class Index:
             self._entities[entity] = EntityIndex(self, self.rules[entity])
         return self._entities[entity]
 
-    def changed(self) -> list[EntityIndex]:
-        """Return the entities of which something changed, in the order in which they were first asked for."""
-        return [records for records in self._entities.values() if records.is_changed]
+    def named(
+        self, reference: Reference, data: Values
+    ) -> tuple[Record | None, dict[str, Record | None]]:
+        """Return the record that a reference's id names, and by code the records that its code or codes name."""
+        records, record_id = self.of(reference.target), data.get(reference.column)
+        codes = data.get(reference.code) or ()
+        if codes and reference.links is None:
+            codes = (codes,)
+        by_id = records.get(record_id) if record_id else None
+        return by_id, {code: records.by_number(code) for code in codes}
+
+    def codes(self, reference: Reference, record_ids: Collection[int]) -> list[Any]:
+        """Return the codes of records to which others refer; raise LostRace if one has gone since."""
+        records = self.of(reference.target)
+        records.ask("id", record_ids)
+        code = records.rules.unique[0]
+        return [records.the(record_id).values[code] for record_id in record_ids]
+
+    def conclude(self, now: str) -> list[Changes]:
+        """Return what is to be written, with its ranks, times and versions; `now` is UTC, as `2026-06-15 09:00:00`."""
+        every = self._entities.values()
+        return [
+            records.conclude(now) for records in every if records.changed or records.changed_formers
+        ]
 
     def rows_among(
         self,

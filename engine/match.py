@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from engine import canonical
 from engine.index import Lookup, Record
 from engine.outcome import Notice
-from engine.problems import AmbiguousMatch, IdentityConflict
+from engine.problems import AmbiguousMatch, IdentityConflict, ValidationFailed
 from engine.rules import Rules, Values
 
 CROWD = 20  # stored records that may share a weak key: more are no identity any more
@@ -139,6 +139,26 @@ def _ambiguous(key: str, candidates: Sequence[Record]) -> AmbiguousMatch:
 
 def _oldest_first(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=lambda record: record.age)
+
+
+# --- Nobody ------------------------------------------------------------------------------------
+
+
+def refuse_too_little(rules: Rules, data: Values, lookup: Lookup) -> None:
+    """Raise ValidationFailed if there is too little for a new record."""
+    missing = [rules.codes.get(name, name) for name in rules.needs if data.get(name) is None]
+    if missing:
+        sentence = f"Missing: needed to create the {rules.entity}."
+        raise ValidationFailed(
+            f"No stored {rules.entity} fits, and there is too little to create one.",
+            errors={name: [sentence] for name in missing},
+        )
+    if not lookup.shared_key and not any(data.get(key) for key in rules.unique):
+        reason = f"without what is left out, nothing tells the {rules.entity} from others."
+        raise ValidationFailed(
+            "Nothing is left by which the record could be found again.",
+            errors={rules.unique[0]: [f"Missing: {reason}"]},
+        )
 
 
 # --- Comparing ---------------------------------------------------------------------------------

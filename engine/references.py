@@ -1,7 +1,7 @@
 """References: the ids of the records that a record refers to, by the codes or ids that were sent."""
 
-from collections.abc import Iterable, Sequence, Set
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.entity import Batch
@@ -25,7 +25,7 @@ def foresee(rules: Rules, sent: Sequence[Values], index: Index) -> None:
     for reference in rules.references:
         records = index.of(reference.target)
         codes = [data[reference.code] for data in sent if data.get(reference.code)]
-        if reference.many:
+        if reference.links is not None:
             codes = [code for several in codes for code in several]
         records.ask(records.rules.unique[0], codes)
         records.ask("id", [data[reference.column] for data in sent if reference.column in data])
@@ -36,59 +36,65 @@ def resolve(rules: Rules, data: Values, index: Index, refused: Refused) -> Resol
 
     Raises ValidationFailed or UnknownReference with all that is wrong with any reference.
     """
-    data, warnings = dict(data), []
-    wrong: dict[str, list[str]] = {}
-    unknown: dict[str, list[str]] = {}
-    for reference in rules.references:
-        records = index.of(reference.target)
-        if reference.many:
-            warnings += _resolve_many(reference, data, records)
-        else:
-            _resolve_one(reference, data, records, refused, wrong, unknown)
-    if wrong:
-        raise ValidationFailed("An id and a code name two different records.", errors=wrong)
-    if unknown:
-        detail = "The record refers to what is not stored. Send that first."
-        raise UnknownReference(detail, errors=unknown)
-    return data, warnings
+    named = [(reference, *index.named(reference, data)) for reference in rules.references]
+    resolved, faults = dict(data), _Faults()
+    for reference, by_id, by_code in named:
+        codes, record_id = resolved.pop(reference.code, None), resolved.pop(reference.column, None)
+        if reference.links is not None and codes is not None:
+            resolved[reference.column] = tuple(sorted({it.id for it in by_code.values() if it}))
+            faults.left_out(reference, by_code)
+        elif reference.links is None and (codes or record_id):
+            faults.judge(reference, record_id, by_id, codes, by_code.get(codes), refused)
+            record = by_id or by_code.get(codes)
+            resolved[reference.column] = record.id if record else None
+    faults.refuse()
+    return resolved, faults.warnings
 
 
-def _resolve_one(
-    reference: Reference,
-    data: Values,
-    records: EntityIndex,
-    refused: Refused,
-    wrong: dict[str, list[str]],
-    unknown: dict[str, list[str]],
-) -> None:
-    """Put the id of one reference into the data, or note what is wrong with it."""
-    target = reference.target
-    record_id, code = data.pop(reference.column, None), data.pop(reference.code, None)
-    is_refused = (target, code) in refused
-    by_id = records.get(record_id) if record_id else None
-    by_code = records.by_number(code) if code and not is_refused else None
-    if record_id and not by_id:
-        unknown[reference.column] = [f"No {target} with id {record_id} is stored."]
-    if is_refused:
-        unknown[reference.code] = [f"The {target} {code} was refused in this same request."]
-    elif code and not by_code:
-        unknown[reference.code] = [f"No {target} {code} is stored."]
-    if by_id and by_code and by_id is not by_code:
-        wrong[reference.code] = [f"Is not the {target} with id {record_id}."]
-    if record := by_id or by_code:
-        data[reference.column] = record.id
+@dataclass
+class _Faults:
+    """What is wrong with the references of a record, by field."""
 
+    wrong: dict[str, list[str]] = field(default_factory=dict)
+    unknown: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[Notice] = field(default_factory=list)
 
-def _resolve_many(reference: Reference, data: Values, records: EntityIndex) -> list[Notice]:
-    """Put the ids of a list of codes into the data; return a warning for each code that nobody has."""
-    codes = data.pop(reference.code, None)
-    if codes is None:
-        return []
-    found = {code: records.by_number(code) for code in codes}
-    data[reference.column] = tuple(sorted({it.id for it in found.values() if it}))
-    missing = [code for code, record in found.items() if record is None]
-    left_out = [f"{reference.target} {code} is not stored, left out" for code in missing]
-    return [Notice(reference.code, sentence) for sentence in left_out]
+    def judge(
+        self,
+        reference: Reference,
+        record_id: int | None,
+        by_id: Record | None,
+        code: str | None,
+        by_code: Record | None,
+        refused: Refused,
+    ) -> None:
+        """Note what is wrong with an id and a code, of which each led to a record or to None."""
+        target = reference.target
+        if record_id and not by_id:
+            self.unknown[reference.column] = [f"No {target} with id {record_id} is stored."]
+        if (target, code) in refused:
+            refusal = f"The {target} {code} was refused in this same request."
+            self.unknown[reference.code] = [refusal]
+        elif code and not by_code:
+            self.unknown[reference.code] = [f"No {target} {code} is stored."]
+        elif by_id and by_code and by_id is not by_code:
+            self.wrong[reference.code] = [f"Is not the {target} with id {record_id}."]
+
+    def left_out(self, reference: Reference, by_code: Mapping[str, Record | None]) -> None:
+        """Warn of each code of a list that nobody has."""
+        missing = [code for code, record in by_code.items() if record is None]
+        for code in missing:
+            sentence = f"{reference.target} {code} is not stored, left out"
+            self.warnings.append(Notice(reference.code, sentence))
+
+    def refuse(self) -> None:
+        """Raise what is wrong."""
+        if self.wrong:
+            detail = "An id and a code name two different records."
+            raise ValidationFailed(detail, errors=self.wrong)
+        if self.unknown:
+            detail = "The record refers to what is not stored. Send that first."
+            raise UnknownReference(detail, errors=self.unknown)
 
 
 # --- Columns -----------------------------------------------------------------------------------
@@ -121,7 +127,7 @@ def _ids_by_code(
     """Return the id of each current code among these, but for refused ones."""
     target = index.rules[reference.target]
     column, sent = target.table.c[target.unique[0]], {it for it in codes if it is not ABSENT}
-    if reference.many:
+    if reference.links is not None:
         sent = {code for several in sent for code in several}
     rows = index.rows_among((column, target.table.c.id), column, sent)
     return {code: record_id for code, record_id in rows if (target.entity, code) not in refused}
@@ -129,7 +135,7 @@ def _ids_by_code(
 
 def _found(reference: Reference, codes: Iterable[Any], known: dict[str, int]) -> list[Any]:
     """Return a column of ids: ABSENT where no code was sent, None where one is not known."""
-    if not reference.many:
+    if reference.links is None:
         return [ABSENT if code is ABSENT else known.get(code) for code in codes]
     lists = {codes: _ids(codes, known) for codes in {*codes}}
     return [lists[several] for several in codes]
@@ -145,22 +151,19 @@ def _ids(codes: Any, known: dict[str, int]) -> Any:
 # --- Answers -----------------------------------------------------------------------------------
 
 
-def describe(record: Record, records: EntityIndex) -> Values:
+def describe(rules: Rules, record: Record, index: Index) -> Values:
     """Return a record's values with the codes of what it refers to."""
-    values = record.values | {"id": record.public_id}
-    for reference in records.rules.references:
-        others, linked = records.index.of(reference.target), values[reference.column]
-        if reference.many:
-            others.ask("id", linked)
-            values[reference.code] = sorted(_code(others, record_id) for record_id in linked)
+    values = record.values | {"id": max(record.id, 0) or None}
+    for reference in rules.references:
+        linked = values[reference.column]
+        if reference.links is not None:
+            values[reference.code] = sorted(index.codes(reference, linked))
+        elif linked is None:
+            values[reference.code] = None
         else:
-            values[reference.code] = None if linked is None else _code(others, linked)
-            values[reference.column] = linked if linked and linked > 0 else None
+            (values[reference.code],) = index.codes(reference, [linked])
+            values[reference.column] = max(linked, 0) or None
     return values
-
-
-def _code(records: EntityIndex, record_id: int) -> Any:
-    return records.the(record_id).values[records.rules.unique[0]]
 
 
 def describe_all(record_ids: Sequence[int], records: EntityIndex) -> list[Values]:
@@ -169,7 +172,7 @@ def describe_all(record_ids: Sequence[int], records: EntityIndex) -> list[Values
     stored = [records.records[it] for it in record_ids if it in records.records]
     for reference in records.rules.references:
         linked = [record.values[reference.column] for record in stored]
-        if reference.many:
+        if reference.links is not None:
             linked = [record_id for several in linked for record_id in several]
         records.index.of(reference.target).ask("id", [it for it in linked if it is not None])
-    return [describe(record, records) for record in stored]
+    return [describe(records.rules, record, records.index) for record in stored]

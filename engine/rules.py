@@ -53,11 +53,6 @@ class Reference:
     target: str
     links: sa.Table | None = None
 
-    @property
-    def many(self) -> bool:
-        """Whether the column holds many ids."""
-        return self.links is not None
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rules:
@@ -103,6 +98,15 @@ class Rules:
     warns: Callable[[Values, "Record", str, "EntityIndex"], Sequence["Notice"]] | None = None
     reads: Names = ()
     reads_if_shared: Names = ()
+
+    def __post_init__(self) -> None:
+        """Refuse rules that name a column which the table lacks."""
+        shared = (self.shared.column, self.shared.rank) if self.shared else ()
+        named = {*self.guarded, *self.sources, *shared, *self.defaults}
+        missing = named.difference(self.columns)
+        if missing:
+            raise ValueError(f"{self.entity}: no column {', '.join(sorted(missing))}")
+        self.key_values(self.blank)
 
     # Keys
 
@@ -181,7 +185,9 @@ class Rules:
     @cached_property
     def links(self) -> Reference | None:
         """The reference to many records, or None."""
-        return next((reference for reference in self.references if reference.many), None)
+        return next(
+            (reference for reference in self.references if reference.links is not None), None
+        )
 
     @cached_property
     def columns(self) -> Names:

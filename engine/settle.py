@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from engine import plain, references
 from engine.entity import Batch
-from engine.index import EntityIndex, Index, Lookup, Record
-from engine.match import Match, is_certain, match
+from engine.index import EntityIndex, Index, Lookup
+from engine.match import Match, is_certain, match, refuse_too_little
 from engine.outcome import Notice, Outcome, Outcomes
-from engine.problems import Problem, ValidationFailed
+from engine.problems import Problem
 from engine.references import Refused, Resolved
 from engine.rules import Rules, Values
 from engine.write import write
@@ -34,19 +34,13 @@ def settle(
     if part and part.clash():
         index, part = new_index(), None
         outcomes = carefully(rules, batch, index, refused, range(batch.size))
-    write(index, now, part)
-    learn_ids(outcomes.values())
+    write(index.connection, index.conclude(now), now, part)
+    for outcome in outcomes.values():
+        if isinstance(outcome, Outcome) and outcome.record:
+            outcome.record_id = outcome.record.id
     if part:
         outcomes |= part.outcomes()
     return [outcomes[place] for place in range(batch.size)]
-
-
-def learn_ids(outcomes: Iterable[Outcome | Problem]) -> None:
-    """Note the ids that new records have by now."""
-    for outcome in outcomes:
-        if isinstance(outcome, Outcome) and outcome.record:
-            record_id = outcome.record.id
-            outcome.record_id = record_id if record_id > 0 else None
 
 
 def carefully(
@@ -66,7 +60,7 @@ def carefully(
     _foresee(rules, [data for data, _ in resolved.values()], records)
     for place, (data, warnings) in resolved.items():
         try:
-            outcomes[place] = _settle_resolved(data, warnings, records, place)
+            outcomes[place] = _settle_resolved(rules, data, warnings, index, place)
         except Problem as problem:
             outcomes[place] = problem
     return outcomes
@@ -98,23 +92,23 @@ def _next_shared_key(data: Values, records: EntityIndex) -> str | None:
 def settle_alone(rules: Rules, data: Values, index: Index, now: str) -> Outcome | Problem:
     """Settle one record in the index, and write it; without `now` nothing is written."""
     warnings: list[Notice] = []
-    outcome: Outcome | Problem
     try:
         if rules.references:
             data, warnings = references.resolve(rules, data, index, frozenset())
-        outcome = _settle_resolved(data, warnings, index.of(rules.entity))
+        outcome = _settle_resolved(rules, data, warnings, index)
     except Problem as problem:
-        outcome = problem
+        return problem
     if now:
-        write(index, now)
-    learn_ids([outcome])
+        write(index.connection, index.conclude(now), now)
+        outcome.record_id = outcome.record.id if outcome.record else None
     return outcome
 
 
 def _settle_resolved(
-    data: Values, warnings: list[Notice], records: EntityIndex, place: int = 0
+    rules: Rules, data: Values, warnings: list[Notice], index: Index, place: int = 0
 ) -> Outcome:
-    rules, lookup = records.rules, records.look_up(data)
+    records = index.of(rules.entity)
+    lookup = records.look_up(data)
     if is_certain(rules, lookup):
         return _update(Match(*lookup.found[0], warnings), data, lookup, records)
     if lookup.found and rules.leaves_out:
@@ -126,7 +120,8 @@ def _settle_resolved(
     matched = replace(matched, warnings=[*warnings, *matched.warnings])
     if matched.record:
         return _update(matched, data, lookup, records)
-    record = _create(data, lookup, records, place)
+    refuse_too_little(rules, data, lookup)
+    record = records.add(data, lookup.shared_key, place)
     return Outcome("created", None, warnings=matched.warnings, record=record)
 
 
@@ -145,28 +140,9 @@ def _update(matched: Match, data: Values, lookup: Lookup, records: EntityIndex) 
     stored = record.values
     changes = {name: value for name, value in data.items() if stored[name] != value}
     if not changes:
-        return Outcome("unchanged", None, key, (), warnings, record)
+        return Outcome("unchanged", max(record.id, 0) or None, key, (), warnings, record)
     if rules.warns:
         warnings += rules.warns(data, record, key, records)
     records.change(record, changes)
     changed = tuple(rules.codes.get(name, name) for name in changes)
-    return Outcome("updated", None, key, changed, warnings, record)
-
-
-def _create(data: Values, lookup: Lookup, records: EntityIndex, place: int) -> Record:
-    """Add a new record; raise ValidationFailed if there is too little for one."""
-    rules = records.rules
-    missing = [rules.codes.get(name, name) for name in rules.needs if data.get(name) is None]
-    if missing:
-        sentence = f"Missing: needed to create the {rules.entity}."
-        raise ValidationFailed(
-            f"No stored {rules.entity} fits, and there is too little to create one.",
-            errors={name: [sentence] for name in missing},
-        )
-    if not lookup.shared_key and not any(data.get(key) for key in rules.unique):
-        reason = f"without what is left out, nothing tells the {rules.entity} from others."
-        raise ValidationFailed(
-            "Nothing is left by which the record could be found again.",
-            errors={rules.unique[0]: [f"Missing: {reason}"]},
-        )
-    return records.add(data, lookup.shared_key, place)
+    return Outcome("updated", max(record.id, 0) or None, key, changed, warnings, record)

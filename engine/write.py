@@ -11,38 +11,68 @@ import sqlalchemy as sa
 
 from engine import database
 from engine.database import AS_READ, Columns, LostRace
-from engine.index import EntityIndex, Index, Record, link_columns
+from engine.index import Changes, Record, link_columns
 from engine.plain import Plain
+from engine.rules import Reference
 
 
-def write(index: Index, now: str, plain: Plain | None = None) -> None:
-    """Write all changes; `now` is UTC, as `2026-06-15 09:00:00`. Raises LostRace and what the database raises."""
-    changed = index.changed()
-    if plain and (plain.new or plain.changes) and plain.records not in changed:
-        changed.append(plain.records)
-    writers = [_Writer(it, now, plain if plain and it is plain.records else None) for it in changed]
+def write(
+    connection: sa.Connection, changes: Sequence[Changes], now: str, plain: Plain | None = None
+) -> None:
+    """Write all changes, and plain records; `now` is UTC, as `2026-06-15 09:00:00`.
+
+    Raises LostRace and what the database raises.
+    """
+    writers = [_Writer(connection, it, now) for it in changes]
+    if plain and (plain.new or plain.changes):
+        writers = _with_plain(connection, writers, now, plain)
     for writer in writers:
-        writer.release_keys()
+        if writer.stored:
+            writer.release_keys()
     for writer in writers:
-        writer.insert()
-    for writer in writers:
-        writer.update()
-        writer.look_again_for_formers()
-        writer.write_links()  # these and the formers need the ids of new records
-        writer.write_formers()
+        if writer.new or writer.plain:
+            writer.insert()
+    others_write = database.of_name(connection.dialect.name).lets_others_write
+    for writer in writers:  # links and formers need the ids of new records
+        if writer.stored or writer.plain:
+            writer.update()
+        if writer.rules.number and others_write:
+            writer.look_again_for_formers()
+        if writer.rules.links:
+            writer.write_links(writer.rules.links)
+        if writer.formers:
+            writer.write_formers()
     for writer in reversed(writers):  # what refers to others goes first
-        writer.delete()
+        if any(record.removed for record in writer.stored):
+            writer.delete()
+
+
+def _with_plain(
+    connection: sa.Connection, writers: list["_Writer"], now: str, plain: Plain
+) -> list["_Writer"]:
+    """Return the writers with the one that writes plain records."""
+    for writer in writers:
+        if writer.records is plain.records:
+            writer.plain = plain
+            return writers
+    nothing = Changes(plain.records, [], [], {}, set())
+    return [*writers, _Writer(connection, nothing, now, plain)]
 
 
 class _Writer:
     """Writes what shall become of the records of one entity."""
 
-    def __init__(self, records: EntityIndex, now: str, plain: Plain | None):
-        self.index, self.records, self.rules = records.index, records, records.rules
-        self.now, self.plain = now, plain
-        changes = records.conclude(now)
+    def __init__(
+        self, connection: sa.Connection, changes: Changes, now: str, plain: Plain | None = None
+    ):
+        self.connection, self.records, self.rules = (
+            connection,
+            changes.records,
+            changes.records.rules,
+        )
         self.new, self.stored = changes.new, changes.stored
         self.formers, self.names = changes.formers, changes.names
+        self.now, self.plain = now, plain
 
     def release_keys(self) -> None:
         """Set changing keys to NULL: a value may pass from one record to another in this very write."""
@@ -50,8 +80,8 @@ class _Writer:
         releasing = [record.id for record in self.stored if self._gives_up_a_key(record)]
         if releasing:
             nothing = {key: None for key in keys if c[key].nullable}
-            mine = database.among(self.index.connection, c.id, releasing)
-            self.index.connection.execute(sa.update(self.rules.table).where(mine).values(nothing))
+            mine = database.among(self.connection, c.id, releasing)
+            self.connection.execute(sa.update(self.rules.table).where(mine).values(nothing))
 
     def _gives_up_a_key(self, record: Record) -> bool:
         before = record.before or {}
@@ -71,7 +101,7 @@ class _Writer:
         order = sorted(range(len(places)), key=places.__getitem__)
         if plain and self.new:
             columns = {name: [column[at] for at in order] for name, column in columns.items()}
-        ids = database.insert_for_ids(self.index.connection, self.rules.table, columns)
+        ids = database.insert_for_ids(self.connection, self.rules.table, columns)
         by_place = {places[at]: record_id for at, record_id in zip(order, ids, strict=True)}
         if plain:
             plain.new_ids = [by_place[place] for place in plain.new]
@@ -82,28 +112,28 @@ class _Writer:
         """Update what changed or goes; raise LostRace if another writer changed one of the records."""
         if self.plain and self.plain.changes:
             changed = self.plain.changed_columns(self.now)
-            database.update_rows(self.index.connection, self.rules.table, changed)
+            database.update_rows(self.connection, self.rules.table, changed)
         rekeyed: list[Record] = []
         others: list[Record] = []
         for record in self.stored:
             (rekeyed if self._is_rekeyed(record) else others).append(record)
         # A column that is set costs the upkeep of its index, even if its value stays.
-        self._update(rekeyed, self.names.union(self.rules.guarded))
-        self._update(others, self.names.difference(self.rules.guarded))
+        if rekeyed:
+            self._update(rekeyed, self.names.union(self.rules.guarded))
+        if others:
+            self._update(others, self.names.difference(self.rules.guarded))
 
     def _is_rekeyed(self, record: Record) -> bool:
         """Tell whether a stored record's keys shall be others than they are in the database."""
         return self.rules.key_values(record.values) != self.rules.key_values(record.before or {})
 
     def _update(self, records: Sequence[Record], names: Collection[str]) -> None:
-        if not records:
-            return
         written = [name for name in self.rules.columns if name in names]
         columns = {name: [record.values[name] for record in records] for name in written}
         as_read = [(record.id, (record.before or {})["version"]) for record in records]
         ids, versions = [it for it, _ in as_read], [it for _, it in as_read]
         columns |= dict(zip(AS_READ, (ids, versions), strict=True))
-        database.update_rows(self.index.connection, self.rules.table, columns)
+        database.update_rows(self.connection, self.rules.table, columns)
 
     def look_again_for_formers(self) -> None:
         """Raise LostRace if a number that a record takes became a former one since it was looked up.
@@ -111,8 +141,6 @@ class _Writer:
         Keys guard what is there, not what was absent. Once the number is written nobody else can give it up.
         """
         number = self.rules.number
-        if not number or not database.of(self.index.connection.dialect).lets_others_write:
-            return
         changed = [record for record in (*self.new, *self.stored) if not record.removed]
         taken = {
             record.values[number]
@@ -125,11 +153,9 @@ class _Writer:
         if taken and self.records.former_rows(taken):
             raise LostRace
 
-    def write_links(self) -> None:
+    def write_links(self, reference: Reference) -> None:
         """Write the links of the records whose links changed: all anew."""
-        if self.rules.links is None:
-            return
-        column = self.rules.links.column
+        column = reference.column
         linked = self.plain.links() if self.plain else {}
         for record in (*self.new, *self.stored):
             if record.removed:
@@ -137,14 +163,12 @@ class _Writer:
             elif record.values[column] != (record.before or {}).get(column, ()):
                 linked[record.id] = record.values[column]
         rows = [(owner, other) for owner, others in linked.items() for other in others]
-        owner, other = link_columns(self.rules, self.rules.links)
+        owner, other = link_columns(self.rules, reference)
         columns = {owner.name: [it for it, _ in rows], other.name: [it for _, it in rows]}
         self._replace(owner, [*linked], columns)
 
     def write_formers(self) -> None:
         """Write the numbers that became former, or are so no more."""
-        if not self.formers:
-            return
         assert self.rules.formers is not None
         held = {number: record.id for number, record in self.formers.items() if record}
         entity = [self.rules.entity] * len(held)
@@ -165,7 +189,7 @@ class _Writer:
     ) -> None:
         """Delete the rows of a table that hold one of `old` in this column, and insert those that `columns` make."""
         if old:
-            mine = database.among(self.index.connection, column, old)
-            self.index.connection.execute(sa.delete(column.table).where(mine, *also))
+            mine = database.among(self.connection, column, old)
+            self.connection.execute(sa.delete(column.table).where(mine, *also))
         if any(columns.values()):
-            database.insert_rows(self.index.connection, column.table, columns)
+            database.insert_rows(self.connection, column.table, columns)

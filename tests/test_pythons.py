@@ -266,7 +266,7 @@ def test_no_pattern_of_a_countrys_numbers_is_possessive() -> None:
     }
     assert numbers.keys() >= {"SA", "AE", "EG"}
     assert wrong(numbers) == {}
-    assert wrong({region: canonical._local_line(region)[1] for region in regions}) == {}
+    assert wrong({region: canonical.local_line(region)[1] for region in regions}) == {}
 
 
 # --- What Debian's Python was wrong about ------------------------------------------------------

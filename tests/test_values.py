@@ -1121,7 +1121,8 @@ def test_a_usual_number_skips_the_parser(sent):
 
 def plainly(sent: str, region: str) -> str | None:
     """Return what a number is in a column, if it needs no second look there."""
-    line, plain = canonical.phone_lines(f"{sent}\n", region)[:-1], canonical.plain_numbers(region)
+    field = schemas.PatientSchema(region, RIYADH).load_fields["mobile"]
+    line, plain = field.spell(f"\n{sent}\n")[1:-1], canonical.plain_numbers(region)
     return line if plain and "\n" not in sent and plain.fullmatch(line) else None
 
 
@@ -1287,7 +1288,7 @@ def by_marshmallow(schema: Entity, record: dict[str, Any]) -> tuple[dict[str, An
     errors = {by_python_name[name]: told for name, told in errors.items()}
     columns = {name: [value] for name, value in loaded.items()}
     batch = Batch(1, columns)
-    schema.settle(batch, (), ())
+    schema.settle(batch)
     columns = batch.columns
     data = {name: value for name, (value,) in columns.items() if value is not fields.ABSENT}
     return data, errors | {
