@@ -59,8 +59,19 @@ class Batch:
 
     def data(self, place: int) -> Values:
         """Return the clean data of one record: only what it sends."""
-        row = [(name, column[place]) for name, column in self.columns.items()]
-        return {name: value for name, value in row if value is not ABSENT}
+        return self.records([place])[0]
+
+    def records(self, places: Sequence[int]) -> list[Values]:
+        """Return the clean data of records: only what each sends."""
+        names, columns = [*self.columns], self.columns.values()
+        if not names:
+            return [{} for _ in places]
+        rows = zip(*[[column[place] for place in places] for column in columns], strict=True)
+        if self.gappy:
+            return [
+                {n: v for n, v in zip(names, row, strict=True) if v is not ABSENT} for row in rows
+            ]
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     @property
     def fit(self) -> list[int]:

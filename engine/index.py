@@ -155,9 +155,11 @@ class EntityIndex:
 
     def find(self, key: str, value: Any) -> Sequence[Record]:
         """Return the records that `value` leads to by `key`."""
-        if value not in self._asked[key]:
+        held = self._holders[key]
+        is_known = value in self._asked[key] or (value in held and key in self.rules.unique)
+        if not is_known:
             self._load(key, [value])
-        return self._holders[key].get(value, ())
+        return held.get(value, ())
 
     def get(self, record_id: int) -> Record | None:
         """Return the record with this id, or None."""

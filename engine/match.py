@@ -47,7 +47,8 @@ def is_certain(rules: Rules, lookup: Lookup) -> bool:
 
 
 def _are_several(lookup: Lookup) -> bool:
-    return len({record for record, _ in lookup.found}) > 1
+    first = lookup.found[0][0]
+    return any(record is not first for record, _ in lookup.found)
 
 
 def refuse_another(rules: Rules, data: Values, lookup: Lookup) -> None:

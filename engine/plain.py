@@ -11,7 +11,7 @@ own. All other records are careful.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import itemgetter, ne
@@ -26,6 +26,10 @@ from engine.index import EntityIndex, Index
 from engine.outcome import Outcome
 from engine.references import Refused, resolve_columns
 from engine.rules import Rules, SharedKey
+
+Loaded = tuple[
+    str, Mapping[int, Any], Sequence[sa.Row]
+]  # a key, its values by place, the rows that these led to
 
 
 @dataclass
@@ -44,6 +48,7 @@ class Plain:
     changes: dict[int, list[str]] = field(default_factory=dict)
     new: list[int] = field(default_factory=list)
     new_ids: Sequence[int] = ()
+    loaded: list[Loaded] = field(default_factory=list)
     shared_keys: dict[int, Any] = field(
         default_factory=dict
     )  # by place, None where one is not sent
@@ -98,6 +103,15 @@ class Plain:
             found[place] = Outcome("created", record_id)
         return found
 
+    def hand_over(self, index: Index, places: Collection[int]) -> None:
+        """Let an index learn what the keys of the records at these places led to."""
+        records = index.of(self.rules.entity)
+        for key, sent, rows in self.loaded:
+            values = {value for place, value in sent.items() if place in places}
+            if values:
+                at = self.rules.columns.index(self.rules.key_columns[key])
+                records.learn(key, values, [row for row in rows if row[at] in values])
+
     # Writing
 
     def sent(self, name: str, places: Iterable[int]) -> list[Any]:
@@ -151,29 +165,22 @@ def divide(rules: Rules, batch: Batch, index: Index, refused: Refused) -> Plain:
     """Find the plain records of a batch, and load into the index what the keys of the careful ones led to."""
     resolved, careful = resolve_columns(rules, batch, index, refused)
     plain = Plain(index.of(rules.entity), resolved, careful)
-    loaded = _find_rows(plain)
+    _find_rows(plain)
     _compare_rows(plain)
     _look_for_holders(plain)
     _part_those_who_share(plain)
-    for key, sent, rows in loaded:
-        _hand_over(plain, key, sent, rows)
+    plain.hand_over(index, plain.careful)
     return plain
 
 
-Loaded = tuple[
-    str, Mapping[int, Any], Sequence[sa.Row]
-]  # a key, its values by place, the rows that these led to
-
-
-def _find_rows(plain: Plain) -> list[Loaded]:
+def _find_rows(plain: Plain) -> None:
     """Find the row to which each record's first key leads, with one query a key; those without one may be new."""
     rules = plain.rules
-    loaded: list[Loaded] = []
     left = [place for place in range(plain.batch.size) if place not in plain.careful]
     for key, column in rules.key_columns.items():
         sent = plain.key_values(key, left)
         rows = plain.records.rows(key, dict.fromkeys(sent.values()))
-        loaded.append((key, sent, rows))
+        plain.loaded.append((key, sent, rows))
         at = rules.columns.index(column)
         times = Counter([row[at] for row in rows])
         by_value = {row[at]: row for row in rows}
@@ -186,7 +193,6 @@ def _find_rows(plain: Plain) -> list[Loaded]:
     plain.careful |= {*left}
     plain.new.sort()
     plain.rows = dict(sorted(plain.rows.items(), key=itemgetter(0)))  # in the order of places
-    return loaded
 
 
 def _compare_rows(plain: Plain) -> None:
@@ -266,11 +272,3 @@ def _part_those_who_share(plain: Plain) -> None:
     plain.rows = {at: row for at, row in plain.rows.items() if at not in plain.careful}
     plain.changes = {at: names for at, names in plain.changes.items() if at not in plain.careful}
     plain.new = [place for place in plain.new if place not in plain.careful]
-
-
-def _hand_over(plain: Plain, key: str, sent: Mapping[int, Any], rows: Sequence[sa.Row]) -> None:
-    """Let the index learn what the keys of careful records led to."""
-    values = {value for place, value in sent.items() if place in plain.careful}
-    if values:
-        at = plain.rules.columns.index(plain.rules.key_columns[key])
-        plain.records.learn(key, values, [row for row in rows if row[at] in values])

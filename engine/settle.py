@@ -5,7 +5,7 @@ If careful records touched anything that plain ones rest on, they clash: then al
 as careful ones, before anything is written. So a chunk ends as its records would one by one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from engine import plain, references
@@ -32,7 +32,9 @@ def settle(
     careful = sorted(part.careful) if part else range(batch.size)
     outcomes = carefully(rules, batch, index, refused, careful)
     if part and part.clash():
-        index, part = new_index(), None
+        index = new_index()
+        part.hand_over(index, range(batch.size))
+        part = None
         outcomes = carefully(rules, batch, index, refused, range(batch.size))
     write(index.connection, index.conclude(now), now, part)
     for outcome in outcomes.values():
@@ -44,10 +46,10 @@ def settle(
 
 
 def carefully(
-    rules: Rules, batch: Batch, index: Index, refused: Refused, places: Iterable[int]
+    rules: Rules, batch: Batch, index: Index, refused: Refused, places: Sequence[int]
 ) -> dict[int, Outcome | Problem]:
     """Settle the records at these places in order, in the index; nothing is written."""
-    sent = {place: batch.data(place) for place in places}
+    sent = dict(zip(places, batch.records(places), strict=True))
     outcomes: dict[int, Outcome | Problem] = {}
     resolved: dict[int, Resolved] = {}
     references.foresee(rules, [*sent.values()], index)
@@ -77,13 +79,22 @@ def _foresee(rules: Rules, sent: Sequence[Values], records: EntityIndex) -> None
 
 def _next_shared_key(data: Values, records: EntityIndex) -> str | None:
     """Return the shared key of data; of a record that a unique key finds, the new one that both make, if any."""
-    lookup, shared = records.look_up(data), records.rules.shared
-    if not lookup.found or shared is None:
-        return lookup.shared_key
-    stored = lookup.found[0][0].values
+    shared = records.rules.shared
+    stored = _first_found(data, records)
+    if stored is None or shared is None:
+        return records.shared_key(data)
     if all(data.get(source, stored[source]) == stored[source] for source in shared.sources):
         return None
     return records.shared_key(stored | data)
+
+
+def _first_found(data: Values, records: EntityIndex) -> Values | None:
+    """Return the values of the record that the first unique key finds, or None."""
+    for key in records.rules.unique:
+        held = records.find(key, data[key]) if data.get(key) else ()
+        if held:
+            return held[0].values
+    return None
 
 
 # --- One record --------------------------------------------------------------------------------
