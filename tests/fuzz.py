@@ -73,7 +73,7 @@ def has_blanks_around(leaf: Any) -> bool:
 
 def stands_for_none(leaf: Any) -> bool:
     return isinstance(leaf, str) and (
-        words.is_none_or_filler(leaf) or words.is_zero(leaf) or "\ufffd" in leaf
+        words.NOTHING.is_word_or_filler(leaf) or words.is_zero(leaf) or "\ufffd" in leaf
     )
 
 
