@@ -11,7 +11,7 @@ from engine import canonical
 from engine.index import EntityIndex, Index, Lookup, Record
 from engine.match import agree, same
 from engine.outcome import Notice
-from engine.problems import SlotTaken, ValidationFailed
+from engine.problems import Problem, ValidationFailed
 from engine.rules import Reference, Rules, SharedKey, Values
 from models import Appointment, Clinic, Doctor, DoctorClinic, FormerKey, Patient
 
@@ -104,6 +104,18 @@ def renumbered_by_contact(
 
 
 # --- Named rules: bookings ---------------------------------------------------------------------
+
+
+class SlotTaken(Problem):
+    """The patient has another booking at that moment."""
+
+    status, code, title = 409, "slot_taken", "The patient has another booking at that time"
+    advice = "Send appointmentNo with both bookings, or move one, or retire the candidate."
+    example = {
+        "detail": "Another booking of this patient stands at that date and time.",
+        "key": "A-5501",
+        "candidates": [{"id": 30, "matchedBy": "patient+date+timeFrom"}],
+    }
 
 
 def keeps_its_patient(data: Values, record: Record) -> bool:

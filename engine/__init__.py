@@ -1,1 +1,1 @@
-"""The engine: it upserts records of any entity, given a schema, rules and a table. It knows no clinic and no HTTP."""
+"""The engine: it upserts records of any entity, given a schema, rules and a table. It knows no trade and no HTTP."""

@@ -88,16 +88,6 @@ class AmbiguousMatch(Problem):
     }
 
 
-class SlotTaken(Problem):
-    status, code, title = 409, "slot_taken", "The patient has another booking at that time"
-    advice = "Send appointmentNo with both bookings, or move one, or retire the candidate."
-    example = {
-        "detail": "Another booking of this patient stands at that date and time.",
-        "key": "A-5501",
-        "candidates": [{"id": 30, "matchedBy": "patient+date+timeFrom"}],
-    }
-
-
 class PayloadTooLarge(Problem):
     status, code, title = 413, "payload_too_large", "The request is too large"
     advice = "Send the records in parts; the limit stands in detail."
