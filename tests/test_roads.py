@@ -26,9 +26,13 @@ from upsert import RULES
 Record = dict[str, Any]
 World = dict[str, dict[int, Record]]  # the records that a desktop holds, by entity and number
 
-COUNTS = {"clinic": 3, "doctor": 6, "patient": 20, "appointment": 20}
-NAMES = ("Ali Hassan", "Sara Hassan", "Ali Omar", "احمد علي", "أحمد عليّ", "Baby of Sara", "Mona")
-MOBILES = tuple(f"05011111{number:02}" for number in range(8))
+COUNTS = {"clinic": 3, "doctor": 6, "patient": 16, "appointment": 24}
+NAMES = (
+    "Ali Hassan",
+    "احمد علي",
+    "أحمد عليّ",
+    "Baby of Sara",
+)  # so that a phone makes a contact of two
 BIRTHS = ("1960-01-01", "1990-05-05", "2001-09-09")
 
 
@@ -55,7 +59,7 @@ def patient(chance: random.Random, number: int) -> Record:
         "patientNo": f"P{number}",
         "nationalID": f"10000000{number:02}",
         "name": chance.choice(NAMES),
-        "mobile": chance.choice(MOBILES),
+        "mobile": f"05011111{number:02}",
         "dateOfBirth": chance.choice(BIRTHS),
         "gender": chance.choice(["Male", "Female", "Unknown"]),
         "email": f"p{number}@clinic.example",
@@ -65,7 +69,7 @@ def patient(chance: random.Random, number: int) -> Record:
 def appointment(chance: random.Random, number: int) -> Record:
     return {
         "appointmentNo": f"A{number}",
-        "patientNo": f"P{chance.randint(1, COUNTS['patient'])}",
+        "patientNo": f"P{chance.randint(1, 5)}",
         "doctorCode": f"D{chance.randint(1, COUNTS['doctor'])}",
         "clinicCode": f"C{chance.randint(1, 4)}",
         "date": chance.choice(["2026-06-15", "2026-06-16"]),
@@ -82,43 +86,86 @@ KEYS = {
     "patient": ("patientNo", "nationalID"),
     "appointment": ("appointmentNo",),
 }
+# By what a record can be known without its numbers.
+ALONE = {
+    "patient": ("name", "mobile", "dateOfBirth", "email"),
+    "appointment": ("patientNo", "date", "timeFrom"),
+}
+# What moves a record to where another one is.
+MOVING = {
+    "clinic": ("name",),
+    "doctor": ("code", "licenseNumber", "name", "clinicCodes"),
+    "patient": ("mobile", "mobile", "name", "patientNo", "nationalID", "dateOfBirth", "gender"),
+    "appointment": ("date", "timeFrom", "timeFrom", "patientNo", "timeTo", "doctorCode"),
+}
+# What two records have in common, and what moves one to where the other is.
+BESIDE = {"patient": ("name", ("mobile",)), "appointment": ("patientNo", ("date", "timeFrom"))}
+# What tells one from another.
+TELLING = {
+    "clinic": ("name",),
+    "doctor": ("name", "dateOfBirth"),
+    "patient": ("dateOfBirth", "gender"),
+    "appointment": ("timeTo", "doctorCode"),
+}
 HARMLESS = {"clinic": "floor", "doctor": "email", "patient": "email", "appointment": "notes"}
 
 
-def known(chance: random.Random, world: World, entity: str) -> Record:
-    """Return a record of the world, a new one if it is not there yet; some fields are often left out."""
-    number = chance.randint(1, COUNTS[entity])
+def known(chance: random.Random, world: World, entity: str, number: int) -> Record:
+    """Return a record of the world, a new one if it is not there yet; some are known without their numbers."""
     if number not in world[entity]:
         made = MAKERS[entity](chance, number)
-        world[entity][number] = {name: it for name, it in made.items() if chance.random() < 0.9}
+        if chance.random() < 0.4:
+            made = {name: made[name] for name in ALONE.get(entity, [*made])}
+        world[entity][number] = {name: it for name, it in made.items() if chance.random() < 0.95}
     return dict(world[entity][number])
 
 
 def partly(chance: random.Random, world: World, entity: str) -> Record:
     """Return a few fields of one record beside some of another: renumberings, swaps, moves and typing errors."""
-    one, other = known(chance, world, entity), known(chance, world, entity)
+    one, other = [
+        known(chance, world, entity, number)
+        for number in chance.sample(range(1, COUNTS[entity] + 1), 2)
+    ]
     key = chance.choice(KEYS[entity])
-    names = chance.sample([*one], min(len(one), chance.randint(0, 2)))
+    names = chance.sample([*one], min(len(one), chance.choice([0, 0, 1, 2])))
     mixed = {name: one[name] for name in (key, *names) if name in one}
-    borrowed = chance.choice([*other] or [key])
-    if borrowed in other:
-        mixed[borrowed] = other[borrowed]
-    if chance.random() < 0.2:
+    moving = chance.choice(MOVING[entity])
+    if moving in other:
+        mixed[moving] = other[moving]
+    if chance.random() < 0.1:
         mixed[key] = f"Z{chance.randint(1, 5)}"
     return mixed
 
 
+def moved_beside(chance: random.Random, world: World, entity: str) -> Record:
+    """Return what moves a record to where another one is: by its stored and its sent parts together."""
+    same, moving = BESIDE[entity]
+    records = [it for it in world[entity].values() if KEYS[entity][0] in it and same in it]
+    if not records:
+        return partly(chance, world, entity)
+    one = chance.choice(records)
+    others = [it for it in world[entity].values() if it.get(same) == one[same] and it is not one]
+    other = chance.choice(others or [one])
+    moved = {name: other[name] for name in moving if name in other}
+    return {KEYS[entity][0]: one[KEYS[entity][0]]} | moved
+
+
 def sent_list(chance: random.Random, world: World, entity: str) -> list[Record]:
     """Return a list: most records as they are known, some with a harmless change, a few that touch others."""
-    whole = [known(chance, world, entity) for _ in range(chance.randint(0, COUNTS[entity]))]
-    numbers = Counter(str(record.get(KEYS[entity][0])) for record in whole)
-    records = [it for it in whole if numbers[str(it.get(KEYS[entity][0]))] == 1]
+    numbers = range(1, COUNTS[entity] + 1)
+    some = chance.sample(numbers, chance.randint(0, COUNTS[entity]))
+    records = [known(chance, world, entity, number) for number in some]
     for record in records:
         if chance.random() < 0.2:
             record[HARMLESS[entity]] = f"n{chance.randint(1, 3)}@clinic.example"
-    for _ in range(chance.choice([0, 1, 1, 2, 3])):
+        if chance.random() < 0.1:
+            other = MAKERS[entity](chance, chance.choice(numbers))
+            record |= {name: other[name] for name in TELLING[entity]}
+    for _ in range(chance.choice([0, 0, 1, 2])):
         records.insert(chance.randint(0, len(records)), partly(chance, world, entity))
-    if chance.random() < 0.2:
+    if entity in BESIDE:
+        records.insert(chance.randint(0, len(records)), moved_beside(chance, world, entity))
+    if chance.random() < 0.1:
         records += chance.sample(records, min(len(records), 2))
     return records
 
