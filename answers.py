@@ -49,23 +49,21 @@ class Report:
 
 def report(batch: Batch, results: Outcomes, first: int = 0, *, minimal: bool = False) -> Report:
     """Return what became of a batch's records, whose places in their list begin with `first`."""
-    counted, failures, texts = [], [], []
+    counts = Counter([it.action if isinstance(it, Outcome) else "failed" for it in results])
+    failures, texts = [], []
     for place, result in enumerate(results):
-        at = first + place
         if isinstance(result, Problem):
-            counted.append("failed")
-            failures.append(item(batch, place, result, at))
+            failures.append(item(batch, place, result, first + place))
             texts.append(encode(failures[-1]))
             continue
-        counted.append(result.action)
         warned = result.warnings or place in batch.warnings
-        if warned or not minimal:
-            shared = _shared(result.action, result.matched_by, result.changed)
-            record_id = "null" if result.record_id is None else result.record_id
-            before, between, then, after = shared
-            text = f"{before}{at}{between}{record_id}{then}{encode(batch.keys[place])}{after}"
-            texts.append(_with_warnings(text, batch, place, result) if warned else text)
-    return Report(Counter(counted), failures, [",".join(texts)] if texts else [])
+        if minimal and not warned:
+            continue
+        before, between, then, after = _shared(result.action, result.matched_by, result.changed)
+        record_id = "null" if result.record_id is None else result.record_id
+        own = f"{before}{first + place}{between}{record_id}{then}{encode(batch.keys[place])}"
+        texts.append(own + (_with_warnings(after, batch, place, result) if warned else after))
+    return Report(counts, failures, [",".join(texts)] if texts else [])
 
 
 def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
@@ -107,9 +105,15 @@ def _warnings(
     return [*batch.warnings.get(place, ()), *matching]
 
 
-def _with_warnings(text: str, batch: Batch, place: int, outcome: Outcome) -> str:
-    """Return the JSON of a success with its warnings."""
-    return f"{text.removesuffix(NO_WARNINGS)}{encode(_warnings(batch, place, outcome))}}}"
+def _with_warnings(after: str, batch: Batch, place: int, outcome: Outcome) -> str:
+    """Return the end of the JSON of a success, with its warnings."""
+    return f"{after.removesuffix(NO_WARNINGS)}{encode(_warnings(batch, place, outcome))}}}"
+
+
+def alone(answer: Item, dry_run: bool) -> Item:
+    """Return the answer to a single record: it has no place in a list."""
+    marked = answer | ({"dryRun": True} if dry_run else {})
+    return {name: value for name, value in marked.items() if name != "index"}
 
 
 def _success(action: str, matched_by: str, changed: Iterable[str]) -> Item:

@@ -74,9 +74,7 @@ def one(
         answer, report = answers.item(batch, 0, result), answers.report(batch, [result])
         if options.origin and not options.dry_run:
             history.write(connection, options.origin, {entity: report}, dry_run=False)
-        if isinstance(result, Problem) or result.record is None:
-            return result, answer, {}
-        return result, answer, references.describe(rules, result.record, index)
+        return result, answer, _described(rules, result, index)
 
     result, answer, described = database.transact(db.engine, work, writes=not options.dry_run)
     if options.dry_run:
@@ -84,9 +82,15 @@ def one(
     if isinstance(result, Problem):
         result.key = batch.keys[0]
         raise result
-    del answer["index"]  # of one there is none
-    dry_run = {"dryRun": True} if options.dry_run else {}
-    return answer | dry_run | {"data": schemas[entity].dump(described)}
+    answer = answers.alone(answer, options.dry_run)
+    return answer | {"data": schemas[entity].dump(described)}
+
+
+def _described(rules: Rules, result: Outcome | Problem, index: Index) -> Values:
+    """Return the whole stored record; nothing of a refused one."""
+    if isinstance(result, Problem) or result.record is None:
+        return {}
+    return references.describe(rules, result.record, index)
 
 
 # --- Many records ------------------------------------------------------------------------------

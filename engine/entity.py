@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import cache
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
@@ -19,6 +19,8 @@ from engine.problems import ValidationFailed
 from engine.rules import Rules, Values
 
 Columns = dict[str, Sequence[Any]]  # by Python name, all of the same length
+
+T = TypeVar("T")
 
 UNKNOWN_FIELD = "unknown field: "
 NO_OBJECT = "Must be a JSON object."
@@ -63,15 +65,12 @@ class Batch:
 
     def records(self, places: Sequence[int]) -> list[Values]:
         """Return the clean data of records: only what each sends."""
-        names, columns = [*self.columns], self.columns.values()
-        if not names:
+        if not self.columns:
             return [{} for _ in places]
-        rows = zip(*[[column[place] for place in places] for column in columns], strict=True)
-        if self.gappy:
-            return [
-                {n: v for n, v in zip(names, row, strict=True) if v is not ABSENT} for row in rows
-            ]
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        names = [*self.columns]
+        columns = [[column[place] for place in places] for column in self.columns.values()]
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        return [*map(_without_gaps, rows)] if self.gappy else rows
 
     @property
     def fit(self) -> list[int]:
@@ -82,17 +81,23 @@ class Batch:
         """Return these records as a batch of their own."""
         if len(places) == self.size:
             return self
-        there = {place: number for number, place in enumerate(places)}
         return Batch(
             size=len(places),
-            columns={
-                name: [column[place] for place in places] for name, column in self.columns.items()
-            },
+            columns={name: [it[at] for at in places] for name, it in self.columns.items()},
             gappy=self.gappy,
             keys=[self.keys[place] for place in places],
-            warnings={there[it]: told for it, told in self.warnings.items() if it in there},
-            refused={there[it]: told for it, told in self.refused.items() if it in there},
+            warnings=_at_places(self.warnings, places),
+            refused=_at_places(self.refused, places),
         )
+
+
+def _without_gaps(values: Values) -> Values:
+    return {name: value for name, value in values.items() if value is not ABSENT}
+
+
+def _at_places(by_place: Mapping[int, T], places: Sequence[int]) -> dict[int, T]:
+    """Return what these places have, by their place among them."""
+    return {at: by_place[place] for at, place in enumerate(places) if place in by_place}
 
 
 class Shape(NamedTuple):
@@ -146,27 +151,18 @@ class Entity(Schema):
         spelt = [shapes[tuple(it) if isinstance(it, dict) else None] for it in records]
         sent = _columns(records, spelt, shapes.values())
         columns = {name: self._fields[name].clean_all(column) for name, column in sent.items()}
-        # A column that comes back as it went in holds values alone.
-        formed = {name: column for name, column in columns.items() if column is not sent[name]}
-        odd = {name: ODD.intersection(map(type, column)) for name, column in formed.items()}
+        odd = _odd_kinds(columns, sent)
         batch = Batch(len(records), columns, {name for name, kinds in odd.items() if kinds})
         _settle_doubts(batch, [name for name in odd if Doubt in odd[name]], spelt)
         self.settle(batch)
         batch.keys = self.keys(batch.columns, batch.size)
         if any(shape.warnings for shape in shapes.values()):
-            for place, shape in enumerate(spelt):
-                if shape.warnings:
-                    batch.warnings[place] = [*shape.warnings, *batch.warnings.get(place, ())]
-        suspects = self.suspects(batch)
-        wrong = {place for place in suspects if self.faults(batch.data(place))}
-        for name in [name for name in odd if type(WRONG) in odd[name]]:
-            wrong |= {at for at, value in enumerate(batch.columns[name]) if value is WRONG}
+            _warn_of_unknown(batch, spelt)
+        wrong = self._wrong(batch, [name for name in odd if type(WRONG) in odd[name]])
         if any(shape.twice or shape is NO_SHAPE for shape in shapes.values()):
             wrong |= {at for at, it in enumerate(spelt) if it.twice or it is NO_SHAPE}
         for place in wrong:
-            values = {name: column[place] for name, column in sent.items()}
-            problem = self._invalid(spelt[place], values, batch.warnings.pop(place, ()))
-            batch.keys[place], batch.refused[place] = problem.key, problem
+            self._refuse(batch, place, spelt[place], sent)
         return batch
 
     def _shape(self, spellings: tuple[str, ...] | None) -> Shape:
@@ -200,16 +196,23 @@ class Entity(Schema):
 
     # What is wrong
 
+    def _wrong(self, batch: Batch, faulty: Iterable[str]) -> set[int]:
+        """Return the places of the records that have a wrong value, or lack one."""
+        suspects = self.suspects(batch)
+        wrong = {place for place in suspects if self.faults(batch.data(place))}
+        for name in faulty:
+            wrong |= {at for at, value in enumerate(batch.columns[name]) if value is WRONG}
+        return wrong
+
     def suspects(self, batch: Batch) -> Collection[int]:
         """Return the places of the records in which `faults` may find something, as columns alone show."""
         suspects: Collection[int] = range(batch.size)
         for identity in self._sure:
             if batch.columns.keys() >= {*identity}:
-                gappy = [batch.columns[name] for name in identity if not all(batch.columns[name])]
-                if not gappy:
-                    return ()
-                lacking = {at for column in gappy for at, value in enumerate(column) if not value}
+                lacking = _lacking([batch.columns[name] for name in identity])
                 suspects = lacking.intersection(suspects)
+            if not suspects:
+                break
         return suspects
 
     def faults(
@@ -225,38 +228,70 @@ class Entity(Schema):
             return {}
         return {name: self.asking for name in self.rules.asked_for if name in unknown}
 
+    def _refuse(self, batch: Batch, place: int, shape: Shape, sent: Columns) -> None:
+        """Refuse a record with every error that it has."""
+        values = {name: column[place] for name, column in sent.items() if name in shape.places}
+        warnings = batch.warnings.pop(place, ())
+        problem = ValidationFailed(NO_OBJECT)
+        if shape is not NO_SHAPE:
+            problem = self._invalid(shape, values, warnings)
+        batch.keys[place], batch.refused[place] = problem.key, problem
+
     def _invalid(
         self, shape: Shape, sent: Mapping[str, Any], warnings: Sequence[str]
     ) -> ValidationFailed:
         """Gather every error of a record, by marshmallow's road."""
-        if shape is NO_SHAPE:
-            return ValidationFailed(NO_OBJECT)
-        sent = {json_name(name): sent[name] for name in shape.places if sent[name] is not None}
-        try:
-            valid, found = self.load(sent), {}
-        except ValidationError as error:
-            valid, found = error.valid_data, error.messages_dict
-        data = {name: value for name, value in valid.items() if value is not ABSENT}
-        known = [name for name in shape.places if json_name(name) in found]
-        errors = {name: found[json_name(name)] for name in known} | shape.twice
+        data, found = self._load(sent)
+        errors: dict[str, Sequence[str]] = {it: found[it] for it in shape.places if it in found}
+        errors |= shape.twice
         missing = {it: [said] for it, said in self.faults(data, frozenset(errors)).items()}
         carried = {name for identity in self.rules.identities for name in identity}
         errors |= explained(missing, warnings, carried)
         (key,) = self.keys({name: [value] for name, value in data.items()}, 1)
         return ValidationFailed(_hint(shape.warnings), errors=errors, key=key)
 
+    def _load(self, sent: Mapping[str, Any]) -> tuple[Values, dict[str, list[str]]]:
+        """Return the data of a record, and the errors, both by Python name."""
+        body = {json_name(name): value for name, value in sent.items() if value is not None}
+        try:
+            valid, found = self.load(body), {}
+        except ValidationError as error:
+            valid, found = error.valid_data, error.messages_dict
+        return _without_gaps(valid), {self._names[name]: it for name, it in found.items()}
+
+
+def _odd_kinds(columns: Columns, sent: Columns) -> dict[str, set[type]]:
+    """Return which of ABSENT, WRONG and Doubt stand in each clean column that differs from what was sent."""
+    # A column that comes back as it went in holds values alone.
+    formed = [name for name, column in columns.items() if column is not sent[name]]
+    return {name: ODD.intersection(map(type, columns[name])) for name in formed}
+
+
+def _lacking(columns: Sequence[Sequence[Any]]) -> set[int]:
+    """Return the places at which any of these columns has no value."""
+    gappy = [column for column in columns if not all(column)]
+    return {place for column in gappy for place, value in enumerate(column) if not value}
+
+
+def _warn_of_unknown(batch: Batch, spelt: Sequence[Shape]) -> None:
+    """Put the warnings of unknown fields before a record's other ones."""
+    for place, shape in enumerate(spelt):
+        if shape.warnings:
+            batch.warnings[place] = [*shape.warnings, *batch.warnings.get(place, ())]
+
 
 def _settle_doubts(batch: Batch, doubtful: Iterable[str], spelt: Sequence[Shape]) -> None:
     """Put values in the place of doubts, and note their warnings, as the fields stand in the record."""
-    doubts: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    warnings: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for name in doubtful:
-        batch.columns[name] = settled = list(batch.columns[name])
-        for place, value in enumerate(settled):
-            if type(value) is Doubt:
-                settled[place] = value.value
-                sentence = f"{json_name(name)}: {value.warning}"
-                doubts[place].append((spelt[place].places[name], sentence))
-    for place, found in doubts.items():
+        column = batch.columns[name]
+        doubts = {place: it for place, it in enumerate(column) if type(it) is Doubt}
+        batch.columns[name] = settled = list(column)
+        for place, doubt in doubts.items():
+            settled[place] = doubt.value
+            sentence = f"{json_name(name)}: {doubt.warning}"
+            warnings[place].append((spelt[place].places[name], sentence))
+    for place, found in warnings.items():
         batch.warnings[place] = [sentence for _, sentence in sorted(found)]
 
 
@@ -280,10 +315,16 @@ def _columns(records: Sequence[Any], spelt: Sequence[Shape], shapes: Collection[
     if len(shapes) == 1 and spelt[0] is not NO_SHAPE:
         sent = [*zip(*[record.values() for record in records], strict=True)]
         return {name: sent[place] for name, place in spelt[0].places.items()}
+    return _columns_of_many_shapes(records, spelt, shapes)
+
+
+def _columns_of_many_shapes(
+    records: Sequence[Any], spelt: Sequence[Shape], shapes: Iterable[Shape]
+) -> Columns:
     names = dict.fromkeys(name for shape in shapes for name in shape.places)
     columns: dict[str, list[Any]] = {name: [None] * len(records) for name in names}
-    for place, (record, shape) in enumerate(zip(records, spelt, strict=True)):
-        values = [*record.values()] if shape.places else []
+    for place, shape in enumerate(spelt):
+        values = [*records[place].values()] if shape.places else []
         for name, at in shape.places.items():
             columns[name][place] = values[at]
     return {**columns}
@@ -303,12 +344,16 @@ def explained(
     """Return errors of missing fields, with what was sent for them, or for the other names, and left out."""
     found: dict[str, Sequence[str]] = dict(errors)
     for name in dict.fromkeys((*errors, *names)) if errors else ():
-        begins = f"{json_name(name)}: "
-        mine = [it.removeprefix(begins) for it in warnings if it.startswith(begins)]
-        reasons = [warning for warning in mine if warning.endswith(LEFT_OUT)]
-        if reasons:
+        if reasons := _reasons(name, warnings):
             found[name] = [*found.get(name, ()), *reasons]
     return found
+
+
+def _reasons(name: str, warnings: Sequence[str]) -> list[str]:
+    """Return why what was sent for a field was left out."""
+    begins = f"{json_name(name)}: "
+    mine = [it.removeprefix(begins) for it in warnings if it.startswith(begins)]
+    return [warning for warning in mine if warning.endswith(LEFT_OUT)]
 
 
 def _hint(warnings: Sequence[str]) -> str:

@@ -633,10 +633,10 @@ class Codes(Clean):
     """A list of codes; a list of nothing but what counts as absent is absent."""
 
     accepts = "list of codes; it replaces the stored list, [] clears it"
-    _code = Code("one of the codes")
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
+        self._code = Code("one of the codes")
         self._code.entity = parent
 
     def clean(self, value: Any) -> Any:

@@ -290,23 +290,13 @@ class EntityIndex:
     # Before writing
 
     def conclude(self, now: str) -> Changes:
-        """Return what is to be written, with its ranks, times and versions.
-
-        A witness is a record on which a change rests without changing it: the holder of a former number, or the first
-        of those who share a key. Its version is raised, so that nobody can take it away at the same moment.
-        """
+        """Return what is to be written, with its ranks, times and versions."""
         changed = [it for it in self.changed if it.removed or it.values != it.before]
         formers = {it: self._former_holder(it) for it in sorted(self.changed_formers)}
         witnesses = [*self._give_ranks(changed), *formers.values()]
         for record in changed:
-            version = 0 if record.before is None else record.before["version"]
-            stamps = {"updated_at": now, "version": version + 1}
-            created = {"created_at": now} if record.before is None else {}
-            record.values = record.values | created | stamps
-        known = {*changed}
-        for record in [it for it in dict.fromkeys(witnesses) if it and it not in known]:
-            record.values = record.values | {"version": record.values["version"] + 1}
-            changed.append(record)
+            _stamp(record, now)
+        changed += _testify(changed, witnesses)
         new = [record for record in changed if record.before is None]
         stored = [record for record in changed if record.before is not None]
         names = self._names | {"updated_at", "version"}
@@ -352,6 +342,26 @@ class EntityIndex:
             self._holders[kind].keys() for kind in kinds
         ]
         return not all(known.isdisjoint(values) for known in seen)
+
+
+def _stamp(record: Record, now: str) -> None:
+    """Give a record that is written its times and its version."""
+    version = 0 if record.before is None else record.before["version"]
+    created = {"created_at": now} if record.before is None else {}
+    record.values = record.values | created | {"updated_at": now, "version": version + 1}
+
+
+def _testify(changed: Sequence[Record], witnesses: Iterable[Record | None]) -> list[Record]:
+    """Raise the versions of witnesses that do not change themselves, and return them.
+
+    A witness is a record on which a change rests: the holder of a former number, or the first of those who share a key.
+    Nobody can take it away at the same moment, for its version is another one then.
+    """
+    known = {*changed, None}
+    unchanged = [it for it in dict.fromkeys(witnesses) if it and it not in known]
+    for record in unchanged:
+        record.values = record.values | {"version": record.values["version"] + 1}
+    return unchanged
 
 
 def link_columns(rules: Rules, reference: Reference) -> tuple[sa.Column, sa.Column]:

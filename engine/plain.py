@@ -85,11 +85,10 @@ class Plain:
     def rests_on(self, key: str) -> dict[int, Any]:
         """Return the values of a key on which plain records rest, by place: their row's, or what they send."""
         at = self.rules.columns.index(self.rules.key_columns[key])
-        found = {place: row[at] for place, row in self.rows.items() if place not in self.careful}
+        rows = {place: row for place, row in self.rows.items() if row[at] is not None}
+        stored = {place: row[at] for place, row in rows.items() if place not in self.careful}
         new = [place for place in self.new if place not in self.careful]
-        return {place: it for place, it in found.items() if it is not None} | self.key_values(
-            key, new
-        )
+        return stored | self.key_values(key, new)
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return what became of the plain records, by place, once they are written."""
@@ -127,38 +126,38 @@ class Plain:
             columns[name] = [blank if value is ABSENT else value for value in sent]
         stamps = {"created_at": now, "updated_at": now, "version": 1}
         columns |= {name: [value] * len(self.new) for name, value in stamps.items()}
-        if shared := self.rules.shared:
-            keys = self.key_values(shared.name, self.new)
-            columns[shared.column] = [keys.get(place) for place in self.new]
-            columns[shared.rank] = [0 if place in keys else None for place in self.new]
-        return columns
+        return columns | self._shared_columns()
+
+    def _shared_columns(self) -> Columns:
+        """Return the shared keys of the new rows, and their ranks: each is the first."""
+        shared = self.rules.shared
+        if shared is None:
+            return {}
+        keys = self.key_values(shared.name, self.new)
+        ranks = [0 if place in keys else None for place in self.new]
+        return {shared.column: [keys.get(place) for place in self.new], shared.rank: ranks}
 
     def changed_columns(self, now: str) -> Columns:
         """Return the columns of the rows that change, with what must still be as it was read."""
-        places = [*self.changes]
-        rows = [self.rows[place] for place in places]
-        written = {name for names in self.changes.values() for name in names}
+        rows = [self.rows[place] for place in self.changes]
+        changing = {name for names in self.changes.values() for name in names}
         columns: Columns = {}
         for at, name in enumerate(self.rules.columns):
-            if name in written:
-                pairs = zip(self.sent(name, places), rows, strict=True)
+            if name in changing:
+                pairs = zip(self.sent(name, self.changes), rows, strict=True)
                 columns[name] = [row[at] if value is ABSENT else value for value, row in pairs]
-        at_version = self.rules.columns.index("version")
-        versions = [row[at_version] for row in rows]
-        columns |= {"updated_at": [now] * len(rows), "version": [it + 1 for it in versions]}
-        as_read = ([row[-1] for row in rows], versions)
-        return columns | dict(zip(database.AS_READ, as_read, strict=True))
+        ids, version = [row[-1] for row in rows], self.rules.columns.index("version")
+        versions = [row[version] for row in rows]
+        stamps = {"updated_at": [now] * len(rows), "version": [it + 1 for it in versions]}
+        return columns | stamps | dict(zip(database.AS_READ, (ids, versions), strict=True))
 
-    def links(self) -> dict[int, tuple[int, ...]]:
+    def links(self, name: str) -> dict[int, tuple[int, ...]]:
         """Return the ids to which records are to be linked, by the record's id, where that is new."""
-        if self.rules.links is None:
-            return {}
-        name = self.rules.links.column
-        new = zip(self.new_ids, self.sent(name, self.new), strict=True)
-        found = {record_id: linked for record_id, linked in new if linked}
         changed = [place for place, names in self.changes.items() if name in names]
-        ids = [self.rows[place][-1] for place in changed]
-        return found | dict(zip(ids, self.sent(name, changed), strict=True))
+        ids = [*self.new_ids, *[self.rows[place][-1] for place in changed]]
+        linked = zip(ids, self.sent(name, [*self.new, *changed]), strict=True)
+        new = {*self.new_ids}
+        return {record_id: it for record_id, it in linked if it or record_id not in new}
 
 
 def divide(rules: Rules, batch: Batch, index: Index, refused: Refused) -> Plain:
@@ -175,68 +174,77 @@ def divide(rules: Rules, batch: Batch, index: Index, refused: Refused) -> Plain:
 
 def _find_rows(plain: Plain) -> None:
     """Find the row to which each record's first key leads, with one query a key; those without one may be new."""
-    rules = plain.rules
     left = [place for place in range(plain.batch.size) if place not in plain.careful]
-    for key, column in rules.key_columns.items():
+    for key in plain.rules.key_columns:
         sent = plain.key_values(key, left)
-        rows = plain.records.rows(key, dict.fromkeys(sent.values()))
-        plain.loaded.append((key, sent, rows))
-        at = rules.columns.index(column)
-        times = Counter([row[at] for row in rows])
-        by_value = {row[at]: row for row in rows}
-        plain.careful |= {place for place, value in sent.items() if times[value] > 1}
-        plain.new += [place for place, value in sent.items() if not times[value]]
-        found = {place: by_value[value] for place, value in sent.items() if times[value] == 1}
-        plain.rows |= found
-        plain.found_by |= dict.fromkeys(found, key)
+        if sent:
+            _follow(plain, key, sent)
         left = [place for place in left if place not in sent]
     plain.careful |= {*left}
     plain.new.sort()
     plain.rows = dict(sorted(plain.rows.items(), key=itemgetter(0)))  # in the order of places
 
 
+def _follow(plain: Plain, key: str, sent: Mapping[int, Any]) -> None:
+    """Note to which row each value of a key leads: to one, to none, or to several."""
+    rows = plain.records.rows(key, dict.fromkeys(sent.values()))
+    plain.loaded.append((key, sent, rows))
+    at = plain.rules.columns.index(plain.rules.key_columns[key])
+    times = Counter([row[at] for row in rows])
+    by_value = {row[at]: row for row in rows}
+    plain.careful |= {place for place, value in sent.items() if times[value] > 1}
+    plain.new += [place for place, value in sent.items() if not times[value]]
+    found = {place: by_value[value] for place, value in sent.items() if times[value] == 1}
+    plain.rows |= found
+    plain.found_by |= dict.fromkeys(found, key)
+
+
 def _compare_rows(plain: Plain) -> None:
     """Compare what was sent with the rows: a judged field that differs makes a record careful, another one changes."""
-    rules, places = plain.rules, [*plain.rows]
     for name, stored in _stored(plain).items():
-        if name not in plain.batch.columns:
-            continue
-        sent = (
-            plain.batch.columns[name]
-            if len(places) == plain.batch.size
-            else plain.sent(name, places)
-        )
-        if name in plain.batch.gappy:
-            pairs = zip(sent, stored, strict=True)
-            sent = [old if new is ABSENT else new for new, old in pairs]
-        differing = [*compress(places, map(ne, sent, stored))]
-        if name in rules.judged:
+        differing = _differing(plain, name, stored)
+        if name in plain.rules.judged:
             plain.careful.update(differing)
             continue
         for place in differing:
             plain.changes.setdefault(place, []).append(name)
-    if rules.shared:
-        by_shared = {at for at, key in plain.found_by.items() if key == rules.shared.name}
-        judged = {
-            at
-            for at in by_shared
-            if not {*rules.reads_if_shared}.isdisjoint(plain.changes.get(at, ()))
-        }
-        plain.careful |= judged
+    if plain.rules.shared:
+        _judge_shared(plain, plain.rules.shared.name)
+
+
+def _differing(plain: Plain, name: str, stored: Sequence[Any]) -> Iterable[int]:
+    """Return the places of the found records that send another value than their row has."""
+    sent = plain.batch.columns[name]
+    if len(plain.rows) < plain.batch.size:
+        sent = plain.sent(name, plain.rows)
+    if name in plain.batch.gappy:
+        pairs = zip(sent, stored, strict=True)
+        sent = [old if new is ABSENT else new for new, old in pairs]
+    return compress(plain.rows, map(ne, sent, stored))
+
+
+def _judge_shared(plain: Plain, key: str) -> None:
+    """Make careful whom the shared key found, and who changes what a rule reads then."""
+    read = {*plain.rules.reads_if_shared}
+    changing = [place for place, names in plain.changes.items() if not read.isdisjoint(names)]
+    plain.careful |= {place for place in changing if plain.found_by[place] == key}
 
 
 def _stored(plain: Plain) -> dict[str, Sequence[Any]]:
-    """Return the columns of the rows that were found."""
-    rules, rows = plain.rules, plain.rows.values()
+    """Return those columns of the rows that were found of which something was sent."""
+    rows, sent = plain.rows.values(), plain.batch.columns
     if not rows:
         return {}
     columns: dict[str, Sequence[Any]] = dict(
-        zip((*rules.columns, "id"), zip(*rows, strict=True), strict=True)
+        zip(
+            plain.rules.columns, zip(*rows, strict=True), strict=False
+        )  # the id at the end is left out
     )
-    if rules.links and rules.links.column in plain.batch.columns:
+    links = plain.rules.links
+    if links and links.column in sent:
         linked = plain.records.linked([row[-1] for row in rows])
-        columns[rules.links.column] = [linked[row[-1]] for row in rows]
-    return columns
+        columns[links.column] = [linked[row[-1]] for row in rows]
+    return {name: column for name, column in columns.items() if name in sent}
 
 
 def _look_for_holders(plain: Plain) -> None:
@@ -261,14 +269,18 @@ def _held(plain: Plain, key: str, values: Mapping[Any, Any]) -> set[Any]:
 
 def _part_those_who_share(plain: Plain) -> None:
     """Make careful whoever rests on what another record of the chunk sends or rests on."""
-    rules = plain.rules
     if len(plain.careful) < plain.batch.size:
-        for key in rules.key_columns:
-            values = plain.rests_on(key)
-            others = plain.key_values(key, plain.careful)
-            times = Counter([*values.values(), *others.values()])
-            if len(times) < len(values) + len(others):
-                plain.careful |= {place for place, value in values.items() if times[value] > 1}
-    plain.rows = {at: row for at, row in plain.rows.items() if at not in plain.careful}
-    plain.changes = {at: names for at, names in plain.changes.items() if at not in plain.careful}
-    plain.new = [place for place in plain.new if place not in plain.careful]
+        for key in plain.rules.key_columns:
+            _part_by(plain, key)
+    careful = plain.careful
+    plain.rows = {place: row for place, row in plain.rows.items() if place not in careful}
+    plain.changes = {place: it for place, it in plain.changes.items() if place not in careful}
+    plain.new = [place for place in plain.new if place not in careful]
+
+
+def _part_by(plain: Plain, key: str) -> None:
+    values = plain.rests_on(key)
+    others = plain.key_values(key, plain.careful)
+    times = Counter([*values.values(), *others.values()])
+    if len(times) < len(values) + len(others):
+        plain.careful |= {place for place, value in values.items() if times[value] > 1}

@@ -7,16 +7,20 @@ as careful ones, before anything is written. So a chunk ends as its records woul
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from engine import plain, references
 from engine.entity import Batch
 from engine.index import EntityIndex, Index, Lookup
 from engine.match import Match, is_certain, match, refuse_too_little
 from engine.outcome import Notice, Outcome, Outcomes
+from engine.plain import Plain
 from engine.problems import Problem
-from engine.references import Refused, Resolved
+from engine.references import Refused
 from engine.rules import Rules, Values
 from engine.write import write
+
+T = TypeVar("T")
 
 
 def settle(
@@ -27,45 +31,54 @@ def settle(
     `refused` are (entity, number) to which nothing may refer. `now` is UTC, as `2026-06-15 09:00:00`. Raises LostRace
     and what the database raises.
     """
-    index = new_index()
-    part = plain.divide(rules, batch, index, refused) if batch.size > 1 else None
-    careful = sorted(part.careful) if part else range(batch.size)
-    outcomes = carefully(rules, batch, index, refused, careful)
-    if part and part.clash():
+    everybody, index = range(batch.size), new_index()
+    if batch.size == 1:
+        return _write(carefully(rules, batch, index, refused, everybody), index, now)
+    part = plain.divide(rules, batch, index, refused)
+    outcomes = carefully(rules, batch, index, refused, sorted(part.careful))
+    if part.clash():
         index = new_index()
-        part.hand_over(index, range(batch.size))
-        part = None
-        outcomes = carefully(rules, batch, index, refused, range(batch.size))
+        part.hand_over(index, everybody)
+        return _write(carefully(rules, batch, index, refused, everybody), index, now)
+    return _write(outcomes, index, now, part)
+
+
+def _write(
+    outcomes: dict[int, Outcome | Problem], index: Index, now: str, part: Plain | None = None
+) -> Outcomes:
+    """Write the changes of the index and plain records; return all outcomes in order, with the ids of new records."""
     write(index.connection, index.conclude(now), now, part)
     for outcome in outcomes.values():
         if isinstance(outcome, Outcome) and outcome.record:
             outcome.record_id = outcome.record.id
-    if part:
-        outcomes |= part.outcomes()
-    return [outcomes[place] for place in range(batch.size)]
+    outcomes |= part.outcomes() if part else {}
+    return [outcomes[place] for place in sorted(outcomes)]
 
 
 def carefully(
     rules: Rules, batch: Batch, index: Index, refused: Refused, places: Sequence[int]
 ) -> dict[int, Outcome | Problem]:
     """Settle the records at these places in order, in the index; nothing is written."""
-    sent = dict(zip(places, batch.records(places), strict=True))
+    sent = batch.records(places)
+    references.foresee(rules, sent, index)
+    resolved = [_attempt(references.resolve, rules, data, index, refused) for data in sent]
+    good = [it[0] for it in resolved if not isinstance(it, Problem)]
+    _foresee(rules, good, index.of(rules.entity))
     outcomes: dict[int, Outcome | Problem] = {}
-    resolved: dict[int, Resolved] = {}
-    references.foresee(rules, [*sent.values()], index)
-    for place, data in sent.items():
-        try:
-            resolved[place] = references.resolve(rules, data, index, refused)
-        except Problem as problem:
-            outcomes[place] = problem
-    records = index.of(rules.entity)
-    _foresee(rules, [data for data, _ in resolved.values()], records)
-    for place, (data, warnings) in resolved.items():
-        try:
-            outcomes[place] = _settle_resolved(rules, data, warnings, index, place)
-        except Problem as problem:
-            outcomes[place] = problem
+    for place, result in zip(places, resolved, strict=True):
+        if isinstance(result, Problem):
+            outcomes[place] = result
+        else:
+            outcomes[place] = _attempt(_settle_resolved, rules, *result, index, place)
     return outcomes
+
+
+def _attempt(step: Callable[..., T], *args: Any) -> T | Problem:
+    """Return what a step returns, or the problem that it raises."""
+    try:
+        return step(*args)
+    except Problem as problem:
+        return problem
 
 
 def _foresee(rules: Rules, sent: Sequence[Values], records: EntityIndex) -> None:
@@ -118,15 +131,15 @@ def settle_alone(rules: Rules, data: Values, index: Index, now: str) -> Outcome 
 def _settle_resolved(
     rules: Rules, data: Values, warnings: list[Notice], index: Index, place: int = 0
 ) -> Outcome:
+    """Settle one record whose references are resolved."""
     records = index.of(rules.entity)
     lookup = records.look_up(data)
     if is_certain(rules, lookup):
         return _update(Match(*lookup.found[0], warnings), data, lookup, records)
     if lookup.found and rules.leaves_out:
         data, left_out = rules.leaves_out(data, lookup)
-        if left_out:
-            warnings = [*warnings, *left_out]
-            lookup = records.look_up(data)
+        warnings = [*warnings, *left_out]
+        lookup = records.look_up(data) if left_out else lookup
     matched = match(rules, data, lookup)
     matched = replace(matched, warnings=[*warnings, *matched.warnings])
     if matched.record:
@@ -138,22 +151,28 @@ def _settle_resolved(
 
 def _update(matched: Match, data: Values, lookup: Lookup, records: EntityIndex) -> Outcome:
     """Change the record that a key found as the data say."""
-    rules, record, key = records.rules, matched.record, matched.key
+    rules, record = records.rules, matched.record
     assert record is not None
-    warnings = [*matched.warnings]
+    outcome = Outcome("unchanged", max(record.id, 0) or None, matched.key, record=record)
+    outcome.warnings = warnings = [*matched.warnings]
     if record in lookup.formers and record.values[rules.number] != data[rules.number]:
-        kept = f"is a former number of this {rules.entity}, which keeps its current one"
-        warnings.append(Notice(rules.number, f"{data[rules.number]} {kept}"))
-        data = {name: value for name, value in data.items() if name != rules.number}
+        data = _without_former_number(rules, data, warnings)
     if rules.moves:
         data, moved = rules.moves(data, record, records)
         warnings += moved
     stored = record.values
     changes = {name: value for name, value in data.items() if stored[name] != value}
-    if not changes:
-        return Outcome("unchanged", max(record.id, 0) or None, key, (), warnings, record)
-    if rules.warns:
-        warnings += rules.warns(data, record, key, records)
-    records.change(record, changes)
-    changed = tuple(rules.codes.get(name, name) for name in changes)
-    return Outcome("updated", max(record.id, 0) or None, key, changed, warnings, record)
+    if changes and rules.warns:
+        warnings += rules.warns(data, record, matched.key, records)
+    if changes:
+        records.change(record, changes)
+        outcome.action = "updated"
+        outcome.changed = tuple(rules.codes.get(name, name) for name in changes)
+    return outcome
+
+
+def _without_former_number(rules: Rules, data: Values, warnings: list[Notice]) -> Values:
+    """Return the data without a former number of the record, which keeps its current one; warn of it."""
+    kept = f"is a former number of this {rules.entity}, which keeps its current one"
+    warnings.append(Notice(rules.number, f"{data[rules.number]} {kept}"))
+    return {name: value for name, value in data.items() if name != rules.number}

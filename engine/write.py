@@ -90,23 +90,28 @@ class _Writer:
 
     def insert(self) -> None:
         """Insert the new records, in the order of their places, and learn their ids."""
-        plain = self.plain if self.plain and self.plain.new else None
-        places = [*(plain.new if plain else ()), *[record.place for record in self.new]]
+        plain_places = self.plain.new if self.plain else []
+        places = [*plain_places, *[record.place for record in self.new]]
         if not places:
             return
-        columns = plain.new_columns(self.now) if plain else {}
-        for name in self.rules.columns if self.new else ():
-            column = [record.values[name] for record in self.new]
-            columns[name] = [*columns.get(name, ()), *column]
         order = sorted(range(len(places)), key=places.__getitem__)
-        if plain and self.new:
-            columns = {name: [column[at] for at in order] for name, column in columns.items()}
-        ids = database.insert_for_ids(self.connection, self.rules.table, columns)
+        ids = database.insert_for_ids(self.connection, self.rules.table, self._new_columns(order))
         by_place = {places[at]: record_id for at, record_id in zip(order, ids, strict=True)}
-        if plain:
-            plain.new_ids = [by_place[place] for place in plain.new]
+        if self.plain:
+            self.plain.new_ids = [by_place[place] for place in plain_places]
         for record in self.new:
             record.id = by_place[record.place]
+
+    def _new_columns(self, order: Sequence[int]) -> Columns:
+        """Return the columns of the plain new rows and the others, in this order."""
+        if not self.new and self.plain:
+            return self.plain.new_columns(self.now)  # they are in order
+        before = self.plain.new_columns(self.now) if self.plain else {}
+        columns = {}
+        for name in self.rules.columns:
+            column = [*before.get(name, ()), *[record.values[name] for record in self.new]]
+            columns[name] = [column[at] for at in order]
+        return columns
 
     def update(self) -> None:
         """Update what changed or goes; raise LostRace if another writer changed one of the records."""
@@ -141,31 +146,37 @@ class _Writer:
         Keys guard what is there, not what was absent. Once the number is written nobody else can give it up.
         """
         number = self.rules.number
-        changed = [record for record in (*self.new, *self.stored) if not record.removed]
-        taken = {
-            record.values[number]
-            for record in changed
-            if record.values[number] != (record.before or {}).get(number)
-        }
+        taken = {record.values[number] for record in self.new}
+        taken |= {record.values[number] for record in self.stored if self._takes(number, record)}
         if self.plain:
             taken |= {*self.plain.key_values(number, self.plain.new).values()}
         taken -= {*self.formers, None}
         if taken and self.records.former_rows(taken):
             raise LostRace
 
+    def _takes(self, number: str, record: Record) -> bool:
+        before = record.before or {}
+        return not record.removed and record.values[number] != before[number]
+
     def write_links(self, reference: Reference) -> None:
         """Write the links of the records whose links changed: all anew."""
-        column = reference.column
-        linked = self.plain.links() if self.plain else {}
-        for record in (*self.new, *self.stored):
-            if record.removed:
-                linked[record.id] = ()
-            elif record.values[column] != (record.before or {}).get(column, ()):
-                linked[record.id] = record.values[column]
+        linked = self.plain.links(reference.column) if self.plain else {}
+        linked |= self._changed_links(reference.column)
         rows = [(owner, other) for owner, others in linked.items() for other in others]
         owner, other = link_columns(self.rules, reference)
         columns = {owner.name: [it for it, _ in rows], other.name: [it for _, it in rows]}
         self._replace(owner, [*linked], columns)
+
+    def _changed_links(self, column: str) -> dict[int, tuple[int, ...]]:
+        """Return the ids to which records are to be linked, by the record's id, where that changes."""
+        linked: dict[int, tuple[int, ...]] = {}
+        for record in (*self.new, *self.stored):
+            before = record.before or {column: ()}
+            if record.removed:
+                linked[record.id] = ()
+            elif record.values[column] != before[column]:
+                linked[record.id] = record.values[column]
+        return linked
 
     def write_formers(self) -> None:
         """Write the numbers that became former, or are so no more."""

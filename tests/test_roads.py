@@ -74,7 +74,7 @@ def appointment(chance: random.Random, number: int) -> Record:
         "clinicCode": f"C{chance.randint(1, 4)}",
         "date": chance.choice(["2026-06-15", "2026-06-16"]),
         "timeFrom": chance.choice(["10:00", "11:00"]),
-        "timeTo": chance.choice(["11:30", "24:00", "2026-06-16T00:00:00", ""]),
+        "timeTo": chance.choice(["10:30", "11:30", "24:00", "2026-06-16T00:00:00", ""]),
         "notes": "first",
     }
 
@@ -310,6 +310,20 @@ def test_a_clash_is_settled_in_order(fast: Portal, case: str, *, backwards: bool
         in_lists(fast, {"patient": [ALI, OMAR]})
         seen.append((outcomes(fast, send(fast, {"patient": sent})), state(fast)))
     assert seen[1] == seen[0]
+
+
+def test_a_slot_that_a_refused_move_asked_for_is_not_settled_beside_it(fast: Portal) -> None:
+    """It was free when the columns were compared, and taken at the turn of the move."""
+    slot = {"patientNo": "P-1", "date": "2026-06-16", "timeFrom": "10:00"}
+    move = {"appointmentNo": "A-1", "date": "2026-06-16", "timeTo": "09:00"}
+    stored = slot | {"appointmentNo": "A-1", "date": "2026-06-15"}
+    codes = []
+    for send in (one_by_one, in_lists):
+        emptied(fast.app)
+        in_lists(fast, {"patient": [ALI], "appointment": [stored]})
+        told = send(fast, {"appointment": [slot, move]})["appointment"]
+        codes.append([it.get("code") for it in told])
+    assert codes == [[None, "slot_taken"]] * 2
 
 
 # --- Races -------------------------------------------------------------------------------------
