@@ -49,7 +49,9 @@ class Report:
 
 def report(batch: Batch, results: Outcomes, first: int = 0, *, minimal: bool = False) -> Report:
     """Return what became of a batch's records, whose places in their list begin with `first`."""
-    counts = Counter([it.action if isinstance(it, Outcome) else "failed" for it in results])
+    counts = Counter(
+        [result.action if isinstance(result, Outcome) else "failed" for result in results]
+    )
     failures, texts = [], []
     for place, result in enumerate(results):
         if isinstance(result, Problem):
@@ -69,16 +71,18 @@ def report(batch: Batch, results: Outcomes, first: int = 0, *, minimal: bool = F
 def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
     """Return a report of items."""
     items = list(items)
-    told = [it for it in items if _failed(it) or it["warnings"]] if minimal else items
-    counts = Counter(it.get("action", "failed") for it in items)
-    return Report(counts, [it for it in items if _failed(it)], [encode(it) for it in told])
+    told = [item for item in items if _failed(item) or item["warnings"]] if minimal else items
+    counts = Counter(item.get("action", "failed") for item in items)
+    return Report(
+        counts, [item for item in items if _failed(item)], [encode(item) for item in told]
+    )
 
 
 def undone(batch: Batch, results: Outcomes) -> list[Item]:
     """Return the items of an answer of which nothing was stored: ids that were given on the way are nobody's."""
     items = [item(batch, place, result, place) for place, result in enumerate(results)]
-    given = {it["id"] for it in items if it.get("action") == "created"}
-    for candidate in (candidate for it in items for candidate in it.get("candidates", ())):
+    given = {item["id"] for item in items if item.get("action") == "created"}
+    for candidate in (candidate for item in items for candidate in item.get("candidates", ())):
         candidate["id"] = None if candidate["id"] in given else candidate["id"]
     for place, result in enumerate(results):
         if isinstance(result, Outcome):
@@ -101,7 +105,7 @@ def _warnings(
     batch: Batch, place: int, outcome: Outcome, gone: Set[int] = frozenset()
 ) -> list[str]:
     """Return the warnings of a record; ids in `gone` are nobody's any more."""
-    matching = [f"{json_name(it.field)}: {it.text(gone)}" for it in outcome.warnings]
+    matching = [f"{json_name(notice.field)}: {notice.text(gone)}" for notice in outcome.warnings]
     return [*batch.warnings.get(place, ()), *matching]
 
 
@@ -144,7 +148,7 @@ def members(problem: Problem) -> Item:
         in_order = dict.fromkeys(record for record, _ in problem.candidates)
         named = list(in_order)[:MOST_CANDIDATES]
         told["candidates"] = [
-            {"id": it.public_id, "matchedBy": json_name(first[it])} for it in named
+            {"id": record.public_id, "matchedBy": json_name(first[record])} for record in named
         ]
         told |= {"candidateCount": len(in_order)} if len(in_order) > len(named) else {}
     return told
@@ -160,7 +164,7 @@ def _failed(told: Item) -> bool:
 
 def totals(reports: Iterable[Report], *, atomic: bool = False, dry_run: bool = False) -> Item:
     """Return the counts of an answer, over all its lists."""
-    counted = sum((it.counts for it in reports), Counter())
+    counted = sum((report.counts for report in reports), Counter())
     told: Item = {"success": not counted["failed"], "total": counted.total()}
     told |= {name: counted[name] for name in COUNTS}
     if dry_run:
@@ -177,7 +181,7 @@ def listed(told: Report, **options: bool) -> str:
 
 def all_listed(reports: Mapping[str, Report], **options: bool) -> str:
     """Return the JSON of the answer to several lists, by entity."""
-    parts = {f"{entity}s": listed(it, **options) for entity, it in reports.items()}
+    parts = {f"{entity}s": listed(report, **options) for entity, report in reports.items()}
     return _with(totals(reports.values(), **options), parts)
 
 

@@ -73,7 +73,10 @@ def prune(connection: sa.Connection, before: datetime) -> None:
 
 
 def _summary(report: Report) -> dict[str, Any]:
-    kept = [{name: it[name] for name in KEPT if name in it} for it in report.failures[:FAILURES]]
+    kept = [
+        {name: failure[name] for name in KEPT if name in failure}
+        for failure in report.failures[:FAILURES]
+    ]
     counts = {action: report.counts[action] for action in ACTIONS}
     failed = {"failed": len(report.failures), "failures": json.dumps(kept, ensure_ascii=True)}
     return {"total": report.counts.total()} | counts | failed

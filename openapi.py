@@ -226,7 +226,9 @@ YES, NO = {"const": True}, {"const": False}
 STRINGS: Json = {"type": "array", "items": STRING}
 PLURALS = [f"{entity}s" for entity in ENTITIES]
 KEYS = list(
-    dict.fromkeys(json_name(it) for rules in RULES.values() for it in (*rules.unique, *rules.weak))
+    dict.fromkeys(
+        json_name(key) for rules in RULES.values() for key in (*rules.unique, *rules.weak)
+    )
 )
 IN_A_LIST = (409, 422, 500, 503)  # statuses of one record among many
 
@@ -383,7 +385,8 @@ def _filter(field: Any) -> Json:
 # --- Examples: the requests are the samples, the answers are what the service makes of them ------
 
 SAMPLES = {
-    it: json.loads((ROOT / "samples" / f"{it}.json").read_text(encoding="utf-8")) for it in ENTITIES
+    entity: json.loads((ROOT / "samples" / f"{entity}.json").read_text(encoding="utf-8"))
+    for entity in ENTITIES
 }
 LISTS = {f"{entity}s": [sample] for entity, sample in SAMPLES.items()}
 IDS = {"clinic": 2, "doctor": 5, "patient": 17, "appointment": 31}

@@ -73,7 +73,9 @@ def form_anew(connection: sa.Connection) -> list[Finding]:
             found = _form_chunk(connection, rules, fields, rows)
             findings += found
             without_formers |= {
-                it.record_id for it in found if it.what == EMPTIED and it.field != rules.number
+                finding.record_id
+                for finding in found
+                if finding.what == EMPTIED and finding.field != rules.number
             }
         if rules.number:
             findings += _form_formers(connection, rules, fields[rules.number], without_formers)
@@ -85,7 +87,7 @@ def summary(findings: Sequence[Finding], *, whole: bool) -> Iterator[str]:
     for finding in findings:
         if whole or finding.what not in BY_ITSELF:
             yield str(finding)
-    counts = Counter((it.entity, it.field, it.what) for it in findings)
+    counts = Counter((finding.entity, finding.field, finding.what) for finding in findings)
     for (entity, field, what), count in sorted(counts.items()):
         yield f"{count} {RULES[entity].plural}: {json_name(field)} {what}"
 
@@ -221,7 +223,7 @@ def _rank_anew(
 
 def _lowest_free(ranks: set[int]) -> int:
     """Return the lowest rank that is not among these, and add it."""
-    rank = next(it for it in range(len(ranks) + 1) if it not in ranks)
+    rank = next(rank for rank in range(len(ranks) + 1) if rank not in ranks)
     ranks.add(rank)
     return rank
 

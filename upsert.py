@@ -303,12 +303,16 @@ def referring_to(
     """Return the stored records that refer to a record, by entity and column."""
     found = []
     for other in index.rules.values():
-        columns = [it.column for it in other.references if it.target == rules.entity]
+        columns = [
+            reference.column for reference in other.references if reference.target == rules.entity
+        ]
         for column in [name for name in columns if name in other.columns]:
             others = index.of(other.entity)
             others.ask(column, [record.id])
             every = others.records.values()
-            found.append((others, column, [it for it in every if it.values[column] == record.id]))
+            found.append(
+                (others, column, [candidate for candidate in every if candidate.values[column] == record.id])
+            )
     return found
 
 
@@ -330,7 +334,9 @@ def _twin(record: Record, handed: Values, records: EntityIndex) -> Record | None
     if shared is None or key is None or key == record.values[shared.column]:
         return None
     sharing = sorted(records.find(shared.name, key), key=lambda other: other.age)
-    return next((it for it in sharing if not (record.values[number] and it.values[number])), None)
+    return next(
+        (other for other in sharing if not (record.values[number] and other.values[number])), None
+    )
 
 
 def retire(rules: Rules, record: Record, index: Index) -> None:

@@ -103,7 +103,9 @@ def identifier(value: str) -> str:
     if value.isascii():
         return _without_leftovers(" ".join(value.upper().split()))
     return _without_leftovers(
-        _settled(value, lambda it: unicodedata.normalize("NFKC", it).translate(_UNSEEN).upper())
+        _settled(
+            value, lambda string: unicodedata.normalize("NFKC", string).translate(_UNSEEN).upper()
+        )
     )
 
 
@@ -168,7 +170,7 @@ def fold_name(value: str) -> str:
 )  # a name is asked for several times on its way; a longer one is none, and would fill memory
 def _folded(value: str) -> str:
     folded = _settled(
-        value, lambda it: unicodedata.normalize("NFKC", it).casefold().translate(_FOLDED)
+        value, lambda string: unicodedata.normalize("NFKC", string).casefold().translate(_FOLDED)
     )
     # To look whether one of the words may be there takes a tenth of looking for each.
     return (
@@ -327,7 +329,7 @@ def _settled(value: str, step: Callable[[str], str]) -> str:
 def plain_dates(end: int) -> re.Pattern:
     """Return a pattern of ISO dates that surely are real ones, from 1900-01-02 to before the year `end`."""
     decade, year = divmod(end, 10)
-    years = [rf"{it}\d" for it in range(190, decade)] + [f"{decade}[0-{year - 1}]"] * (year > 0)
+    years = [rf"{tens}\d" for tens in range(190, decade)] + [f"{decade}[0-{year - 1}]"] * (year > 0)
     day = r"(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
     return re.compile(rf"(?!1900-01-01)(?:{'|'.join(years)})-(?:{day})", re.ASCII)
 

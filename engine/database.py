@@ -326,7 +326,9 @@ class Joined(TypeDecorator):
     BETWEEN, NULL = "\x1f", "\x1e"  # control characters are refused, so no value holds them
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:
-        joined = self.BETWEEN.join([self.NULL if it is None else str(it) for it in value])
+        joined = self.BETWEEN.join(
+            [self.NULL if element is None else str(element) for element in value]
+        )
         marks = joined.count(self.BETWEEN), joined.count(self.NULL)
         expected = max(len(value) - 1, 0), value.count(None)
         if marks != expected or [*value] == [""]:  # no list is joined to that, too
@@ -419,9 +421,9 @@ _OUTAGES = (
 def fault_of(error: sa.exc.SQLAlchemyError) -> tuple[Fault, str]:
     """Return what an error means, and a name for the log that holds no value of any record."""
     original = getattr(error, "orig", None)
-    numbers = [it for it in getattr(original, "args", ())[:1] if isinstance(it, int)]
+    numbers = [number for number in getattr(original, "args", ())[:1] if isinstance(number, int)]
     states = [getattr(original, name, None) for name in ("sqlstate", "sqlite_errorname")]
-    known = [it for it in (*numbers, *states) if it]
+    known = [code for code in (*numbers, *states) if code]
     name = " ".join(map(str, [type(original or error).__name__, *known]))
     if not _RACES.isdisjoint(known):
         return Fault.RACE, name

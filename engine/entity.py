@@ -83,7 +83,7 @@ class Batch:
             return self
         return Batch(
             size=len(places),
-            columns={name: [it[at] for at in places] for name, it in self.columns.items()},
+            columns={name: [column[at] for at in places] for name, column in self.columns.items()},
             gappy=self.gappy,
             keys=[self.keys[place] for place in places],
             warnings=_at_places(self.warnings, places),
@@ -130,7 +130,7 @@ class Entity(Schema):
         self._names = _spellings(self.load_fields)
         # A name may be nobody's, so only `faults` can tell.
         names = {*self.rules.names}
-        self._sure = [it for it in self.rules.identities if names.isdisjoint(it)]
+        self._sure = [identity for identity in self.rules.identities if names.isdisjoint(identity)]
         self._read_only = _spellings(self.dump_fields).keys() - self._names.keys()
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
@@ -148,7 +148,7 @@ class Entity(Schema):
     def clean_all(self, records: Sequence[Any]) -> Batch:
         """Return a batch of sent records, whatever they are."""
         shapes = _Shapes(self._shape)
-        spelt = [shapes[tuple(it) if isinstance(it, dict) else None] for it in records]
+        spelt = [shapes[tuple(record) if isinstance(record, dict) else None] for record in records]
         sent = _columns(records, spelt, shapes.values())
         columns = {name: self._fields[name].clean_all(column) for name, column in sent.items()}
         odd = _odd_kinds(columns, sent)
@@ -160,7 +160,7 @@ class Entity(Schema):
             _warn_of_unknown(batch, spelt)
         wrong = self._wrong(batch, [name for name in odd if type(WRONG) in odd[name]])
         if any(shape.twice or shape is NO_SHAPE for shape in shapes.values()):
-            wrong |= {at for at, it in enumerate(spelt) if it.twice or it is NO_SHAPE}
+            wrong |= {at for at, shape in enumerate(spelt) if shape.twice or shape is NO_SHAPE}
         for place in wrong:
             self._refuse(batch, place, spelt[place], sent)
         return batch
@@ -242,9 +242,11 @@ class Entity(Schema):
     ) -> ValidationFailed:
         """Gather every error of a record, by marshmallow's road."""
         data, found = self._load(sent)
-        errors: dict[str, Sequence[str]] = {it: found[it] for it in shape.places if it in found}
+        errors: dict[str, Sequence[str]] = {
+            name: found[name] for name in shape.places if name in found
+        }
         errors |= shape.twice
-        missing = {it: [said] for it, said in self.faults(data, frozenset(errors)).items()}
+        missing = {name: [said] for name, said in self.faults(data, frozenset(errors)).items()}
         carried = {name for identity in self.rules.identities for name in identity}
         errors |= explained(missing, warnings, carried)
         (key,) = self.keys({name: [value] for name, value in data.items()}, 1)
@@ -257,7 +259,9 @@ class Entity(Schema):
             valid, found = self.load(body), {}
         except ValidationError as error:
             valid, found = error.valid_data, error.messages_dict
-        return _without_gaps(valid), {self._names[name]: it for name, it in found.items()}
+        return _without_gaps(valid), {
+            self._names[name]: sentences for name, sentences in found.items()
+        }
 
 
 def _odd_kinds(columns: Columns, sent: Columns) -> dict[str, set[type]]:
@@ -285,7 +289,7 @@ def _settle_doubts(batch: Batch, doubtful: Iterable[str], spelt: Sequence[Shape]
     warnings: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for name in doubtful:
         column = batch.columns[name]
-        doubts = {place: it for place, it in enumerate(column) if type(it) is Doubt}
+        doubts = {place: doubt for place, doubt in enumerate(column) if type(doubt) is Doubt}
         batch.columns[name] = settled = list(column)
         for place, doubt in doubts.items():
             settled[place] = doubt.value
@@ -352,7 +356,7 @@ def explained(
 def _reasons(name: str, warnings: Sequence[str]) -> list[str]:
     """Return why what was sent for a field was left out."""
     begins = f"{json_name(name)}: "
-    mine = [it.removeprefix(begins) for it in warnings if it.startswith(begins)]
+    mine = [warning.removeprefix(begins) for warning in warnings if warning.startswith(begins)]
     return [warning for warning in mine if warning.endswith(LEFT_OUT)]
 
 

@@ -643,8 +643,8 @@ class Codes(Clean):
         if not isinstance(value, list):
             raise ValueError("Must be a list of codes.")
         cleaned = [ABSENT if item is None else self._code.clean(item) for item in value]
-        doubts = [it.warning for it in cleaned if isinstance(it, Doubt)]
-        plain = [it.value if isinstance(it, Doubt) else it for it in cleaned]
+        doubts = [value.warning for value in cleaned if isinstance(value, Doubt)]
+        plain = [value.value if isinstance(value, Doubt) else value for value in cleaned]
         codes = tuple(sorted({code for code in plain if code}))
         known = codes if codes or not value else ABSENT
         return Doubt(known, "; ".join(doubts)) if doubts else known

@@ -92,7 +92,9 @@ class EntityIndex:
         known: Collection[Any] = (
             self.records if key == "id" else self._holders[key] if unique else ()
         )
-        unknown = [it for it in dict.fromkeys(values) if it not in asked and it not in known]
+        unknown = [
+            value for value in dict.fromkeys(values) if value not in asked and value not in known
+        ]
         if unknown:
             self._load(key, unknown)
 
@@ -120,7 +122,10 @@ class EntityIndex:
                 stored[self.rules.links.column] = linked[row[-1]]
             self._take_in(Record(row[-1], stored, stored))
         if key == self.rules.number:
-            self.ask(self.rules.former, [it for it in values if not self._holders[key].get(it)])
+            self.ask(
+                self.rules.former,
+                [number for number in values if not self._holders[key].get(number)],
+            )
 
     def linked(self, owners: Collection[int]) -> Mapping[int, tuple[int, ...]]:
         """Return the ids to which each of these records is linked, in order."""
@@ -291,8 +296,10 @@ class EntityIndex:
 
     def conclude(self, now: str) -> Changes:
         """Return what is to be written, with its ranks, times and versions."""
-        changed = [it for it in self.changed if it.removed or it.values != it.before]
-        formers = {it: self._former_holder(it) for it in sorted(self.changed_formers)}
+        changed = [
+            record for record in self.changed if record.removed or record.values != record.before
+        ]
+        formers = {number: self._former_holder(number) for number in sorted(self.changed_formers)}
         witnesses = [*self._give_ranks(changed), *formers.values()]
         for record in changed:
             _stamp(record, now)
@@ -320,7 +327,9 @@ class EntityIndex:
         holders = self.find(shared.name, record.values[shared.column])
         ranked = {holder.values[shared.rank]: holder for holder in holders}
         ranked.pop(None, None)
-        record.values[shared.rank] = next(it for it in range(len(ranked) + 1) if it not in ranked)
+        record.values[shared.rank] = next(
+            rank for rank in range(len(ranked) + 1) if rank not in ranked
+        )
         stored = [rank for rank, holder in ranked.items() if holder.before]
         return ranked[min(stored)] if stored else None
 
@@ -358,7 +367,7 @@ def _testify(changed: Sequence[Record], witnesses: Iterable[Record | None]) -> l
     Nobody can take it away at the same moment, for its version is another one then.
     """
     known = {*changed, None}
-    unchanged = [it for it in dict.fromkeys(witnesses) if it and it not in known]
+    unchanged = [record for record in dict.fromkeys(witnesses) if record and record not in known]
     for record in unchanged:
         record.values = record.values | {"version": record.values["version"] + 1}
     return unchanged

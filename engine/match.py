@@ -32,7 +32,9 @@ def match(rules: Rules, data: Values, lookup: Lookup) -> Match:
     if lookup.found:
         refuse_another(rules, data, lookup)
         return Match(*lookup.found[0])
-    candidates = [it for it in lookup.formers if not _contradicts_number(rules, data, it)]
+    candidates = [
+        record for record in lookup.formers if not _contradicts_number(rules, data, record)
+    ]
     if candidates:
         return Match(candidates[0], rules.former)
     return _match_shared(rules, data, lookup.sharing) if rules.shared else Match()
@@ -97,7 +99,7 @@ def _match_shared(rules: Rules, data: Values, sharing: Sequence[Record]) -> Matc
     key = rules.shared.name
     if rules.number and len(sharing) > CROWD:
         return Match(warnings=_one_of_a_crowd(rules, data, key, sharing))
-    candidates = [it for it in sharing if not _contradicts_shared(rules, data, it)]
+    candidates = [record for record in sharing if not _contradicts_shared(rules, data, record)]
     if len(candidates) > 1:
         return Match(warnings=_one_more_file(rules, data, key, candidates))
     return Match(candidates[0], key) if candidates else Match()
@@ -177,10 +179,12 @@ def same_name(
     """Tell whether any name is the same on both sides, in a part of the folded name; None where none is known."""
     pairs = [(data.get(name), record.values.get(name)) for name in rules.names]
     # A name that would be refused today was stored by older rules: it is not known.
-    known = [names for names in pairs if all(it and canonical.is_readable(it) for it in names)]
+    known = [
+        names for names in pairs if all(name and canonical.is_readable(name) for name in names)
+    ]
     if not known:
         return None
-    folded = [[part(canonical.fold_name(str(it))) for it in names] for names in known]
+    folded = [[part(canonical.fold_name(str(name))) for name in names] for names in known]
     return any(sent == stored != "" for sent, stored in folded)
 
 

@@ -23,7 +23,10 @@ class Notice:
     def text(self, gone: Set[int] = frozenset()) -> str:
         """Return the sentence; the ids in `gone` were given in a transaction that was rolled back."""
         ids = [record.public_id for record in self.records]
-        named = ["(new)" if it is None or it in gone else str(it) for it in ids]
+        named = [
+            "(new)" if record_id is None or record_id in gone else str(record_id)
+            for record_id in ids
+        ]
         return f"{self.before}{', '.join(named)}{self.after}"
 
 

@@ -148,7 +148,7 @@ class Plain:
                 columns[name] = [row[at] if value is ABSENT else value for value, row in pairs]
         ids, version = [row[-1] for row in rows], self.rules.columns.index("version")
         versions = [row[version] for row in rows]
-        stamps = {"updated_at": [now] * len(rows), "version": [it + 1 for it in versions]}
+        stamps = {"updated_at": [now] * len(rows), "version": [version + 1 for version in versions]}
         return columns | stamps | dict(zip(database.AS_READ, (ids, versions), strict=True))
 
     def links(self, name: str) -> dict[int, tuple[int, ...]]:
@@ -157,7 +157,7 @@ class Plain:
         ids = [*self.new_ids, *[self.rows[place][-1] for place in changed]]
         linked = zip(ids, self.sent(name, [*self.new, *changed]), strict=True)
         new = {*self.new_ids}
-        return {record_id: it for record_id, it in linked if it or record_id not in new}
+        return {record_id: others for record_id, others in linked if others or record_id not in new}
 
 
 def divide(rules: Rules, batch: Batch, index: Index, refused: Refused) -> Plain:
@@ -274,7 +274,7 @@ def _part_those_who_share(plain: Plain) -> None:
             _part_by(plain, key)
     careful = plain.careful
     plain.rows = {place: row for place, row in plain.rows.items() if place not in careful}
-    plain.changes = {place: it for place, it in plain.changes.items() if place not in careful}
+    plain.changes = {place: names for place, names in plain.changes.items() if place not in careful}
     plain.new = [place for place in plain.new if place not in careful]
 
 

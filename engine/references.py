@@ -41,7 +41,9 @@ def resolve(rules: Rules, data: Values, index: Index, refused: Refused) -> Resol
     for reference, by_id, by_code in named:
         codes, record_id = resolved.pop(reference.code, None), resolved.pop(reference.column, None)
         if reference.links is not None and codes is not None:
-            resolved[reference.column] = tuple(sorted({it.id for it in by_code.values() if it}))
+            resolved[reference.column] = tuple(
+                sorted({record.id for record in by_code.values() if record})
+            )
             faults.left_out(reference, by_code)
         elif reference.links is None and (codes or record_id):
             faults.judge(reference, record_id, by_id, codes, by_code.get(codes), refused)
@@ -115,7 +117,7 @@ def resolve_columns(
         if codes is not None:
             known = _ids_by_code(reference, codes, index, refused)
             columns[reference.column] = found = _found(reference, codes, known)
-            odd |= {place for place, it in enumerate(found) if it is None}
+            odd |= {place for place, record_id in enumerate(found) if record_id is None}
         if reference.code in gappy:
             gappy.add(reference.column)
     return replace(batch, columns=columns, gappy=gappy), odd
@@ -126,7 +128,7 @@ def _ids_by_code(
 ) -> dict[str, int]:
     """Return the id of each current code among these, but for refused ones."""
     target = index.rules[reference.target]
-    column, sent = target.table.c[target.unique[0]], {it for it in codes if it is not ABSENT}
+    column, sent = target.table.c[target.unique[0]], {code for code in codes if code is not ABSENT}
     if reference.links is not None:
         sent = {code for several in sent for code in several}
     rows = index.rows_among((column, target.table.c.id), column, sent)
@@ -169,10 +171,14 @@ def describe(rules: Rules, record: Record, index: Index) -> Values:
 def describe_all(record_ids: Sequence[int], records: EntityIndex) -> list[Values]:
     """Return the described records with these ids, with a few queries; one that is not stored is left out."""
     records.ask("id", record_ids)
-    stored = [records.records[it] for it in record_ids if it in records.records]
+    stored = [
+        records.records[record_id] for record_id in record_ids if record_id in records.records
+    ]
     for reference in records.rules.references:
         linked = [record.values[reference.column] for record in stored]
         if reference.links is not None:
             linked = [record_id for several in linked for record_id in several]
-        records.index.of(reference.target).ask("id", [it for it in linked if it is not None])
+        records.index.of(reference.target).ask(
+            "id", [record_id for record_id in linked if record_id is not None]
+        )
     return [describe(records.rules, record, records.index) for record in stored]

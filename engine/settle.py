@@ -62,7 +62,7 @@ def carefully(
     sent = batch.records(places)
     references.foresee(rules, sent, index)
     resolved = [_attempt(references.resolve, rules, data, index, refused) for data in sent]
-    good = [it[0] for it in resolved if not isinstance(it, Problem)]
+    good = [result[0] for result in resolved if not isinstance(result, Problem)]
     _foresee(rules, good, index.of(rules.entity))
     outcomes: dict[int, Outcome | Problem] = {}
     for place, result in zip(places, resolved, strict=True):

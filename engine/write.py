@@ -23,7 +23,7 @@ def write(
 
     Raises LostRace and what the database raises.
     """
-    writers = [_Writer(connection, it, now) for it in changes]
+    writers = [_Writer(connection, change, now) for change in changes]
     if plain and (plain.new or plain.changes):
         writers = _with_plain(connection, writers, now, plain)
     for writer in writers:
@@ -136,7 +136,7 @@ class _Writer:
         written = [name for name in self.rules.columns if name in names]
         columns = {name: [record.values[name] for record in records] for name in written}
         as_read = [(record.id, (record.before or {})["version"]) for record in records]
-        ids, versions = [it for it, _ in as_read], [it for _, it in as_read]
+        ids, versions = [value for value, _ in as_read], [value for _, value in as_read]
         columns |= dict(zip(AS_READ, (ids, versions), strict=True))
         database.update_rows(self.connection, self.rules.table, columns)
 
@@ -164,7 +164,10 @@ class _Writer:
         linked |= self._changed_links(reference.column)
         rows = [(owner, other) for owner, others in linked.items() for other in others]
         owner, other = link_columns(self.rules, reference)
-        columns = {owner.name: [it for it, _ in rows], other.name: [it for _, it in rows]}
+        columns = {
+            owner.name: [value for value, _ in rows],
+            other.name: [value for _, value in rows],
+        }
         self._replace(owner, [*linked], columns)
 
     def _changed_links(self, column: str) -> dict[int, tuple[int, ...]]:

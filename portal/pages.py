@@ -177,7 +177,7 @@ def reference() -> str:
         address=address,
         entities=entities,
         night=_code("night", address),
-        problems=sorted(Problem.__subclasses__(), key=lambda it: it.status),
+        problems=sorted(Problem.__subclasses__(), key=lambda problem: problem.status),
         operations=[operation for entity in entities for operation in _operations(entity)]
         + _other_operations(),
         settings=_settings(),
