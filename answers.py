@@ -1,4 +1,4 @@
-"""What the client is told of a list: what became of each record, and how many there were of each kind."""
+"""Answers: what became of each record of a list, and how many there were of each kind."""
 
 import json
 from collections import Counter
@@ -71,10 +71,10 @@ def report(batch: Batch, results: Outcomes, first: int = 0, *, minimal: bool = F
 def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
     """Return a report of items."""
     items = list(items)
-    told = [item for item in items if _failed(item) or item["warnings"]] if minimal else items
+    shown = [item for item in items if _failed(item) or item["warnings"]] if minimal else items
     counts = Counter(item.get("action", "failed") for item in items)
     return Report(
-        counts, [item for item in items if _failed(item)], [encode(item) for item in told]
+        counts, [item for item in items if _failed(item)], [encode(item) for item in shown]
     )
 
 
@@ -122,8 +122,8 @@ def alone(answer: Item, dry_run: bool) -> Item:
 
 def _success(action: str, matched_by: str, changed: Iterable[str]) -> Item:
     """Return the item of a success without what is the record's own: index, id, key and warnings."""
-    told = {"index": None, "success": True, "action": action, "id": None, "key": None}
-    return told | {
+    success = {"index": None, "success": True, "action": action, "id": None, "key": None}
+    return success | {
         "matchedBy": json_name(matched_by) if matched_by else None,
         "changed": sorted(map(json_name, changed)),
         "warnings": [],
@@ -138,25 +138,25 @@ def _shared(action: str, matched_by: str, changed: tuple[str, ...]) -> list[str]
 
 def members(problem: Problem) -> Item:
     """Return the members of a failure that only some have: `errors`, `candidates`, and `candidateCount` of many."""
-    told: Item = {}
+    found: Item = {}
     if problem.errors:
-        told["errors"] = {
+        found["errors"] = {
             json_name(name): list(sentences) for name, sentences in problem.errors.items()
         }
     if problem.candidates:
         first = dict(reversed(problem.candidates))
         in_order = dict.fromkeys(record for record, _ in problem.candidates)
         named = list(in_order)[:MOST_CANDIDATES]
-        told["candidates"] = [
+        found["candidates"] = [
             {"id": record.public_id, "matchedBy": json_name(first[record])} for record in named
         ]
-        told |= {"candidateCount": len(in_order)} if len(in_order) > len(named) else {}
-    return told
+        found |= {"candidateCount": len(in_order)} if len(in_order) > len(named) else {}
+    return found
 
 
-def _failed(told: Item) -> bool:
+def _failed(answer: Item) -> bool:
     """Tell a record with a problem from one that only shares the others' rolling back."""
-    return "code" in told
+    return "code" in answer
 
 
 # --- The whole ---------------------------------------------------------------------------------
@@ -165,18 +165,18 @@ def _failed(told: Item) -> bool:
 def totals(reports: Iterable[Report], *, atomic: bool = False, dry_run: bool = False) -> Item:
     """Return the counts of an answer, over all its lists."""
     counted = sum((report.counts for report in reports), Counter())
-    told: Item = {"success": not counted["failed"], "total": counted.total()}
-    told |= {name: counted[name] for name in COUNTS}
+    answer: Item = {"success": not counted["failed"], "total": counted.total()}
+    answer |= {name: counted[name] for name in COUNTS}
     if dry_run:
-        told["dryRun"] = True
+        answer["dryRun"] = True
     if atomic and counted["failed"]:
-        told["rolledBack"] = True
-    return told
+        answer["rolledBack"] = True
+    return answer
 
 
-def listed(told: Report, **options: bool) -> str:
+def listed(result_list: Report, **options: bool) -> str:
     """Return the JSON of the answer to one list."""
-    return _with(totals([told], **options), {"results": f"[{','.join(told.texts)}]"})
+    return _with(totals([result_list], **options), {"results": f"[{','.join(result_list.texts)}]"})
 
 
 def all_listed(reports: Mapping[str, Report], **options: bool) -> str:
@@ -185,15 +185,17 @@ def all_listed(reports: Mapping[str, Report], **options: bool) -> str:
     return _with(totals(reports.values(), **options), parts)
 
 
-def _with(told: Item, parts: Mapping[str, str]) -> str:
+def _with(answer: Item, parts: Mapping[str, str]) -> str:
     """Return the JSON of an object, with members that are JSON already."""
     return (
-        encode(told)[:-1] + "".join(f",{encode(name)}:{text}" for name, text in parts.items()) + "}"
+        encode(answer)[:-1]
+        + "".join(f",{encode(name)}:{text}" for name, text in parts.items())
+        + "}"
     )
 
 
-def status(told: Mapping[str, Any]) -> int:
+def status(answer: Mapping[str, Any]) -> int:
     """Return the HTTP status of an answer to many: 200, 207 some failed, 422 all failed or rolled back."""
-    if not told["failed"]:
+    if not answer["failed"]:
         return 200
-    return 422 if told["failed"] == told["total"] or told.get("rolledBack") else 207
+    return 422 if answer["failed"] == answer["total"] or answer.get("rolledBack") else 207

@@ -296,9 +296,9 @@ def _batches(body: Any) -> dict[str, list]:
 
 
 def _unknown_member(name: str, value: Any) -> str:
-    told = f"Unknown member {name[:SHOWN]!r}. There are {', '.join(PLURALS)}."
+    sentence = f"Unknown member {name[:SHOWN]!r}. There are {', '.join(PLURALS)}."
     wraps = isinstance(value, dict) and any(member.lower() in PLURALS for member in value)
-    return f"{told} Send what stands in {name[:SHOWN]!r} alone." if wraps else told
+    return f"{sentence} Send what stands in {name[:SHOWN]!r} alone." if wraps else sentence
 
 
 def _wrong_body(advice: str, body: Any) -> Problem:
@@ -344,8 +344,8 @@ def upsert_one(entity: str) -> Response:
     options, body = _options(), _body()
     if not isinstance(body, dict):
         raise _wrong_body(f"Send one JSON object, or a list to {API}/{entity}s", body)
-    told = sync.one(current_app.extensions["schemas"], entity, body, options)
-    return _answer(told, 201 if told["action"] == "created" else 200)
+    answer = sync.one(current_app.extensions["schemas"], entity, body, options)
+    return _answer(answer, 201 if answer["action"] == "created" else 200)
 
 
 @api.post(f"/<any({', '.join(PLURALS)}):plural>")
@@ -410,8 +410,10 @@ def describe() -> Response:
 # --- Answering ---------------------------------------------------------------------------------
 
 
-def _answer(told: Mapping[str, Any], status: int = 200, kind: str = "application/json") -> Response:
-    return _answer_text(answers.encode(told), status, kind)
+def _answer(
+    answer: Mapping[str, Any], status: int = 200, kind: str = "application/json"
+) -> Response:
+    return _answer_text(answers.encode(answer), status, kind)
 
 
 def _answer_text(text: str, status: int, kind: str = "application/json") -> Response:
@@ -420,17 +422,17 @@ def _answer_text(text: str, status: int, kind: str = "application/json") -> Resp
 
 
 def _answer_many(reports: sync.Results, text: str, options: sync.Options) -> Response:
-    told = answers.totals(reports.values(), **options.counted)
-    counts = {name: told[name] for name in ("total", *answers.COUNTS)}
+    answer = answers.totals(reports.values(), **options.counted)
+    counts = {name: answer[name] for name in ("total", *answers.COUNTS)}
     log.info("%s: %s", request.path, counts)
-    response = _answer_text(text, answers.status(told))
+    response = _answer_text(text, answers.status(answer))
     if options.minimal:
         response.headers["Preference-Applied"] = "return=minimal"
     return response
 
 
 def _answer_failure(error: Exception) -> Response:
-    """Turn whatever was raised into problem+json; what nobody expected is told as its request id only."""
+    """Turn whatever was raised into problem+json; of what nobody expected the answer names the request id only."""
     problem = error if isinstance(error, Problem) else _as_problem(error)
     if problem.status == problems.InternalError.status:
         log.error("answered with %s", problem.code)
@@ -439,20 +441,20 @@ def _answer_failure(error: Exception) -> Response:
     if kind == HTML and not request.path.startswith("/api/"):
         response = Response(pages.failure(problem), problem.status, mimetype=HTML)
     else:
-        response = _answer(_told(problem), problem.status, PROBLEM_JSON)
+        response = _answer(_problem_body(problem), problem.status, PROBLEM_JSON)
     response.headers.extend(problem.headers)
     return response
 
 
-def _told(problem: Problem) -> dict[str, Any]:
-    told = {
+def _problem_body(problem: Problem) -> dict[str, Any]:
+    body = {
         "type": "about:blank",
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
     }
-    told |= {"success": False, "code": problem.code} | answers.members(problem)
-    return told | ({} if problem.key is None else {"key": problem.key})
+    body |= {"success": False, "code": problem.code} | answers.members(problem)
+    return body | ({} if problem.key is None else {"key": problem.key})
 
 
 def _as_problem(error: Exception) -> Problem:

@@ -5,7 +5,7 @@ where two records come to the same form, the first keeps it, and a person decide
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,10 +16,10 @@ from engine.database import AS_READ, among, update_rows
 from engine.entity import json_name
 from engine.fields import ABSENT, Clean, Doubt
 from engine.index import Index
-from engine.rules import FORMER, Rules
+from engine.rules import FORMER, Rules, SharedKey
 from models import FormerKey
 from schemas import ENTITIES
-from upsert import RULES
+from upsert import MERGEABLE, RULES
 
 CHUNK = 1000  # rows read and written at once
 FORMED, EMPTIED, STUCK, NEEDED, REFUSED, SHARED = (
@@ -31,12 +31,12 @@ FORMED, EMPTIED, STUCK, NEEDED, REFUSED, SHARED = (
     "shared",
 )
 Row = dict[str, Any]
+FORMER_KEYS = FormerKey.__table__
 
 SENTENCES = {
     FORMED: "{entity} {id}: {field} is put into today's form",
     EMPTIED: "{entity} {id}: {field} stands for none and is emptied",
-    STUCK: "{entity} {id}: {field} stays as it is, for {entity} {other} holds today's form."
-    " One person? flask --app app merge {entity} {other} {id}",
+    STUCK: "{entity} {id}: {field} stays as it is, for {entity} {other} holds today's form.{advice}",
     NEEDED: "{entity} {id}: {field} stands for none, but is needed: it stays. Give the {entity} another one",
     REFUSED: "{entity} {id}: {field} would be refused today: it stays. Send the right one",
     SHARED: "{entity} {id}: {field} is compared in another way now",
@@ -55,35 +55,28 @@ class Finding:
     other: int | None = None
 
     def __str__(self) -> str:
-        field = json_name(self.field)
+        merge = f" One person? flask --app app merge {self.entity} {self.other} {self.record_id}"
         return SENTENCES[self.what].format(
-            entity=self.entity, id=self.record_id, field=field, other=self.other
+            entity=self.entity,
+            id=self.record_id,
+            field=json_name(self.field),
+            other=self.other,
+            advice=merge if self.entity in MERGEABLE else "",
         )
 
 
 def form_anew(connection: sa.Connection) -> list[Finding]:
-    """Put every stored key into today's form, within a transaction of somebody else's; return what was found."""
+    """Put every stored key into today's form, in the caller's transaction; return what was found."""
     findings: list[Finding] = []
     for rules in RULES.values():
-        fields: dict[str, Any] = ENTITIES[rules.entity](
-            "SA", UTC
-        ).load_fields  # no form of a key depends on region or zone
-        without_formers: set[int] = set()
-        for rows in _chunks(connection, rules):
-            found = _form_chunk(connection, rules, fields, rows)
-            findings += found
-            without_formers |= {
-                finding.record_id
-                for finding in found
-                if finding.what == EMPTIED and finding.field != rules.number
-            }
-        if rules.number:
-            findings += _form_formers(connection, rules, fields[rules.number], without_formers)
+        # No form of a key depends on the region or the time zone.
+        fields: dict[str, Any] = ENTITIES[rules.entity]("SA", UTC).load_fields
+        findings += _Rekeying(connection, rules, fields).run()
     return findings
 
 
 def summary(findings: Sequence[Finding], *, whole: bool) -> Iterator[str]:
-    """Yield lines that tell findings, by ids and without values; not `whole`: only those that somebody must look at."""
+    """Yield lines about findings, by ids and without values; not `whole`: only those that somebody must look at."""
     for finding in findings:
         if whole or finding.what not in BY_ITSELF:
             yield str(finding)
@@ -92,69 +85,165 @@ def summary(findings: Sequence[Finding], *, whole: bool) -> Iterator[str]:
         yield f"{count} {RULES[entity].plural}: {json_name(field)} {what}"
 
 
-def _chunks(connection: sa.Connection, rules: Rules) -> Iterator[list[Row]]:
-    """Yield all rows of an entity, by id, as far as keys need them."""
-    c, last = rules.table.c, 0
-    made = (*rules.shared.sources, rules.shared.column, rules.shared.rank) if rules.shared else ()
-    names = dict.fromkeys(("id", "version", "updated_at", *rules.unique, *made))
-    while True:
-        query = (
-            sa.select(*[c[name] for name in names]).where(c.id > last).order_by(c.id).limit(CHUNK)
-        )
-        rows = [dict(row) for row in connection.execute(query).mappings()]
-        if not rows:
+class _Rekeying:
+    """Puts the keys of one entity into today's form."""
+
+    def __init__(self, connection: sa.Connection, rules: Rules, fields: Mapping[str, Any]):
+        self.connection, self.rules, self.fields = connection, rules, fields
+        self.records = Index(connection, RULES).of(rules.entity)
+        self.findings: list[Finding] = []
+        self.without_formers: set[int] = set()  # records whose former numbers are other people's
+
+    def run(self) -> list[Finding]:
+        """Do all rows, and the former numbers; return what was found."""
+        for rows in self._chunks():
+            self._form_chunk(rows)
+        if self.rules.number:
+            self._form_formers()
+        return self.findings
+
+    def _find(self, what: str, record_id: int, field: str, other: int | None = None) -> None:
+        self.findings.append(Finding(what, self.rules.entity, record_id, field, other))
+
+    # The rows
+
+    def _chunks(self) -> Iterator[list[Row]]:
+        """Yield all rows, by id, as far as keys need them."""
+        c, last, shared = self.rules.table.c, 0, self.rules.shared
+        made = (*shared.sources, shared.column, shared.rank) if shared else ()
+        names = dict.fromkeys(("id", "version", "updated_at", *self.rules.unique, *made))
+        query = sa.select(*[c[name] for name in names]).order_by(c.id).limit(CHUNK)
+        while True:
+            found = self.connection.execute(query.where(c.id > last)).mappings()
+            rows = [dict(row) for row in found]
+            if not rows:
+                return
+            last = rows[-1]["id"]
+            yield rows
+
+    def _form_chunk(self, rows: Sequence[Row]) -> None:
+        changes: dict[int, Row] = defaultdict(dict)
+        for key in self.rules.unique:
+            self._form_key(key, rows, changes)
+        self._take_numbers(changes.values())
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        for change in changes.values():
+            change["updated_at"] = now
+        self._rank_anew(rows, changes)  # nobody sees ranks: the time of such a row stays
+        self._write([row for row in rows if row["id"] in changes], changes)
+
+    def _form_key(self, key: str, rows: Iterable[Row], changes: dict[int, Row]) -> None:
+        """Note the changes that one unique key needs."""
+        formed: dict[int, str] = {}
+        for row in rows:
+            what, form = _form_of(self.fields[key], row[key])
+            if what == FORMED:
+                formed[row["id"]] = form
+            elif what == EMPTIED and not self.rules.table.c[key].nullable:
+                self._find(NEEDED, row["id"], key)
+            elif what:
+                self._find(what, row["id"], key)
+            if what == EMPTIED and self.rules.table.c[key].nullable:
+                self._empty(row["id"], key, changes)
+        self._give_forms(key, formed, changes)
+
+    def _empty(self, record_id: int, key: str, changes: dict[int, Row]) -> None:
+        changes[record_id][key] = None
+        if key != self.rules.number:
+            # The record stood under a number that many share, so its former numbers are other people's.
+            self.without_formers.add(record_id)
+
+    def _give_forms(self, key: str, formed: Mapping[int, str], changes: dict[int, Row]) -> None:
+        """Note today's form of a key, for the first record that comes to it."""
+        c = self.rules.table.c
+        rows = self.records.index.rows_among((c[key], c.id), c[key], {*formed.values()})
+        holders = {row[0]: row[1] for row in rows}
+        for record_id, form in formed.items():
+            other = holders.setdefault(form, record_id)
+            if other == record_id:
+                changes[record_id][key] = form
+                self._find(FORMED, record_id, key)
+            else:
+                self._find(STUCK, record_id, key, other)
+
+    def _take_numbers(self, changes: Iterable[Row]) -> None:
+        """A number that is current for somebody is former for nobody."""
+        number = self.rules.number
+        taken = {change[number] for change in changes if change.get(number)}
+        if taken:
+            theirs = among(self.connection, FORMER_KEYS.c.value, taken)
+            self.connection.execute(sa.delete(FORMER_KEYS).where(self.rules.is_former, theirs))
+
+    def _rank_anew(self, rows: Iterable[Row], changes: dict[int, Row]) -> None:
+        """Note the changes of the shared key: who comes to one takes the lowest free rank."""
+        shared = self.rules.shared
+        if shared is None:
             return
-        last = rows[-1]["id"]
-        yield rows
+        # A retired record has none, whatever it would make.
+        keyed = [row for row in rows if row[shared.column] is not None]
+        made = {row["id"]: self.records.shared_key(row) for row in keyed}
+        moving = [row["id"] for row in keyed if made[row["id"]] != row[shared.column]]
+        if not moving:
+            return
+        self._release(shared, moving)
+        held = self._ranks(shared, {made[record_id] for record_id in moving} - {None})
+        for record_id in moving:
+            key = made[record_id]
+            rank = None if key is None else _lowest_free(held[key])
+            changes[record_id] |= {shared.column: key, shared.rank: rank}
+            self._find(SHARED, record_id, shared.name)
 
+    def _release(self, shared: SharedKey, record_ids: Collection[int]) -> None:
+        theirs = among(self.connection, self.rules.table.c.id, record_ids)
+        nulls = {shared.column: None, shared.rank: None}
+        self.connection.execute(sa.update(self.rules.table).where(theirs).values(nulls))
 
-def _form_chunk(
-    connection: sa.Connection, rules: Rules, fields: Mapping[str, Any], rows: Sequence[Row]
-) -> list[Finding]:
-    findings: list[Finding] = []
-    changes: dict[int, Row] = defaultdict(dict)
-    for key in rules.unique:
-        findings += _form_key(connection, rules, fields[key], rows, changes)
-    _take_numbers(connection, rules, changes)
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    for change in changes.values():
-        change["updated_at"] = now
-    findings += _rank_anew(connection, rules, rows, changes)
-    _write(connection, rules, [row for row in rows if row["id"] in changes], changes)
-    return findings
+    def _ranks(self, shared: SharedKey, keys: Collection[str | None]) -> dict[str, set[int]]:
+        """Return the ranks that are taken, by shared key."""
+        column, rank = self.rules.table.c[shared.column], self.rules.table.c[shared.rank]
+        held: dict[str, set[int]] = defaultdict(set)
+        for key, taken in self.records.index.rows_among((column, rank), column, keys):
+            held[key].add(taken)
+        return held
 
+    def _write(self, rows: Iterable[Row], changes: Mapping[int, Row]) -> None:
+        written = [row | changes[row["id"]] | {"version": row["version"] + 1} for row in rows]
+        names = (*self.rules.guarded, "updated_at", "version")
+        columns = {name: [row[name] for row in written] for name in names}
+        as_read = ([row["id"] for row in written], [row["version"] - 1 for row in written])
+        columns |= dict(zip(AS_READ, as_read, strict=True))
+        update_rows(self.connection, self.rules.table, columns)
 
-def _form_key(
-    connection: sa.Connection,
-    rules: Rules,
-    field: Clean,
-    rows: Sequence[Row],
-    changes: dict[int, Row],
-) -> Iterator[Finding]:
-    """Note the changes that one unique key needs, and yield what is found."""
-    key, wanted = str(field.name), dict[int, str]()
-    for row in rows:
-        what, form = _form_of(field, row[key])
-        if what == EMPTIED and not rules.table.c[key].nullable:
-            what = NEEDED
-        if what == EMPTIED:
-            changes[row["id"]][key] = None
-        if what == FORMED:
-            wanted[row["id"]] = form
-        elif what:
-            yield Finding(what, rules.entity, row["id"], key)
-    column = rules.table.c[key]
-    shown = (column, rules.table.c.id)
-    index = Index(connection, RULES)
-    rows_found = index.rows_among(shown, column, {*wanted.values()})
-    holders = {row[0]: row[1] for row in rows_found}
-    for record_id, form in wanted.items():
-        other = holders.setdefault(form, record_id)
-        if other == record_id:
-            changes[record_id][key] = form
-            yield Finding(FORMED, rules.entity, record_id, key)
-        else:
-            yield Finding(STUCK, rules.entity, record_id, key, other)
+    # Former numbers
+
+    def _form_formers(self) -> None:
+        """Put former numbers into today's form, where nobody else has it."""
+        c = FORMER_KEYS.c
+        query = sa.select(c.value, c.record_id).where(self.rules.is_former).order_by(c.value)
+        for value, record_id in self.connection.execute(query).all():
+            self._form_former(value, record_id)
+
+    def _form_former(self, value: str, record_id: int) -> None:
+        name = f"{FORMER}{self.rules.number}"
+        mine = (self.rules.is_former, FORMER_KEYS.c.value == value)
+        what, form = _form_of(self.fields[self.rules.number], value)
+        other = self._holder(form) if what == FORMED else None
+        if what == EMPTIED or record_id in self.without_formers or other == record_id:
+            self.connection.execute(sa.delete(FORMER_KEYS).where(*mine))
+            self._find(EMPTIED, record_id, name)
+        elif other:
+            self._find(STUCK, record_id, name, other)
+        elif what == FORMED:
+            self.connection.execute(sa.update(FORMER_KEYS).where(*mine).values(value=form))
+            self._find(FORMED, record_id, name)
+
+    def _holder(self, form: str) -> int | None:
+        """Return the id of the record whose number, or former number, this is; None: nobody's."""
+        current = self.rules.table.c[self.rules.number] == form
+        former = (self.rules.is_former, FORMER_KEYS.c.value == form)
+        held = self.connection.scalars(sa.select(self.rules.table.c.id).where(current)).first()
+        given_up = sa.select(FORMER_KEYS.c.record_id).where(*former)
+        return held or self.connection.scalars(given_up).first()
 
 
 def _form_of(field: Clean, stored: str | None) -> tuple[str, Any]:
@@ -171,102 +260,8 @@ def _form_of(field: Clean, stored: str | None) -> tuple[str, Any]:
     return ("", form) if form == stored else (FORMED, form)
 
 
-def _take_numbers(connection: sa.Connection, rules: Rules, changes: Mapping[int, Row]) -> None:
-    """A number that is current for somebody is former for nobody."""
-    taken = {
-        change[rules.number]
-        for change in changes.values()
-        if rules.number and change.get(rules.number)
-    }
-    if taken:
-        c = FormerKey.__table__.c
-        connection.execute(
-            sa.delete(FormerKey.__table__).where(rules.is_former, among(connection, c.value, taken))
-        )
-
-
-def _rank_anew(
-    connection: sa.Connection, rules: Rules, rows: Sequence[Row], changes: dict[int, Row]
-) -> Iterator[Finding]:
-    """Note the changes of the weak key that records may share: who comes to one takes the lowest free rank."""
-    shared = rules.shared
-    if not shared:
-        return
-    # A retired record has none, whatever it would make.
-    records = Index(connection, RULES).of(rules.entity)
-    made = {row["id"]: records.shared_key(row) for row in rows if row[shared.column] is not None}
-    moving = {
-        row["id"]: made[row["id"]]
-        for row in rows
-        if row["id"] in made and made[row["id"]] != row[shared.column]
-    }
-    if not moving:
-        return
-    c = rules.table.c
-    nothing = {shared.column: None, shared.rank: None}
-    connection.execute(
-        sa.update(rules.table).where(among(connection, c.id, [*moving])).values(nothing)
-    )
-    keys = {key for key in moving.values() if key}
-    held: dict[str, set[int]] = defaultdict(set)
-    for key, rank in (
-        records.index.rows_among((c[shared.column], c[shared.rank]), c[shared.column], keys)
-        if keys
-        else ()
-    ):
-        held[key].add(rank)
-    for record_id, made_key in moving.items():
-        rank = _lowest_free(held[made_key]) if made_key else None
-        changes[record_id] |= {shared.column: made_key, shared.rank: rank}
-        yield Finding(SHARED, rules.entity, record_id, shared.name)
-
-
 def _lowest_free(ranks: set[int]) -> int:
     """Return the lowest rank that is not among these, and add it."""
-    rank = next(rank for rank in range(len(ranks) + 1) if rank not in ranks)
-    ranks.add(rank)
-    return rank
-
-
-def _write(
-    connection: sa.Connection, rules: Rules, rows: Iterable[Row], changes: Mapping[int, Row]
-) -> None:
-    written = [row | changes[row["id"]] | {"version": row["version"] + 1} for row in rows]
-    if not written:
-        return
-    columns = {
-        name: [row[name] for row in written] for name in (*rules.guarded, "updated_at", "version")
-    }
-    as_read = ([row["id"] for row in written], [row["version"] - 1 for row in written])
-    update_rows(connection, rules.table, columns | dict(zip(AS_READ, as_read, strict=True)))
-
-
-def _form_formers(
-    connection: sa.Connection, rules: Rules, field: Clean, without_formers: set[int]
-) -> Iterator[Finding]:
-    """Put former numbers into today's form, where nobody else has it; those of records in `without_formers` go.
-
-    Such a record stood under a number that many share, so its former numbers are other people's.
-    """
-    c = FormerKey.__table__.c
-    stored = connection.execute(
-        sa.select(c.value, c.record_id).where(rules.is_former).order_by(c.value)
-    ).all()
-    for value, record_id in stored:
-        mine = (rules.is_former, c.value == value)
-        what, form = _form_of(field, value)
-        other = _holder(connection, rules, str(field.name), form) if what == FORMED else None
-        if what == EMPTIED or record_id in without_formers or other == record_id:
-            connection.execute(sa.delete(FormerKey.__table__).where(*mine))
-        elif other:
-            yield Finding(STUCK, rules.entity, record_id, f"{FORMER}{field.name}", other)
-        elif what == FORMED:
-            connection.execute(sa.update(FormerKey.__table__).where(*mine).values(value=form))
-
-
-def _holder(connection: sa.Connection, rules: Rules, number: str, form: str) -> int | None:
-    """Return the id of the record whose number, or former number, this is; None: nobody's."""
-    c = FormerKey.__table__.c
-    current = sa.select(rules.table.c.id).where(rules.table.c[number] == form)
-    former = sa.select(c.record_id).where(rules.is_former, c.value == form)
-    return connection.scalars(current).first() or connection.scalars(former).first()
+    free = next(rank for rank in range(len(ranks) + 1) if rank not in ranks)
+    ranks.add(free)
+    return free

@@ -311,7 +311,11 @@ def referring_to(
             others.ask(column, [record.id])
             every = others.records.values()
             found.append(
-                (others, column, [candidate for candidate in every if candidate.values[column] == record.id])
+                (
+                    others,
+                    column,
+                    [candidate for candidate in every if candidate.values[column] == record.id],
+                )
             )
     return found
 

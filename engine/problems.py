@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 @dataclass(eq=False, repr=False)
 class Problem(Exception):
-    """A failure that the sender is told of (RFC 9457).
+    """A failure, as the sender gets it (RFC 9457).
 
     `errors` maps Python field names to sentences; `candidates` are the records in question, as
     (record, matched_by); `key` names the refused record; `headers` go with the answer.
