@@ -49,22 +49,19 @@ class Report:
 
 def report(batch: Batch, results: Outcomes, first: int = 0, *, minimal: bool = False) -> Report:
     """Return what became of a batch's records, whose places in their list begin with `first`."""
-    counts = Counter(
-        [result.action if isinstance(result, Outcome) else "failed" for result in results]
-    )
+    counts = Counter([getattr(result, "action", "failed") for result in results])
     failures, texts = [], []
     for place, result in enumerate(results):
         if isinstance(result, Problem):
             failures.append(item(batch, place, result, first + place))
             texts.append(encode(failures[-1]))
-            continue
-        warned = result.warnings or place in batch.warnings
-        if minimal and not warned:
-            continue
-        before, between, then, after = _shared(result.action, result.matched_by, result.changed)
-        record_id = "null" if result.record_id is None else result.record_id
-        own = f"{before}{first + place}{between}{record_id}{then}{encode(batch.keys[place])}"
-        texts.append(own + (_with_warnings(after, batch, place, result) if warned else after))
+        elif not minimal or result.warnings or place in batch.warnings:
+            before, between, then, after = _shared(result.action, result.matched_by, result.changed)
+            record_id = "null" if result.record_id is None else result.record_id
+            key = encode(batch.keys[place])
+            texts.append(f"{before}{first + place}{between}{record_id}{then}{key}{after}")
+            if result.warnings or place in batch.warnings:
+                texts[-1] = _with_warnings(texts[-1], batch, place, result)
     return Report(counts, failures, [",".join(texts)] if texts else [])
 
 
@@ -109,15 +106,16 @@ def _warnings(
     return [*batch.warnings.get(place, ()), *matching]
 
 
-def _with_warnings(after: str, batch: Batch, place: int, outcome: Outcome) -> str:
-    """Return the end of the JSON of a success, with its warnings."""
-    return f"{after.removesuffix(NO_WARNINGS)}{encode(_warnings(batch, place, outcome))}}}"
+def _with_warnings(text: str, batch: Batch, place: int, outcome: Outcome) -> str:
+    """Return the JSON of a success with its warnings."""
+    return f"{text.removesuffix(NO_WARNINGS)}{encode(_warnings(batch, place, outcome))}}}"
 
 
-def alone(answer: Item, dry_run: bool) -> Item:
+def alone(batch: Batch, result: Outcome | Problem, dry_run: bool) -> Item:
     """Return the answer to a single record: it has no place in a list."""
-    marked = answer | ({"dryRun": True} if dry_run else {})
-    return {name: value for name, value in marked.items() if name != "index"}
+    answer = item(batch, 0, result) | ({"dryRun": True} if dry_run else {})
+    del answer["index"]
+    return answer
 
 
 def _success(action: str, matched_by: str, changed: Iterable[str]) -> Item:

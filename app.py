@@ -54,51 +54,53 @@ public = Blueprint("public", __name__)
 
 
 def create_app(**settings: Any) -> Flask:
-    """Build the application, from the environment or, where any are given, from these settings alone.
+    """Build the application, from `settings` if any are given, otherwise from the environment.
 
     Settings go by their names in the environment (`API_KEYS="test:..."`). Touches no database.
     """
-    read = (
-        config.read({name: str(value) for name, value in settings.items()})
-        if settings
-        else config.load()
-    )
+    given = {name: str(value) for name, value in settings.items()}
+    values = config.read(given) if given else config.load()
     app = Flask(
         __name__,
         instance_path=str(config.ROOT / "instance"),
         template_folder="portal/templates",
         static_folder="portal/static",
     )
-    app.config.update(
-        SECRET_KEY=_signing_key(read),
-        MAX_CONTENT_LENGTH=read.max_content_length
-        + 1,  # a chunked body is cut at it: one more byte shows
-        SQLALCHEMY_DATABASE_URI=read.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=database.of_name(read.database_url.get_backend_name()).options(),
-    )
+    _log_from(values.log_level)
     app.url_map.merge_slashes = False
-    _log_from(read.log_level)
-    app.extensions["settings"] = read
-    app.extensions["schemas"] = schemas.all_for(read.phone_region, read.time_zone, read.hijri_dates)
-    app.extensions["openapi"] = cache(partial(openapi.document, app.extensions["schemas"], API))
-    if read.trusted_proxies:
-        count = read.trusted_proxies
+    _add_settings(app, values)
+    _add_database(app, values)
+    _register(app)
+    return app
+
+
+def _add_settings(app: Flask, values: config.Settings) -> None:
+    app.config["SECRET_KEY"] = _signing_key(values)
+    # Flask cuts a chunked body off here: the one byte more shows that it did.
+    app.config["MAX_CONTENT_LENGTH"] = values.max_content_length + 1
+    entities = schemas.all_for(values.phone_region, values.time_zone, values.hijri_dates)
+    app.extensions["settings"] = values
+    app.extensions["schemas"] = entities
+    app.extensions["openapi"] = cache(partial(openapi.document, entities, API))
+    if count := values.trusted_proxies:
         # Flask's own documentation wraps it so; to mypy it is a method.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+
+def _add_database(app: Flask, values: config.Settings) -> None:
+    kind = database.of_name(values.database_url.get_backend_name())
+    app.config["SQLALCHEMY_DATABASE_URI"] = values.database_url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = kind.options()
     db.init_app(app)
     Migrate(app, db, render_as_batch=True)
     with app.app_context():
-        database.of(db.engine.dialect).prepare(db.engine)
-    _register(app)
-    return app
+        kind.prepare(db.engine)
 
 
 def _log_from(level: str) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(level)
-    logging.getLogger("alembic").setLevel(
-        logging.WARNING
-    )  # the revision says itself when it is done
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # our revisions print their own results
     logging.setLogRecordFactory(_log_record)
 
 
@@ -141,9 +143,8 @@ def _register(app: Flask) -> None:
 
 def _take_request_id() -> None:
     sent = request.headers.get("X-Request-Id", "")
-    request.environ["quoted_path"] = quote(
-        request.path[:200]
-    )  # for the access log: no line breaks of a stranger's
+    # For the access log: quoted, so that a client cannot add lines to it.
+    request.environ["quoted_path"] = quote(request.path[:200])
     g.started = time.monotonic()
     g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import sync
 from engine import references
 from engine.entity import Entity, json_name
-from engine.fields import ABSENT, LARGEST_ID, Codes, Doubt, Identifier, RecordId
+from engine.fields import ABSENT, LARGEST_ID, SHOWN, Codes, Doubt, Identifier, RecordId
 from engine.index import Index, link_columns
 from engine.problems import InvalidParameter, NotFound
 from engine.rules import Reference, Rules, Values
@@ -25,21 +25,19 @@ PAGING = {
     "limit": f"records a page, 1 to {MOST}, default {LIMIT}",
     "after": "the cursor `next` of the page before",
 }
+DATES = {"dateFrom": "on this day or later", "dateTo": "on this day or earlier"}
 Parameters = Mapping[str, Sequence[str]]
 
 
 def page(schema: Entity, rules: Rules, sent: Parameters) -> dict[str, Any]:
     """Return one page of records, ordered by id, and the cursor of the next; raise InvalidParameter."""
-    conditions, limit = [], LIMIT
-    for name, value in _single(sent).items():
-        if name == "limit":
-            limit = _limit(value)
-        else:
-            conditions.append(_condition(schema, rules, name, value))
-    ids = sa.select(rules.table.c.id).where(*conditions).order_by(rules.table.c.id).limit(limit + 1)
+    wanted, c = _single(sent), rules.table.c
+    limit = _limit(wanted.pop("limit", str(LIMIT)))
+    conditions = [_condition(schema, rules, name, value) for name, value in wanted.items()]
+    query = sa.select(c.id).where(*conditions).order_by(c.id).limit(limit + 1)
 
     def work(connection: sa.Connection) -> tuple[Sequence[int], list[Values]]:
-        found = connection.scalars(ids).all()
+        found = connection.scalars(query).all()
         records = Index(connection, RULES).of(rules.entity)
         return found, references.describe_all(found[:limit], records)
 
@@ -66,39 +64,44 @@ def syncs(sent: Parameters) -> dict[str, Any]:
     wanted = _single(sent)
     unknown = wanted.keys() - PAGING.keys()
     if unknown:
-        raise InvalidParameter(
-            f"Unknown parameter {min(unknown)[:80]!r}. There are {', '.join(PAGING)}."
-        )
-    return runs(_limit(wanted["limit"]) if "limit" in wanted else LIMIT, wanted.get("after"))
+        raise _unknown_parameter(min(unknown), PAGING)
+    return runs(_limit(wanted.get("limit", str(LIMIT))), wanted.get("after"))
 
 
 def runs(
     limit: int, after: str | None = None, *, failed: bool = False, run: int | None = None
 ) -> dict[str, Any]:
     """Return a page of the history: all of it, what has failures, or the row of one id; raise InvalidParameter."""
-    c = SyncRun.__table__.c
-    query = sa.select(*c).order_by(c.id.desc()).limit(limit + 1)
-    query = query.where(c.failed > 0) if failed else query
-    query = query if after is None else query.where(c.id < _position(after))
-    query = query if run is None else query.where(c.id == max(0, min(run, LARGEST_ID)))
+    c, conditions = SyncRun.__table__.c, []
+    if failed:
+        conditions.append(c.failed > 0)
+    if after is not None:
+        conditions.append(c.id < _position(after))
+    if run is not None:
+        conditions.append(c.id == max(0, min(run, LARGEST_ID)))
+    query = sa.select(*c).where(*conditions).order_by(c.id.desc()).limit(limit + 1)
     rows = sync.look(lambda connection: connection.execute(query).mappings().all())
-    data = [{json_name(name): value for name, value in row.items()} for row in rows[:limit]]
-    for row in data:
-        row |= {"at": f"{row['at'].replace(' ', 'T')}Z", "failures": json.loads(row["failures"])}
-    return {"data": data, "next": _cursor(data[-1]["id"]) if len(rows) > limit else None}
+    following = _cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
+    return {"data": [_run(row) for row in rows[:limit]], "next": following}
+
+
+def _run(row: Any) -> dict[str, Any]:
+    """Return a row of the history as it is answered."""
+    answer = {json_name(name): value for name, value in row.items()}
+    at = f"{row['at'].replace(' ', 'T')}Z"
+    return answer | {"at": at, "failures": json.loads(row["failures"])}
+
+
+def _unknown_parameter(name: str, known: Iterable[str]) -> InvalidParameter:
+    return InvalidParameter(f"Unknown parameter {name[:SHOWN]!r}. There are {', '.join(known)}.")
 
 
 def filters(schema: Entity, rules: Rules) -> dict[str, str]:
     """Return the parameters that a list takes, by JSON name, each with what it means."""
     by_field = {json_name(name): "equal, as on writing" for name in _filtered_fields(schema)}
-    dates = (
-        {"dateFrom": "on this day or later", "dateTo": "on this day or earlier"}
-        if "date" in rules.table.c
-        else {}
-    )
-    return (
-        by_field | dates | {"updatedSince": "written at this instant (RFC 3339) or later"} | PAGING
-    )
+    dates = DATES if "date" in rules.table.c else {}
+    since = {"updatedSince": "written at this instant (RFC 3339) or later"}
+    return by_field | dates | since | PAGING
 
 
 def _filtered_fields(schema: Entity) -> list[str]:
@@ -114,9 +117,9 @@ def _filtered_fields(schema: Entity) -> list[str]:
 def _single(sent: Parameters) -> dict[str, str]:
     for name, values in sent.items():
         if len(values) > 1:
-            raise InvalidParameter(f"{name[:80]} is sent twice.")
+            raise InvalidParameter(f"{name[:SHOWN]} is sent twice.")
         if not values[0].strip():
-            raise InvalidParameter(f"{name[:80]} is blank. Leave it out, or give it a value.")
+            raise InvalidParameter(f"{name[:SHOWN]} is blank. Leave it out, or give it a value.")
     return {name: values[0] for name, values in sent.items()}
 
 
@@ -126,14 +129,12 @@ def _condition(schema: Entity, rules: Rules, name: str, value: str) -> sa.Column
         return c.id > _position(value)
     if name == "updatedSince":
         return c.updated_at >= _instant(value)
-    if name in ("dateFrom", "dateTo") and "date" in c:
+    if name in DATES and "date" in c:
         day = _cleaned(schema.load_fields["date"], name, value)
         return c.date >= day if name == "dateFrom" else c.date <= day
     fields = {json_name(field): field for field in _filtered_fields(schema)}
     if name not in fields:
-        raise InvalidParameter(
-            f"Unknown parameter {name[:80]!r}. There are {', '.join(filters(schema, rules))}."
-        )
+        raise _unknown_parameter(name, filters(schema, rules))
     field = fields[name]
     return _equal(rules, field, _cleaned(schema.load_fields[field], name, value))
 

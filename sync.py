@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -60,37 +61,44 @@ def one(
     schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], options: Options
 ) -> answers.Item:
     """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
-    rules, batch = RULES[entity], schemas[entity].clean_all([sent])
+    batch = schemas[entity].clean_all([sent])
     if batch.refused:
         _note_alone(options, {entity: answers.report(batch, [batch.refused[0]])})
         raise batch.refused[0]
-    data = batch.data(0)
-
-    def work(connection: sa.Connection) -> tuple[Outcome | Problem, answers.Item, Values]:
-        index = Index(connection, RULES)
-        result = settle.settle_alone(rules, data, index, "" if options.dry_run else _now())
-        if isinstance(result, Problem):
-            _explain(result, batch, 0)
-        answer, report = answers.item(batch, 0, result), answers.report(batch, [result])
-        if options.origin and not options.dry_run:
-            history.write(connection, options.origin, {entity: report}, dry_run=False)
-        return result, answer, _described(rules, result, index)
-
-    result, answer, described = database.transact(db.engine, work, writes=not options.dry_run)
+    single = _Single(RULES[entity], batch, batch.data(0), options)
+    result, answer, described = database.transact(
+        db.engine, single.work, writes=not options.dry_run
+    )
     if options.dry_run:
         _note_alone(options, {entity: answers.report(batch, [result])})
     if isinstance(result, Problem):
         result.key = batch.keys[0]
         raise result
-    answer = answers.alone(answer, options.dry_run)
     return answer | {"data": schemas[entity].dump(described)}
 
 
-def _described(rules: Rules, result: Outcome | Problem, index: Index) -> Values:
-    """Return the whole stored record; nothing of a refused one."""
-    if isinstance(result, Problem) or result.record is None:
-        return {}
-    return references.describe(rules, result.record, index)
+@dataclass
+class _Single:
+    """One record that is settled in a transaction of its own."""
+
+    rules: Rules
+    batch: Batch
+    data: Values
+    options: Options
+
+    def work(self, connection: sa.Connection) -> tuple[Outcome | Problem, answers.Item, Values]:
+        """Settle the record, write the history, and return the outcome, the answer and the whole stored record."""
+        index, now = Index(connection, RULES), "" if self.options.dry_run else _now()
+        result = settle.settle_alone(self.rules, self.data, index, now)
+        if isinstance(result, Problem):
+            _explain(result, self.batch, 0)
+        answer = answers.alone(self.batch, result, self.options.dry_run)
+        if self.options.origin and not self.options.dry_run:
+            report = {self.rules.entity: answers.report(self.batch, [result])}
+            history.write(connection, self.options.origin, report, dry_run=False)
+        if isinstance(result, Problem) or result.record is None:
+            return result, answer, {}
+        return result, answer, references.describe(self.rules, result.record, index)
 
 
 # --- Many records ------------------------------------------------------------------------------
@@ -116,19 +124,15 @@ def _store(
     """Settle a batch, and return what became of each record. Adds to `refused` the numbers of refused persons."""
     fit = batch.fit
     part = batch.part(fit)
-    settled = (
-        _foretell(rules, part, index(), refused)
-        if dry_run
-        else _settle(rules, part, index, refused)
-    )
-    results = dict(zip(fit, settled, strict=True)) | batch.refused
-    for place, result in zip(fit, settled, strict=True):
+    work = _foretell if dry_run else _settle
+    settled = dict(zip(fit, work(rules, part, index, refused), strict=True))
+    for place, result in settled.items():
         if isinstance(result, Problem):
             _explain(result, batch, place)
             number = batch.data(place).get(rules.unique[0])
             if result.status == CONFLICT and number:
                 refused.add((rules.entity, number))
-    return [results[place] for place in range(batch.size)]
+    return [batch.refused.get(place) or settled[place] for place in range(batch.size)]
 
 
 def _settle(
@@ -137,9 +141,11 @@ def _settle(
     return settle.settle(rules, batch, index, refused, _now()) if batch.size else []
 
 
-def _foretell(rules: Rules, batch: Batch, index: Index, refused: RefusedSet) -> Outcomes:
+def _foretell(
+    rules: Rules, batch: Batch, index: Callable[[], Index], refused: RefusedSet
+) -> Outcomes:
     """Settle a batch in the index alone, carefully; nothing is written."""
-    outcomes = settle.carefully(rules, batch, index, refused, range(batch.size))
+    outcomes = settle.carefully(rules, batch, index(), refused, range(batch.size))
     return [outcomes[place] for place in range(batch.size)]
 
 
@@ -298,26 +304,28 @@ class _InChunks:
         first = chunks[0]
         first.clean(self.schemas)
         if not first.batch.fit:
-            refusals = [first.batch.refused[at] for at in range(first.batch.size)]
-            first.conclude([*refusals], self.options.minimal)
+            refusals: Outcomes = [first.batch.refused[at] for at in range(first.batch.size)]
+            first.conclude(refusals, self.options.minimal)
             return False
         if len(self._outages) >= OUTAGES:
             raise self._outages[0]
-
-        def work(connection: sa.Connection) -> RefusedSet:
-            self._put_back(chunks)
-            refused = set(self._refused)
-            self._store_chunk(connection, first, refused)
-            while self._may_go_on(chunks):
-                chunks.append(self.waiting.popleft())
-                self._store_chunk(connection, chunks[-1], refused)
-            if self._together and not self.waiting:
-                self._note_results(connection, chunks)
-            return refused
-
-        self._refused = transact(work, losses=LOSSES if first.batch.size > 1 else None)
+        losses = LOSSES if first.batch.size > 1 else None
+        work = partial(self._store_together, chunks)
+        self._refused = transact(work, losses=losses)
         self._outages.clear()
         return self._together and not self.waiting
+
+    def _store_together(self, chunks: list[_Chunk], connection: sa.Connection) -> RefusedSet:
+        """Store chunks in a transaction, and the history with the last; return the refused numbers."""
+        self._put_back(chunks)
+        refused = set(self._refused)
+        self._store_chunk(connection, chunks[0], refused)
+        while self._may_go_on(chunks):
+            chunks.append(self.waiting.popleft())
+            self._store_chunk(connection, chunks[-1], refused)
+        if self._together and not self.waiting:
+            self._note_results(connection, chunks)
+        return refused
 
     def _put_back(self, chunks: list[_Chunk]) -> None:
         """When a transaction is run again, one of its chunks lost a race: the first goes alone."""

@@ -91,6 +91,11 @@ def shown(value: Any) -> str:
 # --- Text --------------------------------------------------------------------------------------
 
 
+def _left_out(came: str, reason: str) -> Doubt:
+    """Return a value that counts as absent, with the warning."""
+    return Doubt(ABSENT, f"{shown(came)} {reason}{LEFT_OUT}")
+
+
 class Memo(dict):
     """What a rule made of values that come again and again: `memo[value]` is `rule(value)`."""
 
@@ -179,35 +184,35 @@ class Text(Clean):
 
     def clean(self, value: Any) -> Any:
         string = self._string(value)
-        if (
-            len(string) > MUCH * self.length
-        ):  # nothing is done to it: some forms take more time than it is long
-            raise ValueError(f"Longer than {self.length} characters.")
+        # Nothing is done to what is far too long: some forms take more time than a text is long.
+        self._refuse_longer(string, MUCH * self.length)
         text = canonical.text(string, layout=self.layout)
         came = f"{text}.0" if isinstance(value, float | Decimal) else text
         if not text:
             return self._blank()
         if reason := self.left_out(text):
-            return Doubt(ABSENT, f"{shown(came)} {reason}{LEFT_OUT}")
+            return _left_out(came, reason)
         formed = self.form(text)
         if not isinstance(formed, str):
             return formed
+        if self.is_zero(formed):
+            return _left_out(came, STANDS_FOR_NONE) if isinstance(value, str) else ABSENT
+        return self._checked(came, text, formed)
+
+    def _checked(self, came: str, text: str, formed: str) -> Any:
+        """Return the canonical form, in a Doubt if the sender is to be warned."""
         if not formed:
             return self._blank()
-        if formed != text and (
-            reason := self.left_out(formed)
-        ):  # an invisible mark may have hidden it
-            return Doubt(ABSENT, f"{shown(came)} {reason}{LEFT_OUT}")
-        if self.is_zero(formed):
-            return (
-                Doubt(ABSENT, f"{shown(came)} {STANDS_FOR_NONE}{LEFT_OUT}")
-                if isinstance(value, str)
-                else ABSENT
-            )
-        if len(formed) > self.length:
-            raise ValueError(f"Longer than {self.length} characters.")
+        # An invisible mark may have hidden that the text says nothing.
+        if formed != text and (reason := self.left_out(formed)):
+            return _left_out(came, reason)
+        self._refuse_longer(formed, self.length)
         doubt = self.doubt(came, formed)
         return Doubt(formed, f"{shown(came)} {doubt}") if doubt else formed
+
+    def _refuse_longer(self, text: str, limit: int) -> None:
+        if len(text) > limit:
+            raise ValueError(f"Longer than {self.length} characters.")
 
     def is_none(self, text: str) -> bool:
         """Tell whether people write this text for no value."""
@@ -251,29 +256,30 @@ class Text(Clean):
         return [ABSENT if value is None else next(rest) for value in column]
 
     def _clean_lines(self, values: Sequence[Any]) -> Sequence[Any]:
-        """Clean values as lines of one text: to find those that stay so takes a tenth of looking at each."""
+        """Clean values as lines of one text: to find those that stay so takes a tenth of looking at each.
+
+        The text begins and ends with a line break, so each value stands between two: `\\nP-1\\nP-2\\n`.
+        """
         try:
             lines = "\n".join(["", *values, ""])
         except TypeError:  # not all of them are text
             return super().clean_all(values)
         if lines.count("\n") > len(values) + 1 or max(map(len, values), default=0) > self.length:
             return super().clean_all(values)
-        forms = self.spell(lines) if self.is_respelt else lines
-        odd = self._odd(forms)
-        if not odd:
-            return values if forms == lines else forms.split("\n")[1:-1]
-        pairs = zip(values, forms.split("\n")[1:-1], strict=True)
-        return [self.cleaned(value) if form in odd else form for value, form in pairs]
+        spelt = self.spell(lines) if self.is_respelt else lines
+        odd = self._odd(spelt)
+        if not odd and spelt == lines:
+            return values
+        pairs = zip(values, spelt.split("\n")[1:-1], strict=True)
+        return [self.cleaned(value) if line in odd else line for value, line in pairs]
 
     def _odd(self, lines: str) -> Set[str]:
-        """Return the lines that are not plain; each has its end, and one stands before the first."""
+        """Return the lines that are not plain."""
         plain = self._plain_lines.match(lines, 1)
-        at = plain.end() if plain else 1
-        return (
-            {found["odd"] for found in self._odd_lines.finditer(lines, at - 1)}
-            if at < len(lines)
-            else set()
-        )
+        end = plain.end() if plain else 1
+        if end == len(lines):
+            return set()
+        return {found["odd"] for found in self._odd_lines.finditer(lines, end - 1)}
 
     # Not in __init__: marshmallow copies a field for each schema.
     @cached_property
