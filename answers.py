@@ -10,6 +10,7 @@ from typing import Any
 from engine.entity import Batch, json_name
 from engine.outcome import Outcome, Outcomes
 from engine.problems import Problem
+from upsert import RULES
 
 MOST_CANDIDATES = 20  # that an answer names
 ACTIONS = ("created", "updated", "unchanged")
@@ -179,7 +180,7 @@ def listed(result_list: Report, **options: bool) -> str:
 
 def all_listed(reports: Mapping[str, Report], **options: bool) -> str:
     """Return the JSON of the answer to several lists, by entity."""
-    parts = {f"{entity}s": listed(report, **options) for entity, report in reports.items()}
+    parts = {RULES[entity].plural: listed(report, **options) for entity, report in reports.items()}
     return _with(totals(reports.values(), **options), parts)
 
 

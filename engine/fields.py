@@ -88,6 +88,21 @@ def shown(value: Any) -> str:
     return f'"{text}"' if len(text) <= SHOWN else f'"{text[:SHOWN]}…"'
 
 
+# --- JSON schemas ------------------------------------------------------------------------------
+
+Json = dict[str, Any]
+
+COMPONENTS = "#/components/schemas/"  # where the OpenAPI document keeps what several fields share
+NONE = "{none}"  # stands in a pattern for the words for none
+_BLANKS = r"[ \t\r\n]*"
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+_LINES = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
+_DATE = r"[0-9]{4}-(0[0-9]|1[0-2])-(0[0-9]|[12][0-9]|3[01])"
+_END = r"24:00(:00(\.0+)?)?|1\.00:00:00(\.0+)?"
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
+_MOMENT = rf"{_DATE}[Tt ]{_TIME}( ?([Zz]|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?))?"
+_TICKS = r"/Date\(-?[0-9]{1,14}([+-]([01][0-9]|2[0-3])[0-5][0-9])?\)/"
+
 # --- Text --------------------------------------------------------------------------------------
 
 
@@ -118,11 +133,34 @@ class Clean(fields.Field):
 
     accepts: str
     length: int | None = None  # characters at most
+    # JSON schemas: of what may be sent, of what makes the field present, of what is answered. A pattern is that of a
+    # string without the blanks around it, and maxLength stands for the field's own.
+    sent: ClassVar[Json]
+    present: ClassVar[Json] = {}
+    answered: ClassVar[Json]
     entity: "Entity"  # the schema that holds the field: it knows the region and the time zone
 
     def __init__(self, meaning: str, **kwargs: Any):
         super().__init__(**kwargs)
         self.meaning = meaning
+
+    def sent_schema(self) -> Json:
+        """Return the JSON schema of what may be sent."""
+        schema = self._with_length(self.sent)
+        if "pattern" in schema:
+            pattern = schema["pattern"].replace(NONE, self.entity.nothing.pattern)
+            schema["pattern"] = self._among_blanks(pattern)
+        return schema
+
+    def _among_blanks(self, pattern: str) -> str:
+        return f"^{_BLANKS}({pattern})?{_BLANKS}$"
+
+    def answered_schema(self) -> Json:
+        """Return the JSON schema of what is answered."""
+        return self._with_length(self.answered)
+
+    def _with_length(self, schema: Json) -> Json:
+        return schema | ({"maxLength": self.length} if "maxLength" in schema else {})
 
     def clean(self, value: Any) -> Any:
         """Return the canonical value of what was sent (never null), in a Doubt if it was not taken as it came."""
@@ -159,6 +197,13 @@ class Text(Clean):
 
     accepts = "text"
     length: int = TEXT
+    sent = {
+        "type": ["string", "integer", "null"],
+        "maxLength": TEXT,
+        "pattern": f"[^{_CONTROLS}]*",
+    }
+    present = {"type": ["string", "integer"], "pattern": r"\S"}
+    answered: ClassVar[Json] = {"type": "string", "maxLength": TEXT}
     blank = BLANK_CLEARS
     no_text = "Must be text."
     recurs = True  # whether many records have the same value
@@ -213,6 +258,12 @@ class Text(Clean):
     def _refuse_longer(self, text: str, limit: int) -> None:
         if len(text) > limit:
             raise ValueError(f"Longer than {self.length} characters.")
+
+    def _among_blanks(self, pattern: str) -> str:
+        if self.layout:
+            return _LINES
+        optional = "" if self.blank == BLANK_IS_REFUSED else "?"
+        return f"^{_BLANKS}({pattern}){optional}{_BLANKS}$"
 
     def is_none(self, text: str) -> bool:
         """Tell whether people write this text for no value."""
@@ -418,6 +469,8 @@ class CardNumber(DocumentNumber):
 
 class Name(Text):
     accepts = "text with a letter or digit"
+    sent = Text.sent | {"pattern": rf"[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*"}
+    present = {"type": ["string", "integer"]}  # a blank one is refused anyhow
     blank = BLANK_IS_REFUSED
     recurs = False
     plain = PLAIN_NAME
@@ -473,6 +526,13 @@ class Phone(Value):
 
 class Email(Value):
     accepts = "e-mail address; words for none count as absent"
+    sent = {
+        "maxLength": TEXT,
+        "anyOf": [
+            {"type": "string", "format": "idn-email", "pattern": r"@.+\."},
+            {"$ref": f"{COMPONENTS}None"},
+        ],
+    }
     recurs = False
     plain = PLAIN_EMAIL
     _valid = validate.Email()
@@ -482,6 +542,9 @@ class Email(Value):
             return self._valid(text)
         except ValidationError as error:
             raise ValueError(*error.messages) from None
+
+
+WORD: Json = {"type": ["string", "null"], "pattern": NONE}
 
 
 class Choice(Value):
@@ -497,6 +560,14 @@ class Choice(Value):
         self._folded = {
             canonical.fold_name(spelling): choice for spelling, choice in spellings.items()
         }
+
+    def sent_schema(self) -> Json:
+        choices = nothing.any_case(self.spellings, " *" if self.spaced else "")
+        pattern = f"{choices}|{self.entity.nothing.pattern}"
+        return WORD | {"pattern": self._among_blanks(pattern), "examples": list(self.choices)}
+
+    def answered_schema(self) -> Json:
+        return {"type": "string", "enum": list(self.choices)}
 
     def left_out(self, text: str) -> str:
         return "" if self._fold(text) in self._folded else super().left_out(text)
@@ -516,6 +587,9 @@ class Day(Value):
     """A calendar date, ISO text; a zero date is absent. `birth`: not in the future, and left out where it is no day."""
 
     accepts = "date as 2026-06-15, or a date-time; zero dates and words for none count as absent"
+    sent = WORD | {"pattern": f"{_DATE}|{_MOMENT}|{_TICKS}|{NONE}"}
+    present = {"type": "string"}
+    answered: ClassVar[Json] = {"type": "string", "format": "date"}
     recurs = False
     is_respelt = True
     no_text = canonical.NO_DATE
@@ -564,6 +638,9 @@ class Clock(Value):
     """A time of day, HH:MM:SS."""
 
     accepts = "time as 10:30 or 10:30:00, or a date-time; words for none count as absent"
+    sent = WORD | {"pattern": f"{_TIME}|{_MOMENT}|{_TICKS}|{NONE}"}
+    present = {"type": "string"}
+    answered: ClassVar[Json] = {"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}:[0-9]{2}$"}
     plain = NEVER
     no_text = canonical.NO_TIME
 
@@ -582,6 +659,8 @@ class End(Clock):
         " the end of the day is 24:00, or the next day's midnight as a date-time"
     )
 
+    sent = WORD | {"pattern": f"{_TIME}|{_END}|{_MOMENT}|{_TICKS}|{NONE}"}
+
     def form(self, text: str) -> Any:
         return (
             canonical.end_time(text, self.entity.zone, reads_hijri=self.entity.reads_hijri)
@@ -591,6 +670,13 @@ class End(Clock):
 
 class Flag(Clean):
     accepts = "true or false; also 1, 0, -1 and, as text, yes and no"
+    sent = {
+        "type": ["boolean", "integer", "string", "null"],
+        "minimum": -1,
+        "maximum": 1,
+        "pattern": nothing.any_case(("true", "false", "yes", "no", "1", "0", "-1", "نعم", "لا")),
+    }
+    answered = {"type": "boolean"}
     _spellings: ClassVar = {
         **dict.fromkeys(("true", "1", "-1", "yes", "نعم"), True),
         **dict.fromkeys(("false", "0", "no", "لا"), False),
@@ -617,6 +703,13 @@ class RecordId(Clean):
     """The id of a stored record; 0 is .NET's unset int, a negative number its nothing selected."""
 
     accepts = "id of a stored record, a whole number; 0 and negative numbers count as absent"
+    sent = {
+        "type": ["integer", "string", "null"],
+        "pattern": f"0+|-[0-9]+|{NONE}",
+        "maximum": LARGEST_ID,
+    }
+    present = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
+    answered = {"type": "integer", "minimum": 1}
 
     def clean(self, value: Any) -> Any:
         if isinstance(value, str) and len(value) <= MUCH * IDENTIFIER:
@@ -639,6 +732,8 @@ class Codes(Clean):
     """A list of codes; a list of nothing but what counts as absent is absent."""
 
     accepts = "list of codes; it replaces the stored list, [] clears it"
+    sent = {"type": ["array", "null"], "items": {"$ref": f"{COMPONENTS}Identifier"}}
+    answered = {"type": "array", "items": {"type": "string", "maxLength": IDENTIFIER}}
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
@@ -658,6 +753,12 @@ class Codes(Clean):
 
 class Instant(fields.Field):
     """Answered only: RFC 3339 in UTC, from `2026-06-15 09:00:00`; null in a dry run."""
+
+    meaning = "null in a dry run, for what would be created"
+
+    def answered_schema(self) -> Json:
+        """Return the JSON schema of what is answered."""
+        return {"type": "string", "format": "date-time"}
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return value and f"{value.replace(' ', 'T')}Z"

@@ -1,6 +1,7 @@
 """Nothing: what people and programs write where there is no value."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,17 @@ _ZERO = re.compile(
     r"\{?-*0[0-]*\}?|-[0-9]+(?:\.0+)?"
 )  # a Guid of zeros has hyphens, and maybe braces
 _ZERO_FOR_A_CODE = re.compile(r"0|-[0-9]+(?:\.0+)?")
+_MARK = r"[ -/:-@\[-`{-~]"  # ASCII punctuation, and the blank
+
+
+def any_case(words: Iterable[str], between: str = "") -> str:
+    """Return the pattern (ECMA 262) of words in any case: JSON schemas know no other way to say so."""
+    return "|".join(between.join(map(_in_any_case, word)) for word in words)
+
+
+def _in_any_case(character: str) -> str:
+    forms = dict.fromkeys((character.lower(), character.upper()))
+    return f"[{''.join(forms)}]"
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,13 @@ class Nothing:
 
     words: tuple[str, ...]
     words_for_a_code: tuple[str, ...]
+
+    @cached_property
+    def pattern(self) -> str:
+        """The pattern (ECMA 262) of these words in any case, with punctuation anywhere; or of punctuation alone."""
+        words = any_case(self.words, f"{_MARK}*")
+        only_marks = rf"{_MARK}*[!-/:-@\[-`{{-~]{_MARK}*"
+        return rf"{only_marks}|{_MARK}*({words}){_MARK}*"
 
     @cached_property
     def _folded(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import schemathesis
 
 import words
+from engine import nothing
 
 PARTLY_REFUSED = 207
 ABOUT_OTHER_RECORDS = {"unknown_reference", "identity_conflict", "ambiguous_match", "slot_taken"}
@@ -73,7 +74,7 @@ def has_blanks_around(leaf: Any) -> bool:
 
 def stands_for_none(leaf: Any) -> bool:
     return isinstance(leaf, str) and (
-        words.NOTHING.is_word_or_filler(leaf) or words.is_zero(leaf) or "\ufffd" in leaf
+        words.NOTHING.is_word_or_filler(leaf) or nothing.is_zero(leaf) or "\ufffd" in leaf
     )
 
 
