@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from engine.entity import Batch, json_name
+from engine.index import Record
 from engine.outcome import Outcome, Outcomes
 from engine.problems import Problem
 from upsert import RULES
@@ -17,7 +18,6 @@ ACTIONS = ("created", "updated", "unchanged")
 COUNTS = (*ACTIONS, "failed")
 
 Item = dict[str, Any]  # one record's part of an answer
-NO_WARNINGS = "[]}"  # how the JSON of a success without any ends
 UNDONE: Item = {"success": False, "action": None, "id": None, "matchedBy": None, "changed": []}
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -56,13 +56,13 @@ def report(batch: Batch, results: Outcomes, first: int = 0, *, minimal: bool = F
         if isinstance(result, Problem):
             failures.append(item(batch, place, result, first + place))
             texts.append(encode(failures[-1]))
-        elif not minimal or result.warnings or place in batch.warnings:
+        elif result.warnings or place in batch.warnings:
+            texts.append(encode(item(batch, place, result, first + place)))
+        elif not minimal:
             before, between, then, after = _shared(result.action, result.matched_by, result.changed)
             record_id = "null" if result.record_id is None else result.record_id
             key = encode(batch.keys[place])
             texts.append(f"{before}{first + place}{between}{record_id}{then}{key}{after}")
-            if result.warnings or place in batch.warnings:
-                texts[-1] = _with_warnings(texts[-1], batch, place, result)
     return Report(counts, failures, [",".join(texts)] if texts else [])
 
 
@@ -79,13 +79,19 @@ def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
 def undone(batch: Batch, results: Outcomes) -> list[Item]:
     """Return the items of an answer of which nothing was stored: ids that were given on the way are nobody's."""
     items = [item(batch, place, result, place) for place, result in enumerate(results)]
-    given = {item["id"] for item in items if item.get("action") == "created"}
-    for candidate in (candidate for item in items for candidate in item.get("candidates", ())):
-        candidate["id"] = None if candidate["id"] in given else candidate["id"]
+    given = {answer["id"] for answer in items if answer.get("action") == "created"}
+    for answer in items:
+        _forget(answer.get("candidates", ()), given)
     for place, result in enumerate(results):
         if isinstance(result, Outcome):
             items[place] |= UNDONE | {"warnings": _warnings(batch, place, result, given)}
     return items
+
+
+def _forget(candidates: Iterable[Item], given: Set[int]) -> None:
+    for candidate in candidates:
+        if candidate["id"] in given:
+            candidate["id"] = None
 
 
 def item(batch: Batch, place: int, result: Outcome | Problem, at: int = 0) -> Item:
@@ -105,11 +111,6 @@ def _warnings(
     """Return the warnings of a record; ids in `gone` are nobody's any more."""
     matching = [f"{json_name(notice.field)}: {notice.text(gone)}" for notice in outcome.warnings]
     return [*batch.warnings.get(place, ()), *matching]
-
-
-def _with_warnings(text: str, batch: Batch, place: int, outcome: Outcome) -> str:
-    """Return the JSON of a success with its warnings."""
-    return f"{text.removesuffix(NO_WARNINGS)}{encode(_warnings(batch, place, outcome))}}}"
 
 
 def alone(batch: Batch, result: Outcome | Problem, dry_run: bool) -> Item:
@@ -139,18 +140,21 @@ def members(problem: Problem) -> Item:
     """Return the members of a failure that only some have: `errors`, `candidates`, and `candidateCount` of many."""
     found: Item = {}
     if problem.errors:
-        found["errors"] = {
-            json_name(name): list(sentences) for name, sentences in problem.errors.items()
-        }
+        errors = problem.errors.items()
+        found["errors"] = {json_name(name): list(sentences) for name, sentences in errors}
     if problem.candidates:
-        first = dict(reversed(problem.candidates))
-        in_order = dict.fromkeys(record for record, _ in problem.candidates)
-        named = list(in_order)[:MOST_CANDIDATES]
-        found["candidates"] = [
-            {"id": record.public_id, "matchedBy": json_name(first[record])} for record in named
-        ]
-        found |= {"candidateCount": len(in_order)} if len(in_order) > len(named) else {}
+        found |= _candidates(problem.candidates)
     return found
+
+
+def _candidates(candidates: Sequence[tuple[Record, str]]) -> Item:
+    """Return the stored records in question, each with the first key that led to it."""
+    keys: dict[Record, str] = {}
+    for record, key in candidates:
+        keys.setdefault(record, key)
+    named = [{"id": record.public_id, "matchedBy": json_name(key)} for record, key in keys.items()]
+    count = {"candidateCount": len(named)} if len(named) > MOST_CANDIDATES else {}
+    return {"candidates": named[:MOST_CANDIDATES]} | count
 
 
 def _failed(answer: Item) -> bool:

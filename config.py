@@ -145,24 +145,23 @@ def _api_keys(text: str) -> tuple[ApiKey, ...]:
 def _checked_keys(keys: list[ApiKey]) -> tuple[ApiKey, ...]:
     names = [key.name for key in keys]
     if len(set(names)) < len(names):
-        raise SettingError(
-            "API_KEYS has two keys of one name. Name each: API_KEYS=desktop:<key>,nightly:<key>"
-        )
+        example = "API_KEYS=desktop:<key>,nightly:<key>"
+        raise SettingError(f"API_KEYS has two keys of one name. Name each: {example}")
     for key in keys:
-        if len(key.name) > LONGEST_NAME:
-            raise SettingError(
-                f"API_KEYS has a key's name of more than {LONGEST_NAME} characters; the history keeps it."
-            )
-        if not (key.secret.isascii() and key.secret.isprintable() and key.secret):
-            raise SettingError(
-                f"API_KEYS: the key {key.name!r} must be printable ASCII text, as a header carries it."
-            )
-        if len(key.secret) < SHORTEST_KEY or key.secret == PLACEHOLDER:
-            log.warning(
-                "API_KEYS: THE KEY %r IS EASY TO GUESS. Anybody who does can write patients.",
-                key.name,
-            )
+        _check_key(key)
     return tuple(keys)
+
+
+def _check_key(key: ApiKey) -> None:
+    if len(key.name) > LONGEST_NAME:
+        reason = f"of more than {LONGEST_NAME} characters; the history keeps it."
+        raise SettingError(f"API_KEYS has a key's name {reason}")
+    if not (key.secret.isascii() and key.secret.isprintable() and key.secret):
+        reason = "must be printable ASCII text, as a header carries it."
+        raise SettingError(f"API_KEYS: the key {key.name!r} {reason}")
+    if len(key.secret) < SHORTEST_KEY or key.secret == PLACEHOLDER:
+        warning = "API_KEYS: THE KEY %r IS EASY TO GUESS. Anybody who does can write patients."
+        log.warning(warning, key.name)
 
 
 def _secret_key(env: Mapping[str, str]) -> str | None:

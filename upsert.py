@@ -5,6 +5,7 @@ What differs from entity to entity is a named function to which the rules point.
 
 import hashlib
 from collections.abc import Sequence
+from operator import attrgetter
 
 import words
 from engine import canonical
@@ -131,15 +132,15 @@ def replaced_by_slot(
     """Warn where a booking without a number changes the doctor or clinic of the one at its moment."""
     if key != SLOT.name:
         return ()
-    notices = []
-    for reference in (TO_DOCTOR, TO_CLINIC):
-        old, new = record.values[reference.column], data.get(reference.column)
-        if old and new and old != new:
-            others = bookings.index.of(reference.target)
-            codes = f"{_code(others, old)} is replaced by {_code(others, new)}"
-            sentence = f"{codes}: without a number two bookings at one time are one"
-            notices.append(Notice(reference.code, sentence))
-    return notices
+    changed = [to for to in (TO_DOCTOR, TO_CLINIC) if same(data, record, to.column) is False]
+    return [_replaced(reference, data, record, bookings.index) for reference in changed]
+
+
+def _replaced(reference: Reference, data: Values, record: Record, index: Index) -> Notice:
+    others, column = index.of(reference.target), reference.column
+    codes = f"{_code(others, record.values[column])} is replaced by {_code(others, data[column])}"
+    sentence = f"{codes}: without a number two bookings at one time are one"
+    return Notice(reference.code, sentence)
 
 
 def _code(records: EntityIndex, record_id: int) -> str:
@@ -174,16 +175,16 @@ def _with_its_end(data: Values, record: Record) -> tuple[Values, Sequence[Notice
         return data, ()
     day = data.get("date") or record.values["date"]
     end, warning = canonical.settled_end(day, time_to)
-    left = {name: value for name, value in data.items() if name != "time_to"}
+    warnings = [Notice("time_to", warning)] if warning else []
     if end:
-        left["time_to"] = end
-    return left, [Notice("time_to", warning)] if warning else ()
+        return data | {"time_to": end}, warnings
+    return {name: value for name, value in data.items() if name != "time_to"}, warnings
 
 
 def _refuse_taken_slot(new: Values, others: Sequence[Record]) -> None:
     holders = [other for other in others if not _may_share_a_slot(new, other.values)]
     if holders:
-        in_order = sorted(holders, key=lambda holder: holder.age)
+        in_order = sorted(holders, key=attrgetter("age"))
         raise SlotTaken(
             "Another booking of this patient stands at that date and time.",
             candidates=[(holder, SLOT.name) for holder in in_order],
@@ -337,10 +338,9 @@ def _twin(record: Record, handed: Values, records: EntityIndex) -> Record | None
     key = records.shared_key(record.values | handed)
     if shared is None or key is None or key == record.values[shared.column]:
         return None
-    sharing = sorted(records.find(shared.name, key), key=lambda other: other.age)
-    return next(
-        (other for other in sharing if not (record.values[number] and other.values[number])), None
-    )
+    sharing = sorted(records.find(shared.name, key), key=attrgetter("age"))
+    has_number = bool(record.values[number])
+    return next((twin for twin in sharing if not (has_number and twin.values[number])), None)
 
 
 def retire(rules: Rules, record: Record, index: Index) -> None:

@@ -128,6 +128,7 @@ class Entity(Schema):
         super().__init__()
         self._fields = cast("dict[str, Clean]", self.load_fields)
         self._names = _spellings(self.load_fields)
+        self._carried = {name for identity in self.rules.identities for name in identity}
         # A name may be nobody's, so only `faults` can tell.
         names = {*self.rules.names}
         self._sure = [identity for identity in self.rules.identities if names.isdisjoint(identity)]
@@ -171,10 +172,12 @@ class Entity(Schema):
             return NO_SHAPE
         shape = Shape({}, [], {})
         for place, spelling in enumerate(spellings):
-            name = self._names.get(spelling) or self._names.get(spelling.lower())
-            if name is None:
-                if spelling.lower() not in self._read_only:
-                    shape.warnings.append(UNKNOWN_FIELD + spelling[:SHOWN])
+            lower = spelling.lower()
+            name = self._names.get(spelling) or self._names.get(lower)
+            if name is None and lower not in self._read_only:
+                shape.warnings.append(UNKNOWN_FIELD + spelling[:SHOWN])
+            elif name is None:
+                continue
             elif name in shape.places:
                 shape.twice[name] = ["Sent twice, in two spellings."]
             else:
@@ -186,13 +189,12 @@ class Entity(Schema):
 
     def keys(self, columns: Mapping[str, Sequence[Any]], count: int) -> list[str | None]:
         """Return the first identifier that each record carries, or None."""
-        names = [first for first, *_ in self.rules.identities]
-        keys, *others = [columns[name] for name in names if name in columns] or [[None] * count]
-        for other in others:
-            if all(keys):
-                break
-            keys = [key or its for key, its in zip(keys, other, strict=True)]
-        return [key or None for key in keys]
+        keys: Sequence[Any] = [None] * count
+        for name, *_ in self.rules.identities:
+            if name in columns and not all(keys):
+                pairs = zip(keys, columns[name], strict=True)
+                keys = [key or value or None for key, value in pairs]
+        return [*keys]
 
     # What is wrong
 
@@ -222,8 +224,7 @@ class Entity(Schema):
         identities = self.rules.identities
         if any(all(map(data.get, identity)) for identity in identities):
             return {}
-        names = {name for identity in identities for name in identity}
-        unknown = {name for name in names if data.get(name) is None} - wrong
+        unknown = {name for name in self._carried if data.get(name) is None} - wrong
         if any(unknown.isdisjoint(identity) for identity in identities):
             return {}
         return {name: self.asking for name in self.rules.asked_for if name in unknown}
@@ -247,8 +248,7 @@ class Entity(Schema):
         }
         errors |= shape.twice
         missing = {name: [said] for name, said in self.faults(data, frozenset(errors)).items()}
-        carried = {name for identity in self.rules.identities for name in identity}
-        errors |= explained(missing, warnings, carried)
+        errors |= explained(missing, warnings, self._carried)
         (key,) = self.keys({name: [value] for name, value in data.items()}, 1)
         return ValidationFailed(_hint(shape.warnings), errors=errors, key=key)
 

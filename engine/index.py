@@ -88,15 +88,16 @@ class EntityIndex:
 
         For numbers that nobody holds, the records that gave them up are loaded, too.
         """
-        asked, unique = self._asked[key], key in self.rules.unique
-        known: Collection[Any] = (
-            self.records if key == "id" else self._holders[key] if unique else ()
-        )
-        unknown = [
-            value for value in dict.fromkeys(values) if value not in asked and value not in known
-        ]
+        unknown = [value for value in dict.fromkeys(values) if not self._knows(key, value)]
         if unknown:
             self._load(key, unknown)
+
+    def _knows(self, key: str, value: Any) -> bool:
+        """Tell whether all records are here to which a value leads."""
+        if key == "id":
+            return value in self.records or value in self._asked[key]
+        is_unique = key in self.rules.unique
+        return value in self._asked[key] or (is_unique and value in self._holders[key])
 
     def _load(self, key: str, values: Sequence[Any]) -> None:
         if key == self.rules.former:
@@ -113,35 +114,33 @@ class EntityIndex:
         """Take in the rows that these values of a key lead to: all of them."""
         self._asked[key].update(values)
         new = [row for row in rows if row[-1] not in self.records]
-        linked = self.linked([row[-1] for row in new]) if self.rules.links and new else {}
         for row in new:
-            stored = dict(
-                zip(self.rules.columns, row, strict=False)
-            )  # the id at the end is left out
-            if self.rules.links:
-                stored[self.rules.links.column] = linked[row[-1]]
+            # The id at the end of a row is left out.
+            stored = dict(zip(self.rules.columns, row, strict=False))
             self._take_in(Record(row[-1], stored, stored))
+        if self.rules.links and new:
+            self._learn_links(self.rules.links.column, [row[-1] for row in new])
         if key == self.rules.number:
-            self.ask(
-                self.rules.former,
-                [number for number in values if not self._holders[key].get(number)],
-            )
+            held = self._holders[key]
+            self.ask(self.rules.former, [number for number in values if not held.get(number)])
+
+    def _learn_links(self, column: str, record_ids: Sequence[int]) -> None:
+        for record_id, linked in self.linked(record_ids).items():
+            self.records[record_id].values[column] = linked  # the same object as `before`
 
     def linked(self, owners: Collection[int]) -> Mapping[int, tuple[int, ...]]:
         """Return the ids to which each of these records is linked, in order."""
         assert self.rules.links is not None
-        owner, other = link_columns(self.rules, self.rules.links)
+        columns = link_columns(self.rules, self.rules.links)
         found: dict[int, list[int]] = {record_id: [] for record_id in owners}
-        for record_id, linked in self.index.rows_among((owner, other), owner, owners):
+        for record_id, linked in self.index.rows_among(columns, columns[0], [*found]):
             found[record_id].append(linked)
         return {record_id: tuple(sorted(ids)) for record_id, ids in found.items()}
 
     def former_rows(self, numbers: Collection[str]) -> Sequence[sa.Row]:
         """Return those of these numbers that were given up, each with the id of the record that did so."""
-        assert self.rules.formers is not None
-        c = self.rules.formers.c
-        shown, mine = (c.value, c.record_id), self.rules.is_former
-        return self.index.rows_among(shown, c.value, numbers, mine)
+        c, mine = self.rules.former_columns, self.rules.is_former
+        return self.index.rows_among((c.value, c.record_id), c.value, numbers, mine)
 
     def _load_formers(self, numbers: Collection[str]) -> None:
         self._asked[self.rules.former].update(numbers)
@@ -160,11 +159,9 @@ class EntityIndex:
 
     def find(self, key: str, value: Any) -> Sequence[Record]:
         """Return the records that `value` leads to by `key`."""
-        held = self._holders[key]
-        is_known = value in self._asked[key] or (value in held and key in self.rules.unique)
-        if not is_known:
+        if not self._knows(key, value):
             self._load(key, [value])
-        return held.get(value, ())
+        return self._holders[key].get(value, ())
 
     def get(self, record_id: int) -> Record | None:
         """Return the record with this id, or None."""
@@ -197,9 +194,8 @@ class EntityIndex:
         if number and not self._holders[rules.number].get(number):
             lookup.formers = self.find(rules.former, number)
         if rules.shared and not lookup.found:
-            lookup.shared_key = self.shared_key(data)
-            if lookup.shared_key:
-                lookup.sharing = self.find(rules.shared.name, lookup.shared_key)
+            lookup.shared_key = made = self.shared_key(data)
+            lookup.sharing = self.find(rules.shared.name, made) if made else ()
         return lookup
 
     def shared_key(self, values: Values) -> str | None:
@@ -212,12 +208,10 @@ class EntityIndex:
         """Return the former numbers of a record."""
         if not self.rules.number:
             return []
-        assert self.rules.formers is not None
-        c = self.rules.formers.c
+        former, c = self.rules.former, self.rules.former_columns
         mine = sa.select(c.value).where(self.rules.is_former, c.record_id == record.id)
-        self.ask(self.rules.former, self.index.connection.scalars(mine).all())
-        holders = self._holders[self.rules.former]
-        return [number for number, records in holders.items() if record in records]
+        self.ask(former, self.index.connection.scalars(mine).all())
+        return [number for number, held in self._holders[former].items() if record in held]
 
     # Changing
 
@@ -240,10 +234,9 @@ class EntityIndex:
         if self.rules.sources.isdisjoint(changes):
             return
         self._make_shared_key(record)
-        if number and number in changes:
-            if old[number] is not None:
-                self.set_former(old[number], record)
-            self._take_number(changes)
+        if number in changes and old[number] is not None:
+            self.set_former(old[number], record)
+        self._take_number(changes)
         self._move(record, old)
 
     def give_up_keys(self, record: Record) -> None:
@@ -325,12 +318,10 @@ class EntityIndex:
 
     def _give_rank(self, record: Record, shared: SharedKey) -> Record | None:
         holders = self.find(shared.name, record.values[shared.column])
-        ranked = {holder.values[shared.rank]: holder for holder in holders}
-        ranked.pop(None, None)
-        record.values[shared.rank] = next(
-            rank for rank in range(len(ranked) + 1) if rank not in ranked
-        )
-        stored = [rank for rank, holder in ranked.items() if holder.before]
+        ranked = {holder.values[shared.rank]: holder for holder in holders if holder is not record}
+        free = (rank for rank in range(len(ranked) + 1) if rank not in ranked)
+        record.values[shared.rank] = next(free)
+        stored = [rank for rank, holder in ranked.items() if holder.before and rank is not None]
         return ranked[min(stored)] if stored else None
 
     # Comparing
@@ -342,9 +333,9 @@ class EntityIndex:
         """
         if not self.records.keys().isdisjoint(record_ids):
             return True
-        return any(self._knows(key, values) for key, values in keys.items())
+        return any(self._saw(key, values) for key, values in keys.items())
 
-    def _knows(self, key: str, values: Collection[Any]) -> bool:
+    def _saw(self, key: str, values: Collection[Any]) -> bool:
         """Tell whether any of these values was asked for, or is or was the key of a record here."""
         kinds = (key, self.rules.former) if key == self.rules.number else (key,)
         seen = [self._asked[kind] for kind in kinds] + [

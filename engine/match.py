@@ -55,17 +55,22 @@ def _are_several(lookup: Lookup) -> bool:
 
 def refuse_another(rules: Rules, data: Values, lookup: Lookup) -> None:
     """Raise IdentityConflict unless unique keys found one record, and it is the one that the data describe."""
-    record, problem = lookup.found[0][0], ""
+    reason = _why_another(rules, data, lookup)
+    if reason:
+        raise IdentityConflict(reason, candidates=lookup.found)
+
+
+def _why_another(rules: Rules, data: Values, lookup: Lookup) -> str:
+    """Return why what was found is not the one record that the data describe, or ''."""
+    record = lookup.found[0][0]
     if _are_several(lookup):
-        problem = "Its keys belong to different stored records."
-    elif _is_renumbered(rules, data, record, lookup) and not agree(rules, data, record):
-        problem = "Another key differs, and name and birth date do not agree."
-    elif len(lookup.found) == 1 and _is_somebody_new(rules, data, record):
-        problem = "The number belongs to somebody with another name and birth date."
-    elif rules.belongs and not rules.belongs(data, record):
-        problem = rules.belongs_not
-    if problem:
-        raise IdentityConflict(problem, candidates=lookup.found)
+        return "Its keys belong to different stored records."
+    if _is_renumbered(rules, data, record, lookup) and not agree(rules, data, record):
+        return "Another key differs, and name and birth date do not agree."
+    if len(lookup.found) == 1 and _is_somebody_new(rules, data, record):
+        return "The number belongs to somebody with another name and birth date."
+    belongs = rules.belongs is None or rules.belongs(data, record)
+    return "" if belongs else rules.belongs_not
 
 
 def _is_renumbered(rules: Rules, data: Values, record: Record, lookup: Lookup) -> bool:
@@ -117,9 +122,15 @@ def _one_of_a_crowd(
     """Return the warning of a new record at a key of many; raise AmbiguousMatch if it has no unique key."""
     if not any(data.get(name) for name in rules.unique):
         raise _ambiguous(key, holders)
-    first, second = key.split("+")[:2]
-    shared = f"it is, with the {second}, that of {len(holders)} {rules.plural}"
-    return [Notice(first, f"{shared} and tells nobody: a new one")]
+    field, said = _sharing(rules)
+    shared = f"{said} that of {len(holders)} {rules.plural} and tells nobody: a new one"
+    return [Notice(field, shared)]
+
+
+def _sharing(rules: Rules) -> tuple[str, str]:
+    """Return the field of which a warning about the shared key is, and how its sentence begins."""
+    first, *others = rules.shared.sources if rules.shared else ("",)
+    return first, f"it is, with the {' and '.join(others)},"
 
 
 def _one_more_file(
@@ -127,12 +138,11 @@ def _one_more_file(
 ) -> list[Notice]:
     """Return the warning of one more number at a shared key; raise AmbiguousMatch unless all have numbers."""
     number = rules.number
-    has_number = bool(number) and bool(data.get(number))
-    if not has_number or not all(record.values[number] for record in candidates):
+    if not data.get(number) or not all(record.values[number] for record in candidates):
         raise _ambiguous(key, candidates)
-    first, second = key.split("+")[:2]
-    before = f"it is, with the {second}, also that of {rules.entity} "
-    return [Notice(first, before, tuple(_oldest_first(candidates)), ": a file of its own")]
+    field, said = _sharing(rules)
+    in_order = tuple(_oldest_first(candidates))
+    return [Notice(field, f"{said} also that of {rules.entity} ", in_order, ": a file of its own")]
 
 
 def _ambiguous(key: str, candidates: Sequence[Record]) -> AmbiguousMatch:
@@ -152,16 +162,13 @@ def refuse_too_little(rules: Rules, data: Values, lookup: Lookup) -> None:
     missing = [rules.codes.get(name, name) for name in rules.needs if data.get(name) is None]
     if missing:
         sentence = f"Missing: needed to create the {rules.entity}."
-        raise ValidationFailed(
-            f"No stored {rules.entity} fits, and there is too little to create one.",
-            errors={name: [sentence] for name in missing},
-        )
+        errors = {name: [sentence] for name in missing}
+        detail = f"No stored {rules.entity} fits, and there is too little to create one."
+        raise ValidationFailed(detail, errors=errors)
     if not lookup.shared_key and not any(data.get(key) for key in rules.unique):
         reason = f"without what is left out, nothing tells the {rules.entity} from others."
-        raise ValidationFailed(
-            "Nothing is left by which the record could be found again.",
-            errors={rules.unique[0]: [f"Missing: {reason}"]},
-        )
+        detail = "Nothing is left by which the record could be found again."
+        raise ValidationFailed(detail, errors={rules.unique[0]: [f"Missing: {reason}"]})
 
 
 # --- Comparing ---------------------------------------------------------------------------------
@@ -177,14 +184,12 @@ def same_name(
     rules: Rules, data: Values, record: Record, part: Callable[[str], str] = str
 ) -> bool | None:
     """Tell whether any name is the same on both sides, in a part of the folded name; None where none is known."""
-    pairs = [(data.get(name), record.values.get(name)) for name in rules.names]
+    pairs = [(data.get(name) or "", record.values.get(name) or "") for name in rules.names]
     # A name that would be refused today was stored by older rules: it is not known.
-    known = [
-        names for names in pairs if all(name and canonical.is_readable(name) for name in names)
-    ]
+    known = [names for names in pairs if all(map(canonical.is_readable, names))]
     if not known:
         return None
-    folded = [[part(canonical.fold_name(str(name))) for name in names] for names in known]
+    folded = [[part(canonical.fold_name(name)) for name in names] for names in known]
     return any(sent == stored != "" for sent, stored in folded)
 
 

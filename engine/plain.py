@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import itemgetter, ne
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -27,6 +27,7 @@ from engine.outcome import Outcome
 from engine.references import Refused, resolve_columns
 from engine.rules import Rules, SharedKey
 
+T = TypeVar("T")
 Loaded = tuple[
     str, Mapping[int, Any], Sequence[sa.Row]
 ]  # a key, its values by place, the rows that these led to
@@ -69,15 +70,18 @@ class Plain:
     def key_values(self, key: str, places: Iterable[int]) -> dict[int, Any]:
         """Return the values of a key that records send, by place; those that send none are left out."""
         shared = self.rules.shared
-        if shared is None or key != shared.name:
-            column = self.batch.columns.get(key)
-            return {at: column[at] for at in places if column[at]} if column else {}
-        places = [*places]
-        self._make_shared_keys(shared, [at for at in places if at not in self.shared_keys])
+        if shared and key == shared.name:
+            return self._shared_values(shared, [*places])
+        column = self.batch.columns.get(key)
+        return {at: column[at] for at in places if column[at]} if column else {}
+
+    def _shared_values(self, shared: SharedKey, places: Sequence[int]) -> dict[int, Any]:
         keys = self.shared_keys
+        self._make_shared_keys(shared, [at for at in places if at not in keys])
         return {at: keys[at] for at in places if keys[at] is not None}
 
     def _make_shared_keys(self, shared: SharedKey, places: Sequence[int]) -> None:
+        """Make the shared keys of these records: each is made once."""
         parts = [self.sent(source, places) for source in shared.sources]
         for place, values in zip(places, zip(*parts, strict=True), strict=True):
             self.shared_keys[place] = shared.make(*values) if all(values) else None
@@ -85,22 +89,22 @@ class Plain:
     def rests_on(self, key: str) -> dict[int, Any]:
         """Return the values of a key on which plain records rest, by place: their row's, or what they send."""
         at = self.rules.columns.index(self.rules.key_columns[key])
-        rows = {place: row for place, row in self.rows.items() if row[at] is not None}
-        stored = {place: row[at] for place, row in rows.items() if place not in self.careful}
+        rows = _without(self.rows, self.careful)
+        stored = {place: row[at] for place, row in rows.items() if row[at] is not None}
         new = [place for place in self.new if place not in self.careful]
         return stored | self.key_values(key, new)
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return what became of the plain records, by place, once they are written."""
-        codes, found = self.rules.codes, {}
-        for place, row in self.rows.items():
-            found[place] = Outcome("unchanged", row[-1], self.found_by[place])
+        outcomes = {
+            place: Outcome("unchanged", row[-1], self.found_by[place])
+            for place, row in self.rows.items()
+        }
         for place, names in self.changes.items():
-            found[place].action = "updated"
-            found[place].changed = tuple(codes.get(name, name) for name in names)
-        for place, record_id in zip(self.new, self.new_ids, strict=True):
-            found[place] = Outcome("created", record_id)
-        return found
+            outcomes[place].action = "updated"
+            outcomes[place].changed = self.rules.sent_names(names)
+        created = [Outcome("created", record_id) for record_id in self.new_ids]
+        return outcomes | dict(zip(self.new, created, strict=True))
 
     def hand_over(self, index: Index, places: Collection[int]) -> None:
         """Let an index learn what the keys of the records at these places led to."""
@@ -154,10 +158,10 @@ class Plain:
     def links(self, name: str) -> dict[int, tuple[int, ...]]:
         """Return the ids to which records are to be linked, by the record's id, where that is new."""
         changed = [place for place, names in self.changes.items() if name in names]
-        ids = [*self.new_ids, *[self.rows[place][-1] for place in changed]]
-        linked = zip(ids, self.sent(name, [*self.new, *changed]), strict=True)
-        new = {*self.new_ids}
-        return {record_id: others for record_id, others in linked if others or record_id not in new}
+        ids = [self.rows[place][-1] for place in changed]
+        new = zip(self.new_ids, self.sent(name, self.new), strict=True)
+        linked = {record_id: others for record_id, others in new if others}
+        return linked | dict(zip(ids, self.sent(name, changed), strict=True))
 
 
 def divide(rules: Rules, batch: Batch, index: Index, refused: Refused) -> Plain:
@@ -249,13 +253,14 @@ def _stored(plain: Plain) -> dict[str, Sequence[Any]]:
 
 def _look_for_holders(plain: Plain) -> None:
     """Make careful whoever may be new, but has another key that leads to somebody, or lacks what a new record needs."""
-    rules, new = plain.rules, [place for place in plain.new if place not in plain.careful]
-    for key in rules.key_columns:
+    new = [place for place in plain.new if place not in plain.careful]
+    for key in plain.rules.key_columns:
         sent = plain.key_values(key, new)
         held = _held(plain, key, dict.fromkeys(sent.values()))
         plain.careful |= {place for place, value in sent.items() if value in held}
-    needed = zip(*[plain.sent(name, new) for name in rules.needs], strict=True)
-    plain.careful |= {place for place, values in zip(new, needed, strict=True) if not all(values)}
+    for name in plain.rules.needs:
+        needed = zip(new, plain.sent(name, new), strict=True)
+        plain.careful |= {place for place, value in needed if not value}
 
 
 def _held(plain: Plain, key: str, values: Mapping[Any, Any]) -> set[Any]:
@@ -272,10 +277,13 @@ def _part_those_who_share(plain: Plain) -> None:
     if len(plain.careful) < plain.batch.size:
         for key in plain.rules.key_columns:
             _part_by(plain, key)
-    careful = plain.careful
-    plain.rows = {place: row for place, row in plain.rows.items() if place not in careful}
-    plain.changes = {place: names for place, names in plain.changes.items() if place not in careful}
-    plain.new = [place for place in plain.new if place not in careful]
+    plain.rows = _without(plain.rows, plain.careful)
+    plain.changes = _without(plain.changes, plain.careful)
+    plain.new = [place for place in plain.new if place not in plain.careful]
+
+
+def _without(by_place: dict[int, T], places: Collection[int]) -> dict[int, T]:
+    return {place: found for place, found in by_place.items() if place not in places}
 
 
 def _part_by(plain: Plain, key: str) -> None:

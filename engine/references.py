@@ -14,6 +14,12 @@ from engine.rules import Reference, Rules, Values
 Refused = Set[
     tuple[str, str]
 ]  # (entity, number) of records that were refused: nothing may refer to them
+
+
+def _flat(lists: Iterable[Iterable[Any]]) -> list[Any]:
+    return [element for several in lists for element in several]
+
+
 Resolved = tuple[Values, list[Notice]]  # data with ids in the place of codes, and warnings
 
 
@@ -25,10 +31,9 @@ def foresee(rules: Rules, sent: Sequence[Values], index: Index) -> None:
     for reference in rules.references:
         records = index.of(reference.target)
         codes = [data[reference.code] for data in sent if data.get(reference.code)]
-        if reference.links is not None:
-            codes = [code for several in codes for code in several]
-        records.ask(records.rules.unique[0], codes)
-        records.ask("id", [data[reference.column] for data in sent if reference.column in data])
+        ids = [data[reference.column] for data in sent if reference.column in data]
+        records.ask(records.rules.unique[0], _flat(codes) if reference.links is not None else codes)
+        records.ask("id", ids)
 
 
 def resolve(rules: Rules, data: Values, index: Index, refused: Refused) -> Resolved:
@@ -130,7 +135,7 @@ def _ids_by_code(
     target = index.rules[reference.target]
     column, sent = target.table.c[target.unique[0]], {code for code in codes if code is not ABSENT}
     if reference.links is not None:
-        sent = {code for several in sent for code in several}
+        sent = {*_flat(sent)}
     rows = index.rows_among((column, target.table.c.id), column, sent)
     return {code: record_id for code, record_id in rows if (target.entity, code) not in refused}
 
@@ -176,9 +181,7 @@ def describe_all(record_ids: Sequence[int], records: EntityIndex) -> list[Values
     ]
     for reference in records.rules.references:
         linked = [record.values[reference.column] for record in stored]
-        if reference.links is not None:
-            linked = [record_id for several in linked for record_id in several]
-        records.index.of(reference.target).ask(
-            "id", [record_id for record_id in linked if record_id is not None]
-        )
+        linked = _flat(linked) if reference.links is not None else linked
+        others = records.index.of(reference.target)
+        others.ask("id", [record_id for record_id in linked if record_id is not None])
     return [describe(records.rules, record, records.index) for record in stored]

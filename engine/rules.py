@@ -4,7 +4,7 @@ Rules are data, and the only statement of the keys. What a record must carry, wh
 document and the reference say follow from them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -160,6 +160,10 @@ class Rules:
         """The field by which the sender names what each column refers to."""
         return {reference.column: reference.code for reference in self.references}
 
+    def sent_names(self, columns: Iterable[str]) -> Names:
+        """Return the fields in which the sender sends these columns."""
+        return tuple(self.codes.get(name, name) for name in columns)
+
     @cached_property
     def identities(self) -> tuple[Names, ...]:
         """The sets of sent fields of which a record must carry one: each finds it again."""
@@ -213,5 +217,10 @@ class Rules:
     @cached_property
     def is_former(self) -> sa.ColumnElement[bool]:
         """The condition that a row of `formers` is of this entity."""
+        return self.former_columns.entity == self.entity
+
+    @property
+    def former_columns(self) -> Any:
+        """The columns of `formers`."""
         assert self.formers is not None, "rules with a former key name its table"
-        return self.formers.c.entity == self.entity
+        return self.formers.c

@@ -167,7 +167,7 @@ def _update(matched: Match, data: Values, lookup: Lookup, records: EntityIndex) 
     if changes:
         records.change(record, changes)
         outcome.action = "updated"
-        outcome.changed = tuple(rules.codes.get(name, name) for name in changes)
+        outcome.changed = rules.sent_names(changes)
     return outcome
 
 

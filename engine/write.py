@@ -118,10 +118,8 @@ class _Writer:
         if self.plain and self.plain.changes:
             changed = self.plain.changed_columns(self.now)
             database.update_rows(self.connection, self.rules.table, changed)
-        rekeyed: list[Record] = []
-        others: list[Record] = []
-        for record in self.stored:
-            (rekeyed if self._is_rekeyed(record) else others).append(record)
+        rekeyed = [record for record in self.stored if self._is_rekeyed(record)]
+        others = [record for record in self.stored if not self._is_rekeyed(record)]
         # A column that is set costs the upkeep of its index, even if its value stays.
         if rekeyed:
             self._update(rekeyed, self.names.union(self.rules.guarded))
@@ -135,9 +133,9 @@ class _Writer:
     def _update(self, records: Sequence[Record], names: Collection[str]) -> None:
         written = [name for name in self.rules.columns if name in names]
         columns = {name: [record.values[name] for record in records] for name in written}
-        as_read = [(record.id, (record.before or {})["version"]) for record in records]
-        ids, versions = [value for value, _ in as_read], [value for _, value in as_read]
-        columns |= dict(zip(AS_READ, (ids, versions), strict=True))
+        versions = [(record.before or {})["version"] for record in records]
+        as_read = ([record.id for record in records], versions)
+        columns |= dict(zip(AS_READ, as_read, strict=True))
         database.update_rows(self.connection, self.rules.table, columns)
 
     def look_again_for_formers(self) -> None:
