@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.entity import Batch, json_name
 from engine.index import Record
-from engine.outcome import Outcome, Outcomes
+from engine.outcome import Outcome, Outcomes, Result
 from engine.problems import Problem
 from upsert import RULES
 
@@ -94,7 +94,7 @@ def _forget(candidates: Iterable[Item], given: Set[int]) -> None:
             candidate["id"] = None
 
 
-def item(batch: Batch, place: int, result: Outcome | Problem, at: int = 0) -> Item:
+def item(batch: Batch, place: int, result: Result, at: int = 0) -> Item:
     """Return one record's part of the answer; `at` is its place in the list."""
     key = batch.keys[place]
     if isinstance(result, Outcome):
@@ -113,7 +113,7 @@ def _warnings(
     return [*batch.warnings.get(place, ()), *matching]
 
 
-def alone(batch: Batch, result: Outcome | Problem, dry_run: bool) -> Item:
+def alone(batch: Batch, result: Result, dry_run: bool) -> Item:
     """Return the answer to a single record: it has no place in a list."""
     answer = item(batch, 0, result) | ({"dryRun": True} if dry_run else {})
     del answer["index"]

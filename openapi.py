@@ -20,7 +20,7 @@ from engine.entity import Entity, json_name
 from engine.fields import COMPONENTS, Json
 from engine.problems import Problem, TooManyRequests, ValidationFailed
 from engine.rules import Rules
-from schemas import ENTITIES, PLURALS
+from schemas import ENTITIES, PLURALS, Schemas
 from upsert import RULES
 
 JSON, PROBLEM_JSON = "application/json", "application/problem+json"
@@ -39,7 +39,7 @@ def by_status(kinds: Iterable[type[Problem]]) -> dict[int, list[type[Problem]]]:
 PROBLEMS = by_status(Problem.__subclasses__())
 
 
-def document(schemas: Mapping[str, Entity], root: str) -> Json:
+def document(schemas: Schemas, root: str) -> Json:
     """Return the document of the service with these schemas, whose API lies below `root`."""
     described = _filled("openapi.json", _common(root))
     components, tags = described["components"], described["tags"]
@@ -317,7 +317,7 @@ def _show_lists(operation: Json, request: Any, created: Json) -> None:
     _show(operation, request, _200=_listed(created), _207=some, _422=none)
 
 
-def _add_sync(described: Json, schemas: Mapping[str, Entity], root: str) -> None:
+def _add_sync(described: Json, schemas: Schemas, root: str) -> None:
     """Add to the path that takes all entities what they are, and examples; and to the history's."""
     components = described["components"]["schemas"]
     for plural, entity in PLURALS.items():

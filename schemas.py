@@ -224,6 +224,7 @@ def _booking_key(
     return f"{who} {day} {time_from.removesuffix(':00')}"
 
 
+Schemas = Mapping[str, Entity]  # by entity
 ENTITIES: dict[str, type[Entity]] = {
     "clinic": ClinicSchema,
     "doctor": DoctorSchema,

@@ -15,14 +15,15 @@ import history
 from answers import Report
 from engine import database, references, settle
 from engine.database import LOSSES
-from engine.entity import Batch, Entity, explained
+from engine.entity import Batch, explained
 from engine.index import Index
-from engine.outcome import Outcome, Outcomes
+from engine.outcome import Outcomes, Result
 from engine.problems import DatabaseUnavailable, InternalError, Problem, ValidationFailed
 from engine.rules import Rules, Values
 from engine.write import write
 from history import Origin
 from models import db
+from schemas import Schemas
 from upsert import RULES
 
 CHUNK = 1000  # records matched and written at once: a live booking waits for so many at most
@@ -57,9 +58,7 @@ class Options:
 # --- One record --------------------------------------------------------------------------------
 
 
-def one(
-    schemas: Mapping[str, Entity], entity: str, sent: Mapping[str, Any], options: Options
-) -> answers.Item:
+def one(schemas: Schemas, entity: str, sent: Mapping[str, Any], options: Options) -> answers.Item:
     """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
     batch = schemas[entity].clean_all([sent])
     if batch.refused:
@@ -86,7 +85,7 @@ class _Single:
     data: Values
     options: Options
 
-    def work(self, connection: sa.Connection) -> tuple[Outcome | Problem, answers.Item, Values]:
+    def work(self, connection: sa.Connection) -> tuple[Result, answers.Item, Values]:
         """Settle the record, write the history, and return the outcome, the answer and the whole stored record."""
         index, now = Index(connection, RULES), "" if self.options.dry_run else _now()
         result = settle.settle_alone(self.rules, self.data, index, now)
@@ -104,9 +103,7 @@ class _Single:
 # --- Many records ------------------------------------------------------------------------------
 
 
-def many(
-    schemas: Mapping[str, Entity], batches: Mapping[str, list[Any]], options: Options
-) -> Results:
+def many(schemas: Schemas, batches: Mapping[str, list[Any]], options: Options) -> Results:
     """Upsert lists of records by entity, in the order of RULES, and report what became of each record.
 
     The lists are used up: they are the most that a large request holds in memory. Raises DatabaseUnavailable if nothing
@@ -158,7 +155,7 @@ def _explain(problem: Problem, batch: Batch, place: int) -> None:
 class _AtOnce:
     """A request in one transaction: all or nothing, or a dry run that stores nothing."""
 
-    def __init__(self, schemas: Mapping[str, Entity], options: Options):
+    def __init__(self, schemas: Schemas, options: Options):
         self.schemas, self.options = schemas, options
         self.results: dict[str, Outcomes] = {}
 
@@ -224,7 +221,7 @@ class _Chunk:
     batch: Batch = field(default_factory=lambda: Batch(0))
     report: Report = field(default_factory=Report)
 
-    def clean(self, schemas: Mapping[str, Entity]) -> None:
+    def clean(self, schemas: Schemas) -> None:
         """Make a batch of what was sent, unless that is done."""
         if self.sent:
             self.batch, self.sent = schemas[self.rules.entity].clean_all(self.sent), []
@@ -245,7 +242,7 @@ class _Chunk:
 class _InChunks:
     """A request that is stored chunk by chunk; it remembers which numbers belong to refused persons."""
 
-    def __init__(self, schemas: Mapping[str, Entity], options: Options):
+    def __init__(self, schemas: Schemas, options: Options):
         self.schemas, self.options = schemas, options
         self.results: Results = {}
         self.waiting: deque[_Chunk] = deque()

@@ -4,14 +4,13 @@ What differs from entity to entity is a named function to which the rules point.
 """
 
 import hashlib
-from collections.abc import Sequence
 from operator import attrgetter
 
 import words
 from engine import canonical
-from engine.index import EntityIndex, Index, Lookup, Record
+from engine.index import EntityIndex, Index, Lookup, Record, Records
 from engine.match import agree, same
-from engine.outcome import Notice
+from engine.outcome import Notice, Notices
 from engine.problems import Problem, ValidationFailed
 from engine.rules import Reference, Rules, SharedKey, Values
 from models import Appointment, Clinic, Doctor, DoctorClinic, FormerKey, Patient
@@ -65,7 +64,7 @@ def placeholder_of_two_files(data: Values, record: Record) -> bool:
     return not canonical.is_phone(data["mobile"])
 
 
-def without_the_mothers_id(data: Values, lookup: Lookup) -> tuple[Values, Sequence[Notice]]:
+def without_the_mothers_id(data: Values, lookup: Lookup) -> tuple[Values, Notices]:
     """Return a newborn's data without a nationalID of another patient, for it is the mother's; and the warning."""
     holders = {key: record for record, key in lookup.found}
     holder, own = holders.get("national_id"), holders.get("patient_no")
@@ -90,9 +89,7 @@ def _is_this_newborn(data: Values, record: Record, lookup: Lookup) -> bool:
     return agree(PATIENT, data, record)
 
 
-def renumbered_by_contact(
-    data: Values, record: Record, key: str, patients: EntityIndex
-) -> Sequence[Notice]:
+def renumbered_by_contact(data: Values, record: Record, key: str, patients: EntityIndex) -> Notices:
     """Warn where only phone and name say that a new number is the same person's."""
     if key != CONTACT.name:
         return ()
@@ -126,9 +123,7 @@ def keeps_its_patient(data: Values, record: Record) -> bool:
     return all(data.get(part) == record.values[part] for part in ("date", "time_from"))
 
 
-def replaced_by_slot(
-    data: Values, record: Record, key: str, bookings: EntityIndex
-) -> Sequence[Notice]:
+def replaced_by_slot(data: Values, record: Record, key: str, bookings: EntityIndex) -> Notices:
     """Warn where a booking without a number changes the doctor or clinic of the one at its moment."""
     if key != SLOT.name:
         return ()
@@ -148,9 +143,7 @@ def _code(records: EntityIndex, record_id: int) -> str:
     return records.the(record_id).values[records.rules.unique[0]] or f"id {record_id}"
 
 
-def reschedule(
-    data: Values, record: Record, bookings: EntityIndex
-) -> tuple[Values, Sequence[Notice]]:
+def reschedule(data: Values, record: Record, bookings: EntityIndex) -> tuple[Values, Notices]:
     """Return the data of a stored booking with its end, and warnings; raise SlotTaken or ValidationFailed.
 
     A booking that moves without an end keeps its length. Two may share a slot only if each has a number.
@@ -168,7 +161,7 @@ def reschedule(
     return data, warnings
 
 
-def _with_its_end(data: Values, record: Record) -> tuple[Values, Sequence[Notice]]:
+def _with_its_end(data: Values, record: Record) -> tuple[Values, Notices]:
     """Settle an end that is the midnight of some day by the stored date: it is the booking's, or none."""
     time_to = data.get("time_to")
     if not time_to or not canonical.is_dated(time_to):
@@ -181,7 +174,7 @@ def _with_its_end(data: Values, record: Record) -> tuple[Values, Sequence[Notice
     return {name: value for name, value in data.items() if name != "time_to"}, warnings
 
 
-def _refuse_taken_slot(new: Values, others: Sequence[Record]) -> None:
+def _refuse_taken_slot(new: Values, others: Records) -> None:
     holders = [other for other in others if not _may_share_a_slot(new, other.values)]
     if holders:
         in_order = sorted(holders, key=attrgetter("age"))

@@ -18,7 +18,9 @@ from engine.nothing import Nothing
 from engine.problems import ValidationFailed
 from engine.rules import Rules, Values
 
-Columns = dict[str, Sequence[Any]]  # by Python name, all of the same length
+Column = Sequence[Any]
+Columns = dict[str, Column]  # by Python name, all of the same length
+Errors = Mapping[str, Sequence[str]]  # by field, sentences
 
 T = TypeVar("T")
 
@@ -187,7 +189,7 @@ class Entity(Schema):
     def settle(self, batch: Batch) -> None:
         """Settle values that depend on others of their record."""
 
-    def keys(self, columns: Mapping[str, Sequence[Any]], count: int) -> list[str | None]:
+    def keys(self, columns: Mapping[str, Column], count: int) -> list[str | None]:
         """Return the first identifier that each record carries, or None."""
         keys: Sequence[Any] = [None] * count
         for name, *_ in self.rules.identities:
@@ -271,7 +273,7 @@ def _odd_kinds(columns: Columns, sent: Columns) -> dict[str, set[type]]:
     return {name: ODD.intersection(map(type, columns[name])) for name in formed}
 
 
-def _lacking(columns: Sequence[Sequence[Any]]) -> set[int]:
+def _lacking(columns: Sequence[Column]) -> set[int]:
     """Return the places at which any of these columns has no value."""
     gappy = [column for column in columns if not all(column)]
     return {place for column in gappy for place, value in enumerate(column) if not value}
@@ -342,9 +344,7 @@ def _spellings(names: Iterable[str]) -> dict[str, str]:
     return found | lower | pascal
 
 
-def explained(
-    errors: Mapping[str, Sequence[str]], warnings: Sequence[str], names: Collection[str] = ()
-) -> dict[str, Sequence[str]]:
+def explained(errors: Errors, warnings: Sequence[str], names: Collection[str] = ()) -> Errors:
     """Return errors of missing fields, with what was sent for them, or for the other names, and left out."""
     found: dict[str, Sequence[str]] = dict(errors)
     for name in dict.fromkeys((*errors, *names)) if errors else ():

@@ -43,6 +43,11 @@ class Record:
         return self.id < 0, abs(self.id)
 
 
+Records = Sequence[Record]
+Rows = Sequence[sa.Row]
+Links = dict[int, tuple[int, ...]]  # by the owner's id, the ids to which it is linked
+
+
 @dataclass
 class Lookup:
     """What the keys of data lead to. `found` are the records of unique keys, each with its key, in order.
@@ -52,9 +57,9 @@ class Lookup:
     """
 
     found: list[tuple[Record, str]] = field(default_factory=list)
-    formers: Sequence[Record] = ()
+    formers: Records = ()
     shared_key: str | None = None
-    sharing: Sequence[Record] = ()
+    sharing: Records = ()
 
 
 @dataclass
@@ -105,12 +110,12 @@ class EntityIndex:
         else:
             self.learn(key, values, self.rows(key, values))
 
-    def rows(self, key: str, values: Collection[Any]) -> Sequence[sa.Row]:
+    def rows(self, key: str, values: Collection[Any]) -> Rows:
         """Return the rows that values of a key lead to, as `Rules.selected`."""
         column = self.rules.table.c[self.rules.key_columns.get(key, key)]
         return self.index.rows_among(self.rules.selected, column, values)
 
-    def learn(self, key: str, values: Collection[Any], rows: Sequence[sa.Row]) -> None:
+    def learn(self, key: str, values: Collection[Any], rows: Rows) -> None:
         """Take in the rows that these values of a key lead to: all of them."""
         self._asked[key].update(values)
         new = [row for row in rows if row[-1] not in self.records]
@@ -128,7 +133,7 @@ class EntityIndex:
         for record_id, linked in self.linked(record_ids).items():
             self.records[record_id].values[column] = linked  # the same object as `before`
 
-    def linked(self, owners: Collection[int]) -> Mapping[int, tuple[int, ...]]:
+    def linked(self, owners: Collection[int]) -> Links:
         """Return the ids to which each of these records is linked, in order."""
         assert self.rules.links is not None
         columns = link_columns(self.rules, self.rules.links)
@@ -137,7 +142,7 @@ class EntityIndex:
             found[record_id].append(linked)
         return {record_id: tuple(sorted(ids)) for record_id, ids in found.items()}
 
-    def former_rows(self, numbers: Collection[str]) -> Sequence[sa.Row]:
+    def former_rows(self, numbers: Collection[str]) -> Rows:
         """Return those of these numbers that were given up, each with the id of the record that did so."""
         c, mine = self.rules.former_columns, self.rules.is_former
         return self.index.rows_among((c.value, c.record_id), c.value, numbers, mine)
@@ -157,7 +162,7 @@ class EntityIndex:
             if value is not None:
                 self._holders[key].setdefault(value, []).append(record)
 
-    def find(self, key: str, value: Any) -> Sequence[Record]:
+    def find(self, key: str, value: Any) -> Records:
         """Return the records that `value` leads to by `key`."""
         if not self._knows(key, value):
             self._load(key, [value])
@@ -306,7 +311,7 @@ class EntityIndex:
         held = self._holders[self.rules.former].get(number)
         return held[0] if held else None
 
-    def _give_ranks(self, changed: Sequence[Record]) -> list[Record | None]:
+    def _give_ranks(self, changed: Records) -> list[Record | None]:
         """Give each new holder of a shared key the lowest free rank; return the first holders of these keys."""
         shared = self.rules.shared
         if shared is None:
@@ -351,7 +356,7 @@ def _stamp(record: Record, now: str) -> None:
     record.values = record.values | created | {"updated_at": now, "version": version + 1}
 
 
-def _testify(changed: Sequence[Record], witnesses: Iterable[Record | None]) -> list[Record]:
+def _testify(changed: Records, witnesses: Iterable[Record | None]) -> list[Record]:
     """Raise the versions of witnesses that do not change themselves, and return them.
 
     A witness is a record on which a change rests: the holder of a former number, or the first of those who share a key.
@@ -416,7 +421,7 @@ class Index:
         column: sa.Column,
         values: Collection[Any],
         *also: sa.ColumnElement[bool],
-    ) -> Sequence[sa.Row]:
+    ) -> Rows:
         """Return the columns `shown` of the rows whose `column` is one of `values`, and that meet conditions.
 
         No value may come twice. Conditions are to be the same objects each time, for the statement is kept.

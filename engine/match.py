@@ -3,12 +3,12 @@
 The rules are the contract's section 4. All functions are pure: they judge what a look-up in the index returned.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from engine import canonical
-from engine.index import Lookup, Record
-from engine.outcome import Notice
+from engine.index import Lookup, Record, Records
+from engine.outcome import Notice, Notices
 from engine.problems import AmbiguousMatch, IdentityConflict, ValidationFailed
 from engine.rules import Rules, Values
 
@@ -21,7 +21,7 @@ class Match:
 
     record: Record | None = None
     key: str = ""
-    warnings: Sequence[Notice] = ()
+    warnings: Notices = ()
 
 
 def match(rules: Rules, data: Values, lookup: Lookup) -> Match:
@@ -98,7 +98,7 @@ def _contradicts_number(rules: Rules, data: Values, record: Record) -> bool:
     return not same(data, record, rules.birth)
 
 
-def _match_shared(rules: Rules, data: Values, sharing: Sequence[Record]) -> Match:
+def _match_shared(rules: Rules, data: Values, sharing: Records) -> Match:
     """Return the record that the shared key leads to; no record and a warning where it leads to several files."""
     assert rules.shared is not None
     key = rules.shared.name
@@ -116,9 +116,7 @@ def _contradicts_shared(rules: Rules, data: Values, record: Record) -> bool:
     return any(is_ruled_out(data, record) for is_ruled_out in rules.rules_out)
 
 
-def _one_of_a_crowd(
-    rules: Rules, data: Values, key: str, holders: Sequence[Record]
-) -> list[Notice]:
+def _one_of_a_crowd(rules: Rules, data: Values, key: str, holders: Records) -> list[Notice]:
     """Return the warning of a new record at a key of many; raise AmbiguousMatch if it has no unique key."""
     if not any(data.get(name) for name in rules.unique):
         raise _ambiguous(key, holders)
@@ -133,9 +131,7 @@ def _sharing(rules: Rules) -> tuple[str, str]:
     return first, f"it is, with the {' and '.join(others)},"
 
 
-def _one_more_file(
-    rules: Rules, data: Values, key: str, candidates: Sequence[Record]
-) -> list[Notice]:
+def _one_more_file(rules: Rules, data: Values, key: str, candidates: Records) -> list[Notice]:
     """Return the warning of one more number at a shared key; raise AmbiguousMatch unless all have numbers."""
     number = rules.number
     if not data.get(number) or not all(record.values[number] for record in candidates):
@@ -145,7 +141,7 @@ def _one_more_file(
     return [Notice(field, f"{said} also that of {rules.entity} ", in_order, ": a file of its own")]
 
 
-def _ambiguous(key: str, candidates: Sequence[Record]) -> AmbiguousMatch:
+def _ambiguous(key: str, candidates: Records) -> AmbiguousMatch:
     fitting = [(record, key) for record in _oldest_first(candidates)]
     return AmbiguousMatch("Several stored records fit equally well.", candidates=fitting)
 

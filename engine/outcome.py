@@ -30,6 +30,9 @@ class Notice:
         return f"{self.before}{', '.join(named)}{self.after}"
 
 
+Notices = Sequence[Notice]
+
+
 @dataclass(slots=True)
 class Outcome:
     """What became of one record. `action` is created, updated or unchanged; `changed` are fields as they are sent.
@@ -41,8 +44,9 @@ class Outcome:
     record_id: int | None
     matched_by: str = ""
     changed: Names = ()
-    warnings: Sequence[Notice] = ()
+    warnings: Notices = ()
     record: Record | None = None
 
 
-Outcomes = list[Outcome | Problem]  # by place
+Result = Outcome | Problem  # what becomes of one record
+Outcomes = list[Result]  # by place

@@ -20,17 +20,16 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from engine import database
-from engine.entity import Batch, Columns
+from engine.entity import Batch, Column, Columns
 from engine.fields import ABSENT
-from engine.index import EntityIndex, Index
+from engine.index import EntityIndex, Index, Links, Rows
 from engine.outcome import Outcome
 from engine.references import Refused, resolve_columns
 from engine.rules import Rules, SharedKey
 
 T = TypeVar("T")
-Loaded = tuple[
-    str, Mapping[int, Any], Sequence[sa.Row]
-]  # a key, its values by place, the rows that these led to
+ByPlace = dict[int, Any]  # by the record's place in the chunk
+Loaded = tuple[str, ByPlace, Rows]  # a key, its values by place, the rows that these led to
 
 
 @dataclass
@@ -50,9 +49,7 @@ class Plain:
     new: list[int] = field(default_factory=list)
     new_ids: Sequence[int] = ()
     loaded: list[Loaded] = field(default_factory=list)
-    shared_keys: dict[int, Any] = field(
-        default_factory=dict
-    )  # by place, None where one is not sent
+    shared_keys: ByPlace = field(default_factory=dict)  # by place, None where one is not sent
 
     @property
     def rules(self) -> Rules:
@@ -67,7 +64,7 @@ class Plain:
         rests_on = {key: self.rests_on(key).values() for key in self.rules.key_columns}
         return self.records.touches(record_ids, rests_on)
 
-    def key_values(self, key: str, places: Iterable[int]) -> dict[int, Any]:
+    def key_values(self, key: str, places: Iterable[int]) -> ByPlace:
         """Return the values of a key that records send, by place; those that send none are left out."""
         shared = self.rules.shared
         if shared and key == shared.name:
@@ -75,7 +72,7 @@ class Plain:
         column = self.batch.columns.get(key)
         return {at: column[at] for at in places if column[at]} if column else {}
 
-    def _shared_values(self, shared: SharedKey, places: Sequence[int]) -> dict[int, Any]:
+    def _shared_values(self, shared: SharedKey, places: Sequence[int]) -> ByPlace:
         keys = self.shared_keys
         self._make_shared_keys(shared, [at for at in places if at not in keys])
         return {at: keys[at] for at in places if keys[at] is not None}
@@ -86,7 +83,7 @@ class Plain:
         for place, values in zip(places, zip(*parts, strict=True), strict=True):
             self.shared_keys[place] = shared.make(*values) if all(values) else None
 
-    def rests_on(self, key: str) -> dict[int, Any]:
+    def rests_on(self, key: str) -> ByPlace:
         """Return the values of a key on which plain records rest, by place: their row's, or what they send."""
         at = self.rules.columns.index(self.rules.key_columns[key])
         rows = _without(self.rows, self.careful)
@@ -155,7 +152,7 @@ class Plain:
         stamps = {"updated_at": [now] * len(rows), "version": [version + 1 for version in versions]}
         return columns | stamps | dict(zip(database.AS_READ, (ids, versions), strict=True))
 
-    def links(self, name: str) -> dict[int, tuple[int, ...]]:
+    def links(self, name: str) -> Links:
         """Return the ids to which records are to be linked, by the record's id, where that is new."""
         changed = [place for place, names in self.changes.items() if name in names]
         ids = [self.rows[place][-1] for place in changed]
@@ -189,7 +186,7 @@ def _find_rows(plain: Plain) -> None:
     plain.rows = dict(sorted(plain.rows.items(), key=itemgetter(0)))  # in the order of places
 
 
-def _follow(plain: Plain, key: str, sent: Mapping[int, Any]) -> None:
+def _follow(plain: Plain, key: str, sent: ByPlace) -> None:
     """Note to which row each value of a key leads: to one, to none, or to several."""
     rows = plain.records.rows(key, dict.fromkeys(sent.values()))
     plain.loaded.append((key, sent, rows))
@@ -216,7 +213,7 @@ def _compare_rows(plain: Plain) -> None:
         _judge_shared(plain, plain.rules.shared.name)
 
 
-def _differing(plain: Plain, name: str, stored: Sequence[Any]) -> Iterable[int]:
+def _differing(plain: Plain, name: str, stored: Column) -> Iterable[int]:
     """Return the places of the found records that send another value than their row has."""
     sent = plain.batch.columns[name]
     if len(plain.rows) < plain.batch.size:
@@ -234,12 +231,12 @@ def _judge_shared(plain: Plain, key: str) -> None:
     plain.careful |= {place for place in changing if plain.found_by[place] == key}
 
 
-def _stored(plain: Plain) -> dict[str, Sequence[Any]]:
+def _stored(plain: Plain) -> dict[str, Column]:
     """Return those columns of the rows that were found of which something was sent."""
     rows, sent = plain.rows.values(), plain.batch.columns
     if not rows:
         return {}
-    columns: dict[str, Sequence[Any]] = dict(
+    columns: dict[str, Column] = dict(
         zip(
             plain.rules.columns, zip(*rows, strict=True), strict=False
         )  # the id at the end is left out

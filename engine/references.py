@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.entity import Batch
+from engine.entity import Batch, Column
 from engine.fields import ABSENT
 from engine.index import EntityIndex, Index, Record
 from engine.outcome import Notice
@@ -129,7 +129,7 @@ def resolve_columns(
 
 
 def _ids_by_code(
-    reference: Reference, codes: Sequence[Any], index: Index, refused: Refused
+    reference: Reference, codes: Column, index: Index, refused: Refused
 ) -> dict[str, int]:
     """Return the id of each current code among these, but for refused ones."""
     target = index.rules[reference.target]

@@ -4,7 +4,7 @@ Rules are data, and the only statement of the keys. What a record must carry, wh
 document and the reference say follow from them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 if TYPE_CHECKING:
     from engine.index import EntityIndex, Lookup, Record
-    from engine.outcome import Notice
+    from engine.outcome import Notices
 
 Values = dict[str, Any]  # by Python name
 Names = tuple[str, ...]
@@ -89,13 +89,11 @@ class Rules:
     first_word: Callable[[str], str] = str
     is_none: Callable[[str], bool] = _never
     needs: Names = ("name",)
-    leaves_out: Callable[[Values, "Lookup"], tuple[Values, Sequence["Notice"]]] | None = None
+    leaves_out: Callable[[Values, "Lookup"], tuple[Values, "Notices"]] | None = None
     belongs: Callable[[Values, "Record"], bool] | None = None
     belongs_not: str = ""
-    moves: Callable[[Values, "Record", "EntityIndex"], tuple[Values, Sequence["Notice"]]] | None = (
-        None
-    )
-    warns: Callable[[Values, "Record", str, "EntityIndex"], Sequence["Notice"]] | None = None
+    moves: Callable[[Values, "Record", "EntityIndex"], tuple[Values, "Notices"]] | None = None
+    warns: Callable[[Values, "Record", str, "EntityIndex"], "Notices"] | None = None
     reads: Names = ()
     reads_if_shared: Names = ()
 

@@ -13,7 +13,7 @@ from engine import plain, references
 from engine.entity import Batch
 from engine.index import EntityIndex, Index, Lookup
 from engine.match import Match, is_certain, match, refuse_too_little
-from engine.outcome import Notice, Outcome, Outcomes
+from engine.outcome import Notice, Outcome, Outcomes, Result
 from engine.plain import Plain
 from engine.problems import Problem
 from engine.references import Refused
@@ -44,7 +44,7 @@ def settle(
 
 
 def _write(
-    outcomes: dict[int, Outcome | Problem], index: Index, now: str, part: Plain | None = None
+    outcomes: dict[int, Result], index: Index, now: str, part: Plain | None = None
 ) -> Outcomes:
     """Write the changes of the index and plain records; return all outcomes in order, with the ids of new records."""
     write(index.connection, index.conclude(now), now, part)
@@ -57,14 +57,14 @@ def _write(
 
 def carefully(
     rules: Rules, batch: Batch, index: Index, refused: Refused, places: Sequence[int]
-) -> dict[int, Outcome | Problem]:
+) -> dict[int, Result]:
     """Settle the records at these places in order, in the index; nothing is written."""
     sent = batch.records(places)
     references.foresee(rules, sent, index)
     resolved = [_attempt(references.resolve, rules, data, index, refused) for data in sent]
     good = [result[0] for result in resolved if not isinstance(result, Problem)]
     _foresee(rules, good, index.of(rules.entity))
-    outcomes: dict[int, Outcome | Problem] = {}
+    outcomes: dict[int, Result] = {}
     for place, result in zip(places, resolved, strict=True):
         if isinstance(result, Problem):
             outcomes[place] = result
@@ -113,7 +113,7 @@ def _first_found(data: Values, records: EntityIndex) -> Values | None:
 # --- One record --------------------------------------------------------------------------------
 
 
-def settle_alone(rules: Rules, data: Values, index: Index, now: str) -> Outcome | Problem:
+def settle_alone(rules: Rules, data: Values, index: Index, now: str) -> Result:
     """Settle one record in the index, and write it; without `now` nothing is written."""
     warnings: list[Notice] = []
     try:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from engine import database
 from engine.database import AS_READ, Columns, LostRace
-from engine.index import Changes, Record, link_columns
+from engine.index import Changes, Links, Record, Records, link_columns
 from engine.plain import Plain
 from engine.rules import Reference
 
@@ -130,7 +130,7 @@ class _Writer:
         """Tell whether a stored record's keys shall be others than they are in the database."""
         return self.rules.key_values(record.values) != self.rules.key_values(record.before or {})
 
-    def _update(self, records: Sequence[Record], names: Collection[str]) -> None:
+    def _update(self, records: Records, names: Collection[str]) -> None:
         written = [name for name in self.rules.columns if name in names]
         columns = {name: [record.values[name] for record in records] for name in written}
         versions = [(record.before or {})["version"] for record in records]
@@ -168,9 +168,9 @@ class _Writer:
         }
         self._replace(owner, [*linked], columns)
 
-    def _changed_links(self, column: str) -> dict[int, tuple[int, ...]]:
+    def _changed_links(self, column: str) -> Links:
         """Return the ids to which records are to be linked, by the record's id, where that changes."""
-        linked: dict[int, tuple[int, ...]] = {}
+        linked: Links = {}
         for record in (*self.new, *self.stored):
             before = record.before or {column: ()}
             if record.removed:
