@@ -29,7 +29,9 @@ class Report:
 
     counts: Counter = field(default_factory=Counter)
     failures: list[Item] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)  # of one item or several, with commas between
+    texts: list[str] = field(
+        default_factory=list
+    )  # of one item or several, with commas between
 
     def __add__(self, more: "Report") -> "Report":
         return Report(
@@ -59,10 +61,7 @@ def report(batch: Batch, results: Outcomes, first: int = 0, *, minimal: bool = F
         elif result.warnings or place in batch.warnings:
             texts.append(encode(item(batch, place, result, first + place)))
         elif not minimal:
-            before, between, then, after = _shared(result.action, result.matched_by, result.changed)
-            record_id = "null" if result.record_id is None else result.record_id
-            key = encode(batch.keys[place])
-            texts.append(f"{before}{first + place}{between}{record_id}{then}{key}{after}")
+            texts.append(_success_text(batch.keys[place], result, first + place))
     return Report(counts, failures, [",".join(texts)] if texts else [])
 
 
@@ -79,9 +78,9 @@ def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
 def undone(batch: Batch, results: Outcomes) -> list[Item]:
     """Return the items of an answer of which nothing was stored: ids that were given on the way are nobody's."""
     items = [item(batch, place, result, place) for place, result in enumerate(results)]
-    given = {answer["id"] for answer in items if answer.get("action") == "created"}
-    for answer in items:
-        _forget(answer.get("candidates", ()), given)
+    created = [answer for answer in items if answer.get("action") == "created"]
+    given = {answer["id"] for answer in created}
+    _forget([one for answer in items for one in answer.get("candidates", ())], given)
     for place, result in enumerate(results):
         if isinstance(result, Outcome):
             items[place] |= UNDONE | {"warnings": _warnings(batch, place, result, given)}
@@ -109,7 +108,9 @@ def _warnings(
     batch: Batch, place: int, outcome: Outcome, gone: Set[int] = frozenset()
 ) -> list[str]:
     """Return the warnings of a record; ids in `gone` are nobody's any more."""
-    matching = [f"{json_name(notice.field)}: {notice.text(gone)}" for notice in outcome.warnings]
+    matching = [
+        f"{json_name(notice.field)}: {notice.text(gone)}" for notice in outcome.warnings
+    ]
     return [*batch.warnings.get(place, ()), *matching]
 
 
@@ -128,6 +129,14 @@ def _success(action: str, matched_by: str, changed: Iterable[str]) -> Item:
         "changed": sorted(map(json_name, changed)),
         "warnings": [],
     }
+
+
+def _success_text(key: str | None, outcome: Outcome, at: int) -> str:
+    """Return the JSON of the item of a success without warnings: most share all but index, id and key."""
+    shared = _shared(outcome.action, outcome.matched_by, outcome.changed)
+    before, between, then, after = shared
+    record_id = "null" if outcome.record_id is None else outcome.record_id
+    return f"{before}{at}{between}{record_id}{then}{encode(key)}{after}"
 
 
 @lru_cache(maxsize=1024)
@@ -152,7 +161,9 @@ def _candidates(candidates: Sequence[tuple[Record, str]]) -> Item:
     keys: dict[Record, str] = {}
     for record, key in candidates:
         keys.setdefault(record, key)
-    named = [{"id": record.public_id, "matchedBy": json_name(key)} for record, key in keys.items()]
+    named = [
+        {"id": record.public_id, "matchedBy": json_name(key)} for record, key in keys.items()
+    ]
     count = {"candidateCount": len(named)} if len(named) > MOST_CANDIDATES else {}
     return {"candidates": named[:MOST_CANDIDATES]} | count
 
@@ -179,12 +190,16 @@ def totals(reports: Iterable[Report], *, atomic: bool = False, dry_run: bool = F
 
 def listed(result_list: Report, **options: bool) -> str:
     """Return the JSON of the answer to one list."""
-    return _with(totals([result_list], **options), {"results": f"[{','.join(result_list.texts)}]"})
+    return _with(
+        totals([result_list], **options), {"results": f"[{','.join(result_list.texts)}]"}
+    )
 
 
 def all_listed(reports: Mapping[str, Report], **options: bool) -> str:
     """Return the JSON of the answer to several lists, by entity."""
-    parts = {RULES[entity].plural: listed(report, **options) for entity, report in reports.items()}
+    parts = {
+        RULES[entity].plural: listed(report, **options) for entity, report in reports.items()
+    }
     return _with(totals(reports.values(), **options), parts)
 
 

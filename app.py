@@ -42,7 +42,12 @@ SHOWN = 80  # characters that an answer repeats of what was sent
 PROBLEM_JSON, HTML = "application/problem+json", "text/html"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Windows desktops of Arabic and Western clinics write these when they do not write UTF-8.
-CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "windows-1256": "cp1256", "windows-1252": "cp1252"}
+CHARSETS = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "windows-1256": "cp1256",
+    "windows-1252": "cp1252",
+}
 NAMES = {"utf-8": "UTF-8", "cp1256": "windows-1256", "cp1252": "windows-1252"}
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 BYTE_ORDER_MARK = "\ufeff"
@@ -100,14 +105,18 @@ def _add_database(app: Flask, values: config.Settings) -> None:
 def _log_from(level: str) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(level)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # our revisions print their own results
+    logging.getLogger("alembic").setLevel(
+        logging.WARNING
+    )  # our revisions print their own results
     logging.setLogRecordFactory(_log_record)
 
 
 def _log_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     """Make a record of the log, which names the request that it belongs to, and its key; never the key itself."""
     record = logging.LogRecord(*args, **kwargs)
-    names = [g.get(name) for name in ("request_id", "key_name")] if has_request_context() else []
+    names = (
+        [g.get(name) for name in ("request_id", "key_name")] if has_request_context() else []
+    )
     before = "".join(f"{name} " for name in names if name)
     record.msg = f"{before.replace('%', '%%') if record.args else before}{record.msg}"
     return record
@@ -117,7 +126,9 @@ def _signing_key(settings: config.Settings) -> bytes | None:
     """Return what signs the session cookies; it changes with the password, so that a new one logs everybody out."""
     if not (settings.secret_key and settings.portal_password):
         return None
-    return hmac.digest(settings.secret_key.encode(), settings.portal_password.encode(), "sha256")
+    return hmac.digest(
+        settings.secret_key.encode(), settings.portal_password.encode(), "sha256"
+    )
 
 
 def __getattr__(name: str) -> Any:
@@ -165,7 +176,9 @@ def _check_key() -> None:
         raise problems.Unauthorized(
             detail, headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'}
         )
-    g.key_name = request.environ["key_name"] = known[0].name  # the access log reads the environment
+    g.key_name = request.environ["key_name"] = known[
+        0
+    ].name  # the access log reads the environment
 
 
 def _finish(response: Response) -> Response:
@@ -266,7 +279,9 @@ def _options() -> sync.Options:
     )
     days = current_app.extensions["settings"].history_days
     origin = Origin(g.request_id, g.key_name, request.path[:200], days, g.started)
-    return sync.Options(_switch("atomic"), _switch("dryRun"), "return=minimal" in preferred, origin)
+    return sync.Options(
+        _switch("atomic"), _switch("dryRun"), "return=minimal" in preferred, origin
+    )
 
 
 def _switch(name: str) -> bool:
@@ -281,7 +296,9 @@ def _switch(name: str) -> bool:
 def _batches(body: Any) -> dict[str, list]:
     """Return what /sync was sent, by entity; raise InvalidBody for anything but the four lists, in any case."""
     if not isinstance(body, dict):
-        raise _wrong_body(f"Send an object with any of {', '.join(PLURALS)}, each a list.", body)
+        raise _wrong_body(
+            f"Send an object with any of {', '.join(PLURALS)}, each a list.", body
+        )
     batches: dict[str, list] = {}
     for name, records in body.items():
         entity = PLURALS.get(name.lower())
@@ -381,7 +398,9 @@ def read_many(plural: str) -> Response:
 def read_one(plural: str, record_id: int) -> Response:
     """Return one record."""
     entity = PLURALS[plural]
-    return _answer(reading.one(current_app.extensions["schemas"][entity], RULES[entity], record_id))
+    return _answer(
+        reading.one(current_app.extensions["schemas"][entity], RULES[entity], record_id)
+    )
 
 
 @api.get("/syncs")
@@ -464,9 +483,12 @@ def _as_problem(error: Exception) -> Problem:
     if not isinstance(error, HTTPException):
         # The message may hold a record's values: only the class and the frames are logged.
         log.error("%s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
-        return problems.InternalError(
-            "Something unforeseen happened. To send it again is harmless."
-        )
+        detail = "Something unforeseen happened. To send it again is harmless."
+        return problems.InternalError(detail)
+    return _as_http_problem(error)
+
+
+def _as_http_problem(error: HTTPException) -> Problem:
     if error.code == problems.NotFound.status:
         paths = ", ".join([*schemas.ENTITIES, *PLURALS, "sync", "syncs"])
         return problems.NotFound(

@@ -117,13 +117,17 @@ def read(env: Mapping[str, str]) -> Settings:
         secret_key=_secret_key(env),
         portal_password=_portal_password(env),
         trusted_proxies=_whole_number(env, "TRUSTED_PROXIES", 0, least=0, most=10),
-        phone_region=_one_of(env, "PHONE_REGION", "SA", phonenumbers.SUPPORTED_REGIONS, COUNTRY),
+        phone_region=_one_of(
+            env, "PHONE_REGION", "SA", phonenumbers.SUPPORTED_REGIONS, COUNTRY
+        ),
         time_zone=_time_zone(env.get("TIME_ZONE") or "Asia/Riyadh"),
         hijri_dates=_hijri_dates(env),
         max_batch=_whole_number(env, "MAX_BATCH", 100_000),
         max_content_length=_whole_number(env, "MAX_CONTENT_LENGTH", 64 * 1024 * 1024),
         history_days=_whole_number(env, "HISTORY_DAYS", 90, most=36_500),
-        log_level=_one_of(env, "LOG_LEVEL", "INFO", LOG_LEVELS, f"one of {', '.join(LOG_LEVELS)}"),
+        log_level=_one_of(
+            env, "LOG_LEVEL", "INFO", LOG_LEVELS, f"one of {', '.join(LOG_LEVELS)}"
+        ),
     )
 
 
@@ -137,7 +141,9 @@ def _api_keys(text: str) -> tuple[ApiKey, ...]:
     for part in parts:
         name, colon, secret = part.partition(":")
         keys.append(
-            ApiKey(name.strip() or "default", secret.strip()) if colon else ApiKey("default", part)
+            ApiKey(name.strip() or "default", secret.strip())
+            if colon
+            else ApiKey("default", part)
         )
     return _checked_keys(keys)
 

@@ -21,7 +21,15 @@ from upsert import RULES
 FAILURES = 1000  # of a list, that a row keeps
 PRUNED_AT_ONCE = 500  # rows: one request never pays for a long past
 PRUNING = 0.02  # share of requests that prune
-KEPT = ("index", "key", "status", "code", "errors", "candidates", "candidateCount")  # of a failure
+KEPT = (
+    "index",
+    "key",
+    "status",
+    "code",
+    "errors",
+    "candidates",
+    "candidateCount",
+)  # of a failure
 
 
 @dataclass(frozen=True)

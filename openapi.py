@@ -7,6 +7,7 @@ what it answers (contract, sections 2 and 5).
 """
 
 import json
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -42,17 +43,15 @@ PROBLEMS = by_status(Problem.__subclasses__())
 def document(schemas: Schemas, root: str) -> Json:
     """Return the document of the service with these schemas, whose API lies below `root`."""
     described = _filled("openapi.json", _common(root))
-    components, tags = described["components"], described["tags"]
+    parts = [_entity(entity, schema, root) for entity, schema in schemas.items()]
+    components = described["components"]
     components["schemas"] |= _kinds(next(iter(schemas.values())))
     components["responses"] |= {f"Problem{status}": _refusal(status) for status in PROBLEMS}
-    shared_paths, described["paths"], described["tags"] = described["paths"], {}, []
-    for entity, schema in schemas.items():
-        part = _entity(entity, schema, root)
+    for part in parts:
         components["schemas"] |= part["components"]["schemas"]
-        described["paths"] |= part["paths"]
-        described["tags"] += part["tags"]
-    described["paths"] |= shared_paths
-    described["tags"] += tags
+    paths = [part["paths"] for part in parts]
+    described["paths"] = dict(ChainMap(*reversed([*paths, described["paths"]])))
+    described["tags"] = [tag for part in (*parts, described) for tag in part["tags"]]
     _add_sync(described, schemas, root)
     return described
 
@@ -133,7 +132,9 @@ def _record_sent(schema: Entity) -> Json:
     loaded: dict[str, Any] = schema.load_fields
     return {
         "type": "object",
-        "properties": {json_name(name): _field_sent(it, schema) for name, it in loaded.items()},
+        "properties": {
+            json_name(name): _field_sent(field, schema) for name, field in loaded.items()
+        },
         "description": f"{schema.__doc__} As it may be sent.",
         "anyOf": [_identity(schema, names) for names in schema.rules.identities],
     }
@@ -178,7 +179,12 @@ def _field_answered(name: str, field: Any, rules: Rules) -> Json:
 
 STRING: Json = {"type": "string"}
 FILTERS: dict[str, Json] = {
-    "limit": {"type": "integer", "minimum": 1, "maximum": reading.MOST, "default": reading.LIMIT},
+    "limit": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": reading.MOST,
+        "default": reading.LIMIT,
+    },
     "after": STRING | {"pattern": r"\S"},
     "updatedSince": STRING | {"format": "date-time"},
     **dict.fromkeys(
@@ -241,7 +247,9 @@ SAMPLES = {
     for entity in ENTITIES
 }
 LISTS = {plural: [SAMPLES[entity]] for plural, entity in PLURALS.items()}
-IDS = dict(zip(RULES, (2, 5, 17, 31, 41, 53, 67, 79), strict=False))  # of the samples, once stored
+IDS = dict(
+    zip(RULES, (2, 5, 17, 31, 41, 53, 67, 79), strict=False)
+)  # of the samples, once stored
 MOMENT = "2026-06-01 09:00:00"
 REFUSED: Json = {
     "success": False,
@@ -295,21 +303,28 @@ def _show(operation: Json, request: Any, **responses: Json) -> None:
 def _entity(entity: str, schema: Entity, root: str) -> Json:
     """Return what is said of one entity."""
     rules, name = RULES[entity], entity.title()
-    parts = {"Entity": name, "entity": entity, "plural": rules.plural}
-    part = _filled("openapi_entity.json", _common(root) | parts | {"purpose": schema.__doc__})
+    words = {
+        "Entity": name,
+        "entity": entity,
+        "plural": rules.plural,
+        "purpose": schema.__doc__,
+    }
+    part = _filled("openapi_entity.json", _common(root) | words)
     records = {name: _record_sent(schema), f"{name}Stored": _record_stored(schema, rules)}
     part["components"]["schemas"] = records | part["components"]["schemas"]
-    one = part["paths"][f"{root}/{entity}"]
-    many, read = [part["paths"][f"{root}/{rules.plural}{end}"] for end in ("", "/{id}")]
+    many = part["paths"][f"{root}/{rules.plural}"]
+    many["get"]["parameters"] = _filters(schema, rules) + many["get"]["parameters"]
     created, stored = _created(schema, entity), _stored(schema, entity)
-    whole = created | {"data": stored}
-    unchanged = whole | {"action": "unchanged", "matchedBy": json_name(rules.unique[0])}
-    _show(one["post"], SAMPLES[entity], _200=unchanged, _201=whole)
+    _show_single(part["paths"][f"{root}/{entity}"]["post"], rules, created | {"data": stored})
     _show_lists(many["post"], LISTS[rules.plural], created)
     _show(many["get"], None, _200={"data": [stored], "next": None})
-    _show(read["get"], None, _200=stored)
-    many["get"]["parameters"] = _filters(schema, rules) + many["get"]["parameters"]
+    _show(part["paths"][f"{root}/{rules.plural}/{{id}}"]["get"], None, _200=stored)
     return part
+
+
+def _show_single(operation: Json, rules: Rules, created: Json) -> None:
+    unchanged = created | {"action": "unchanged", "matchedBy": json_name(rules.unique[0])}
+    _show(operation, SAMPLES[rules.entity], _200=unchanged, _201=created)
 
 
 def _show_lists(operation: Json, request: Any, created: Json) -> None:
@@ -319,12 +334,10 @@ def _show_lists(operation: Json, request: Any, created: Json) -> None:
 
 def _add_sync(described: Json, schemas: Schemas, root: str) -> None:
     """Add to the path that takes all entities what they are, and examples; and to the history's."""
-    components = described["components"]["schemas"]
-    for plural, entity in PLURALS.items():
-        items = _ref(entity.title())
-        components["Sync"]["properties"][plural] = {"type": ["array", "null"], "items": items}
-        components["SyncResults"]["properties"][plural] = _ref("Results")
-    created = {RULES[entity].plural: [_created(it, entity)] for entity, it in schemas.items()}
+    _add_lists(described["components"]["schemas"])
+    created = {
+        RULES[entity].plural: [_created(schema, entity)] for entity, schema in schemas.items()
+    }
     failed = {"patients": [REFUSED]}
     every, some, none = map(_totalled, (created, created | failed, failed))
     upsert = described["paths"][f"{root}/sync"]["post"]
@@ -334,6 +347,14 @@ def _add_sync(described: Json, schemas: Schemas, root: str) -> None:
     paging = [_in_query(name, meaning, FILTERS[name]) for name, meaning in meanings]
     syncs["parameters"] = paging + syncs["parameters"]
     _show(syncs, None, _200={"data": [RUN], "next": None})
+
+
+def _add_lists(components: Json) -> None:
+    """Add to what all entities are sent and answered in a list of each."""
+    for plural, entity in PLURALS.items():
+        records = {"type": ["array", "null"], "items": _ref(entity.title())}
+        components["Sync"]["properties"][plural] = records
+        components["SyncResults"]["properties"][plural] = _ref("Results")
 
 
 RUN: Json = {

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,15 +36,18 @@ def page(schema: Entity, rules: Rules, sent: Parameters) -> dict[str, Any]:
     limit = _limit(wanted.pop("limit", str(LIMIT)))
     conditions = [_condition(schema, rules, name, value) for name, value in wanted.items()]
     query = sa.select(c.id).where(*conditions).order_by(c.id).limit(limit + 1)
-
-    def work(connection: sa.Connection) -> tuple[Sequence[int], list[Values]]:
-        found = connection.scalars(query).all()
-        records = Index(connection, RULES).of(rules.entity)
-        return found, references.describe_all(found[:limit], records)
-
-    found, described = sync.look(work)
+    found, described = sync.look(partial(_described, query, limit, rules))
     following = _cursor(found[limit - 1]) if len(found) > limit else None
     return {"data": [schema.dump(values) for values in described], "next": following}
+
+
+def _described(
+    query: sa.Select, limit: int, rules: Rules, connection: sa.Connection
+) -> tuple[Sequence[int], list[Values]]:
+    """Return the ids that a query finds, and as many records as a page has."""
+    found = connection.scalars(query).all()
+    records = Index(connection, RULES).of(rules.entity)
+    return found, references.describe_all(found[:limit], records)
 
 
 def one(schema: Entity, rules: Rules, record_id: int) -> dict[str, Any]:
@@ -72,17 +76,14 @@ def runs(
     limit: int, after: str | None = None, *, failed: bool = False, run: int | None = None
 ) -> dict[str, Any]:
     """Return a page of the history: all of it, what has failures, or the row of one id; raise InvalidParameter."""
-    c, conditions = SyncRun.__table__.c, []
-    if failed:
-        conditions.append(c.failed > 0)
-    if after is not None:
-        conditions.append(c.id < _position(after))
-    if run is not None:
-        conditions.append(c.id == max(0, min(run, LARGEST_ID)))
+    c = SyncRun.__table__.c
+    conditions = [c.failed > 0] if failed else []
+    conditions += [] if after is None else [c.id < _position(after)]
+    conditions += [] if run is None else [c.id == max(0, min(run, LARGEST_ID))]
     query = sa.select(*c).where(*conditions).order_by(c.id.desc()).limit(limit + 1)
     rows = sync.look(lambda connection: connection.execute(query).mappings().all())
     following = _cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    return {"data": [_run(row) for row in rows[:limit]], "next": following}
+    return {"data": [*map(_run, rows[:limit])], "next": following}
 
 
 def _run(row: Any) -> dict[str, Any]:
@@ -93,7 +94,9 @@ def _run(row: Any) -> dict[str, Any]:
 
 
 def _unknown_parameter(name: str, known: Iterable[str]) -> InvalidParameter:
-    return InvalidParameter(f"Unknown parameter {name[:SHOWN]!r}. There are {', '.join(known)}.")
+    return InvalidParameter(
+        f"Unknown parameter {name[:SHOWN]!r}. There are {', '.join(known)}."
+    )
 
 
 def filters(schema: Entity, rules: Rules) -> dict[str, str]:
@@ -119,7 +122,9 @@ def _single(sent: Parameters) -> dict[str, str]:
         if len(values) > 1:
             raise InvalidParameter(f"{name[:SHOWN]} is sent twice.")
         if not values[0].strip():
-            raise InvalidParameter(f"{name[:SHOWN]} is blank. Leave it out, or give it a value.")
+            raise InvalidParameter(
+                f"{name[:SHOWN]} is blank. Leave it out, or give it a value."
+            )
     return {name: values[0] for name, values in sent.items()}
 
 
@@ -197,7 +202,9 @@ def _instant(value: str) -> str:
     try:
         moment = datetime.fromisoformat(re.sub(r" (?=\d\d:\d\d$)", "+", value))
         return (
-            moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment.tzinfo else _no_instant()
+            moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+            if moment.tzinfo
+            else _no_instant()
         )
     except (ValueError, OverflowError):
         return _no_instant()

@@ -55,7 +55,9 @@ class Finding:
     other: int | None = None
 
     def __str__(self) -> str:
-        merge = f" One person? flask --app app merge {self.entity} {self.other} {self.record_id}"
+        merge = (
+            f" One person? flask --app app merge {self.entity} {self.other} {self.record_id}"
+        )
         return SENTENCES[self.what].format(
             entity=self.entity,
             id=self.record_id,
@@ -92,7 +94,9 @@ class _Rekeying:
         self.connection, self.rules, self.fields = connection, rules, fields
         self.records = Index(connection, RULES).of(rules.entity)
         self.findings: list[Finding] = []
-        self.without_formers: set[int] = set()  # records whose former numbers are other people's
+        self.without_formers: set[int] = (
+            set()
+        )  # records whose former numbers are other people's
 
     def run(self) -> list[Finding]:
         """Do all rows, and the former numbers; return what was found."""
@@ -186,9 +190,13 @@ class _Rekeying:
         if not moving:
             return
         self._release(shared, moving)
-        held = self._ranks(shared, {made[record_id] for record_id in moving} - {None})
-        for record_id in moving:
-            key = made[record_id]
+        self._give_ranks(shared, {record_id: made[record_id] for record_id in moving}, changes)
+
+    def _give_ranks(
+        self, shared: SharedKey, made: Mapping[int, str | None], changes: dict[int, Row]
+    ) -> None:
+        held = self._ranks(shared, {*made.values()} - {None})
+        for record_id, key in made.items():
             rank = None if key is None else _lowest_free(held[key])
             changes[record_id] |= {shared.column: key, shared.rank: rank}
             self._find(SHARED, record_id, shared.name)

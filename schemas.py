@@ -181,7 +181,9 @@ class AppointmentSchema(Wire):
             found.pop("patient_no", None)
         time_from, time_to = data.get("time_from"), data.get("time_to")
         if time_from and time_to and not canonical.is_dated(time_to):
-            found |= {} if canonical.ends_well(time_from, time_to) else {"time_to": TIME_TO_WRONG}
+            found |= (
+                {} if canonical.ends_well(time_from, time_to) else {"time_to": TIME_TO_WRONG}
+            )
         return found
 
     def settle(self, batch: Batch) -> None:
@@ -189,7 +191,9 @@ class AppointmentSchema(Wire):
         days, ends = batch.columns.get("date"), batch.columns.get("time_to")
         if not days or not ends:
             return
-        dated = [at for at, end in enumerate(ends) if days[at] and end and canonical.is_dated(end)]
+        dated = [
+            at for at, end in enumerate(ends) if days[at] and end and canonical.is_dated(end)
+        ]
         settled = list(ends)
         for at in dated:
             end, warning = canonical.settled_end(days[at], ends[at])

@@ -58,7 +58,9 @@ class Options:
 # --- One record --------------------------------------------------------------------------------
 
 
-def one(schemas: Schemas, entity: str, sent: Mapping[str, Any], options: Options) -> answers.Item:
+def one(
+    schemas: Schemas, entity: str, sent: Mapping[str, Any], options: Options
+) -> answers.Item:
     """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
     batch = schemas[entity].clean_all([sent])
     if batch.refused:
@@ -337,7 +339,9 @@ class _InChunks:
             return False
         return database.of(db.engine.dialect).nobody_waits(db.engine)
 
-    def _store_chunk(self, connection: sa.Connection, chunk: _Chunk, refused: RefusedSet) -> None:
+    def _store_chunk(
+        self, connection: sa.Connection, chunk: _Chunk, refused: RefusedSet
+    ) -> None:
         chunk.clean(self.schemas)
         results = _store(
             chunk.rules, chunk.batch, lambda: Index(connection, RULES), refused, dry_run=False

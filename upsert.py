@@ -32,7 +32,9 @@ def slot_key(patient_id: int, day: str, time_from: str) -> str:
     return f"{patient_id} {day} {time_from}"
 
 
-CONTACT = SharedKey("mobile+name", ("mobile", "name"), "contact_key", "contact_rank", contact_key)
+CONTACT = SharedKey(
+    "mobile+name", ("mobile", "name"), "contact_key", "contact_rank", contact_key
+)
 SLOT = SharedKey(
     "patient+date+time_from",
     ("patient_id", "date", "time_from"),
@@ -89,7 +91,9 @@ def _is_this_newborn(data: Values, record: Record, lookup: Lookup) -> bool:
     return agree(PATIENT, data, record)
 
 
-def renumbered_by_contact(data: Values, record: Record, key: str, patients: EntityIndex) -> Notices:
+def renumbered_by_contact(
+    data: Values, record: Record, key: str, patients: EntityIndex
+) -> Notices:
     """Warn where only phone and name say that a new number is the same person's."""
     if key != CONTACT.name:
         return ()
@@ -133,7 +137,9 @@ def replaced_by_slot(data: Values, record: Record, key: str, bookings: EntityInd
 
 def _replaced(reference: Reference, data: Values, record: Record, index: Index) -> Notice:
     others, column = index.of(reference.target), reference.column
-    codes = f"{_code(others, record.values[column])} is replaced by {_code(others, data[column])}"
+    codes = (
+        f"{_code(others, record.values[column])} is replaced by {_code(others, data[column])}"
+    )
     sentence = f"{codes}: without a number two bookings at one time are one"
     return Notice(reference.code, sentence)
 
@@ -298,7 +304,9 @@ def referring_to(
     found = []
     for other in index.rules.values():
         columns = [
-            reference.column for reference in other.references if reference.target == rules.entity
+            reference.column
+            for reference in other.references
+            if reference.target == rules.entity
         ]
         for column in [name for name in columns if name in other.columns]:
             others = index.of(other.entity)

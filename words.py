@@ -12,7 +12,18 @@ from engine.nothing import Nothing
 
 # --- None --------------------------------------------------------------------------------------
 
-NONE = ("n/a", "null", "none", "nil", "nan", "undefined", "unknown", "لا يوجد", "غير معروف", "بدون")
+NONE = (
+    "n/a",
+    "null",
+    "none",
+    "nil",
+    "nan",
+    "undefined",
+    "unknown",
+    "لا يوجد",
+    "غير معروف",
+    "بدون",
+)
 # A code may well be NA or NONE; nobody's is N/A.
 NONE_FOR_A_CODE = ("n/a", "#n/a", "null", "(null)")
 NOTHING = Nothing(NONE, NONE_FOR_A_CODE)

@@ -68,7 +68,9 @@ def _steps(figures: Figures, plan: Plan, stack: ExitStack) -> dict[str, Step]:
         steps["growth"] = lambda number: cases.growth(figures, plan, base, number)
     urls: list[str] = []
     if _prepared(figures, "PostgreSQL", lambda: urls.append(_postgresql(stack, base))):
-        steps["PostgreSQL"] = lambda number: cases.postgresql(figures, plan, base, urls[0], number)
+        steps["PostgreSQL"] = lambda number: cases.postgresql(
+            figures, plan, base, urls[0], number
+        )
     return steps
 
 

@@ -34,7 +34,11 @@ class Plan:
 
 
 FULL = Plan(
-    rounds=5, records=10_000, sizes=(1_000, 100_000), seconds=4, tables=(10_000, 100_000, 1_000_000)
+    rounds=5,
+    records=10_000,
+    sizes=(1_000, 100_000),
+    seconds=4,
+    tables=(10_000, 100_000, 1_000_000),
 )
 QUICK = Plan(
     rounds=1, records=2_000, sizes=(200, 10_000), seconds=2, tables=(5_000, 20_000, 50_000)
@@ -57,7 +61,9 @@ def raw_sqlite(figures: Figures, plan: Plan, base: Path) -> None:
         for case, rows in lists.items():
             figures.add("bulk", "raw", case, value=len(rows) / sqlite.send(rows))
         singles = [tuples([patient(SINGLES + number)]) for number in range(200)]
-        figures.add("commit", value=sum(sqlite.send(rows) for rows in singles) / len(singles) * 1e6)
+        figures.add(
+            "commit", value=sum(sqlite.send(rows) for rows in singles) / len(singles) * 1e6
+        )
 
 
 def bulk_and_singles(kind: type[Peer], figures: Figures, plan: Plan, base: Path) -> None:
@@ -189,7 +195,9 @@ def fill(plan: Plan, base: Path) -> None:
         folder = base / f"table-{size}"
         with Service(folder) as running, closing(running.client()) as client:
             for start in range(0, size, 50_000):
-                records = [patient(number) for number in range(start, min(size, start + 50_000))]
+                records = [
+                    patient(number) for number in range(start, min(size, start + 50_000))
+                ]
                 _checked(running, client, running.bulk(records), "insert", len(records))
         with closing(RawSqlite(folder / "raw.db")) as sqlite:
             sqlite.send(tuples(_patients(size)))
@@ -216,7 +224,9 @@ def growth(figures: Figures, plan: Plan, base: Path, number: int) -> None:
             sqlite.send(tuples(old))
             for case, records in (("unchanged", old), ("changed", new)):
                 seconds = sqlite.send(tuples(records))
-                figures.add("growth", "raw", case, str(size), value=seconds / len(records) * 1e6)
+                figures.add(
+                    "growth", "raw", case, str(size), value=seconds / len(records) * 1e6
+                )
 
 
 # --- PostgreSQL --------------------------------------------------------------------------------
@@ -229,7 +239,8 @@ def postgresql(figures: Figures, plan: Plan, base: Path, url: str, number: int) 
         for database in databases:
             connection.execute(f"CREATE DATABASE {database}")
     raw_url, service_url = (
-        make_url(url).set(database=name).render_as_string(hide_password=False) for name in databases
+        make_url(url).set(database=name).render_as_string(hide_password=False)
+        for name in databases
     )
     lists = cases(_patients(plan.records))
     with closing(RawPostgresql(raw_url)) as server:

@@ -33,10 +33,14 @@ def svg(figures: Figures, plan: Plan) -> str:
 
 
 def _bars(figures: Figures, plan: Plan, left: int) -> list[str]:
-    rates = {(peer, case): figures.median("bulk", peer, case) for case in CASES for peer in COLOURS}
+    rates = {
+        (peer, case): figures.median("bulk", peer, case) for case in CASES for peer in COLOURS
+    }
     low, high = _decades([rate for rate in rates.values() if rate])
     parts = [
-        _text(left, 24, f"Records per second, bulk of {plan.records:,} (logarithmic)", bold=True),
+        _text(
+            left, 24, f"Records per second, bulk of {plan.records:,} (logarithmic)", bold=True
+        ),
         *_grid(left, low, high),
     ]
     group, bar = PANEL / len(CASES), 22
@@ -45,7 +49,9 @@ def _bars(figures: Figures, plan: Plan, left: int) -> list[str]:
         parts.append(_text(start + len(COLOURS) * bar / 2, BOTTOM + 18, case, "middle"))
         for step, (peer, colour) in enumerate(COLOURS.items()):
             if rate := rates[peer, case]:
-                parts += _bar(start + step * bar, bar - 3, _height(rate, low, high), colour, rate)
+                parts += _bar(
+                    start + step * bar, bar - 3, _height(rate, low, high), colour, rate
+                )
     return parts + _legend(left, COLOURS)
 
 
@@ -57,13 +63,17 @@ def _lines(figures: Figures, plan: Plan, left: int) -> list[str]:
     }
     low, high = _decades([cost for costs in lines.values() for cost in costs.values()])
     parts = [
-        _text(left, 24, "Microseconds a record against rows of the table (logarithmic)", bold=True)
+        _text(
+            left, 24, "Microseconds a record against rows of the table (logarithmic)", bold=True
+        )
     ]
     parts += _grid(left, low, high)
     places = dict(zip(plan.tables, _spread(left, plan.tables), strict=True))
     parts += [_text(x, BOTTOM + 18, f"{size:,}", "middle") for size, x in places.items()]
     for (what, case), costs in lines.items():
-        points = [(places[size], _height(cost, low, high), cost) for size, cost in costs.items()]
+        points = [
+            (places[size], _height(cost, low, high), cost) for size, cost in costs.items()
+        ]
         parts += _line(points, COLOURS[what], case)
     return parts + _legend(
         left,
@@ -94,7 +104,9 @@ def _height(value: float, low: int, high: int) -> float:
 
 def _spread(left: int, sizes: tuple[int, ...]) -> list[float]:
     first, last = math.log(sizes[0]), math.log(sizes[-1])
-    return [left + 40 + (math.log(size) - first) / (last - first) * (PANEL - 80) for size in sizes]
+    return [
+        left + 40 + (math.log(size) - first) / (last - first) * (PANEL - 80) for size in sizes
+    ]
 
 
 def _grid(left: int, low: int, high: int) -> list[str]:
@@ -109,9 +121,7 @@ def _grid(left: int, low: int, high: int) -> list[str]:
 
 
 def _bar(x: float, width: float, y: float, colour: str, value: float) -> list[str]:
-    shape = (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width}" height="{BOTTOM - y:.1f}" fill="{colour}"/>'
-    )
+    shape = f'<rect x="{x:.1f}" y="{y:.1f}" width="{width}" height="{BOTTOM - y:.1f}" fill="{colour}"/>'
     short = f"{value / 1000:.0f}k" if value >= 10_000 else f"{value / 1000:.1f}k"
     return [shape, _text(x + width / 2, y - 4, short, "middle", size=9)]
 
@@ -130,7 +140,9 @@ def _line(points: list[tuple[float, float, float]], colour: str, case: str) -> l
 def _legend(left: int, colours: dict[str, str], more: str = "") -> list[str]:
     parts, x = [], left
     for name, colour in colours.items():
-        parts.append(f'<rect x="{x}" y="{BOTTOM + 38}" width="10" height="10" fill="{colour}"/>')
+        parts.append(
+            f'<rect x="{x}" y="{BOTTOM + 38}" width="10" height="10" fill="{colour}"/>'
+        )
         parts.append(_text(x + 14, BOTTOM + 47, name))
         x += 30 + 7 * len(name)
     return [*parts, _text(x, BOTTOM + 47, more)] if more else parts

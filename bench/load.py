@@ -40,13 +40,17 @@ def hammer(peer: Peer, first: int, going: Callable[[], bool]) -> list[Sample]:
                 record = patient(first + place * SHARE + len(samples) // 2)
                 samples.append(
                     _one(
-                        peer, connection, peer.one(changed(record) if len(samples) % 2 else record)
+                        peer,
+                        connection,
+                        peer.one(changed(record) if len(samples) % 2 else record),
                     )
                 )
         return samples
 
     with ThreadPoolExecutor(CONNECTIONS) as clients:
-        return [sample for samples in clients.map(client, range(CONNECTIONS)) for sample in samples]
+        return [
+            sample for samples in clients.map(client, range(CONNECTIONS)) for sample in samples
+        ]
 
 
 def for_seconds(seconds: float) -> Callable[[], bool]:
@@ -63,7 +67,10 @@ def milliseconds(samples: list[Sample], share: float) -> float:
 
 def rate(samples: list[Sample]) -> float:
     """Return the successes a second."""
-    first, last = min(sample.sent for sample in samples), max(sample.answered for sample in samples)
+    first, last = (
+        min(sample.sent for sample in samples),
+        max(sample.answered for sample in samples),
+    )
     return sum(sample.succeeded for sample in samples) / (last - first)
 
 

@@ -111,7 +111,9 @@ class Peer:
     def stored(self) -> tuple[int, int]:
         """Return how many patients are stored, and how many of them have been changed."""
         with closing(sqlite3.connect(self.database, timeout=60)) as connection:
-            counts = "SELECT count(*), count(CASE WHEN email LIKE 'new%' THEN 1 END) FROM patient"
+            counts = (
+                "SELECT count(*), count(CASE WHEN email LIKE 'new%' THEN 1 END) FROM patient"
+            )
             return tuple(connection.execute(counts).fetchone())
 
     def send(self, client: Client, body: bytes) -> tuple[float, bytes]:
@@ -134,7 +136,10 @@ class Service(Peer):
         self.workplace = ROOT
         self.headers = {"X-API-Key": KEY}
         self.url = url
-        settings = {"API_KEYS": f"bench:{KEY}", "DATABASE_URL": url or f"sqlite:///{self.database}"}
+        settings = {
+            "API_KEYS": f"bench:{KEY}",
+            "DATABASE_URL": url or f"sqlite:///{self.database}",
+        }
         settings |= {
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
@@ -157,7 +162,9 @@ class Service(Peer):
 
     def _migrate(self) -> None:
         processes.run(
-            [sys.executable, "-m", "flask", "--app", "app", "db", "upgrade"], ROOT, self.environment
+            [sys.executable, "-m", "flask", "--app", "app", "db", "upgrade"],
+            ROOT,
+            self.environment,
         )
 
     def command(self) -> list[str]:
@@ -231,7 +238,9 @@ class PocketBase(Peer):
         }
         with closing(self.client()) as client:
             client.send(
-                "/api/settings", _json({"batch": batch, "rateLimits": {"enabled": False}}), "PATCH"
+                "/api/settings",
+                _json({"batch": batch, "rateLimits": {"enabled": False}}),
+                "PATCH",
             )
             client.send("/api/collections", _json(_collection()))
 
@@ -239,7 +248,9 @@ class PocketBase(Peer):
         """Return a batch; an id has 15 characters."""
         url = "/api/collections/patient/records"
         bodies = [record | {"id": f"p{record['patientNo'][2:]:0>14}"} for record in records]
-        return _json({"requests": [{"method": "PUT", "url": url, "body": body} for body in bodies]})
+        return _json(
+            {"requests": [{"method": "PUT", "url": url, "body": body} for body in bodies]}
+        )
 
     def one(self, record: Record) -> bytes:
         """Return a batch of one."""

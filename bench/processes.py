@@ -95,4 +95,6 @@ def _peak(pid: int) -> float | None:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
+    return next(
+        (int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None
+    )

@@ -54,7 +54,13 @@ def markdown(figures: Figures, plan: Plan, machine: Sequence[str], chart: str) -
         "\n".join(f"* {line}" for line in machine),
         f"![The figures below as a chart]({chart})",
     ]
-    parts += ["## Goals", summary(figures, plan), REASONS, "## What is not equal", UNEQUAL.strip()]
+    parts += [
+        "## Goals",
+        summary(figures, plan),
+        REASONS,
+        "## What is not equal",
+        UNEQUAL.strip(),
+    ]
     parts += _bulk(figures, plan) + _sizes(figures, plan) + _singles(figures, plan)
     parts += _growth(figures, plan) + _postgresql(figures)
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -86,7 +92,11 @@ def _rate(figures: Figures, peer: str, case: str) -> str:
     if not rates:
         return "not measured"
     median = number(figures.median("bulk", peer, case))
-    return median if len(rates) == 1 else f"{median} ({number(min(rates))} to {number(max(rates))})"
+    return (
+        median
+        if len(rates) == 1
+        else f"{median} ({number(min(rates))} to {number(max(rates))})"
+    )
 
 
 def _ratio(figures: Figures, peer: str, case: str) -> str:

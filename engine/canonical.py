@@ -72,7 +72,14 @@ _DAYS_END = re.compile(
 _DATED_END = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ]24:00(?::00(?:\.0+)?)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What programs write for no date: .NET, SQL Server, OLE and Excel, SQL Server again, MySQL.
-_ZERO_DAYS = {"0001-01-01", "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "0000-00-00"}
+_ZERO_DAYS = {
+    "0001-01-01",
+    "1753-01-01",
+    "1899-12-30",
+    "1899-12-31",
+    "1900-01-01",
+    "0000-00-00",
+}
 _FIRST_DAY = "1900-01-02"
 _ZERO_MS = -62_135_596_800_000 + 2 * 86_400_000  # .NET's 0001-01-01, in any time zone
 # Days that programs put before a time alone, as do all before the first one: Unix and Prisma, Rails.
@@ -104,7 +111,8 @@ def identifier(value: str) -> str:
         return _without_leftovers(" ".join(value.upper().split()))
     return _without_leftovers(
         _settled(
-            value, lambda string: unicodedata.normalize("NFKC", string).translate(_UNSEEN).upper()
+            value,
+            lambda string: unicodedata.normalize("NFKC", string).translate(_UNSEEN).upper(),
         )
     )
 
@@ -170,11 +178,14 @@ def fold_name(value: str) -> str:
 )  # a name is asked for several times on its way; a longer one is none, and would fill memory
 def _folded(value: str) -> str:
     folded = _settled(
-        value, lambda string: unicodedata.normalize("NFKC", string).casefold().translate(_FOLDED)
+        value,
+        lambda string: unicodedata.normalize("NFKC", string).casefold().translate(_FOLDED),
     )
     # To look whether one of the words may be there takes a tenth of looking for each.
     return (
-        _JOINED.sub(r"\1", folded) if "د " in folded or "و " in folded or "ل " in folded else folded
+        _JOINED.sub(r"\1", folded)
+        if "د " in folded or "و " in folded or "ل " in folded
+        else folded
     )
 
 
@@ -200,7 +211,9 @@ class NoDay(ValueError):
     """A date that is no day, but can be seen to be meant as one: of another calendar, or with a part left open."""
 
 
-def calendar_date(value: str, zone: tzinfo, *, reads_hijri: bool = True) -> tuple[str | None, bool]:
+def calendar_date(
+    value: str, zone: tzinfo, *, reads_hijri: bool = True
+) -> tuple[str | None, bool]:
     """Return the ISO date that is meant, or None for a zero date, and whether it was sent as a Hijri one.
 
     With an offset `value` is an instant and counts in `zone`; written as midnight, or without an offset, a whole day
@@ -329,7 +342,9 @@ def _settled(value: str, step: Callable[[str], str]) -> str:
 def plain_dates(end: int) -> re.Pattern:
     """Return a pattern of ISO dates that surely are real ones, from 1900-01-02 to before the year `end`."""
     decade, year = divmod(end, 10)
-    years = [rf"{tens}\d" for tens in range(190, decade)] + [f"{decade}[0-{year - 1}]"] * (year > 0)
+    years = [rf"{tens}\d" for tens in range(190, decade)] + [f"{decade}[0-{year - 1}]"] * (
+        year > 0
+    )
     day = r"(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
     return re.compile(rf"(?!1900-01-01)(?:{'|'.join(years)})-(?:{day})", re.ASCII)
 
@@ -358,7 +373,9 @@ def _plain_numbers(start: str) -> re.Pattern | None:
     country = next((code for code in codes if int(code) in _COUNTRIES), "0")
     regions = _COUNTRIES.get(int(country), ())
     metadata = (
-        phonenumbers.PhoneMetadata.metadata_for_region(regions[0]) if len(regions) == 1 else None
+        phonenumbers.PhoneMetadata.metadata_for_region(regions[0])
+        if len(regions) == 1
+        else None
     )
     if metadata is None:
         return None
@@ -369,7 +386,8 @@ def _plain_numbers(start: str) -> re.Pattern | None:
     )
     general = metadata.general_desc and metadata.general_desc.national_number_pattern
     return re.compile(
-        rf"\+{country}{f'(?!{prefix})' if prefix else ''}(?=(?:{general})$)(?:{plain})", re.A | re.M
+        rf"\+{country}{f'(?!{prefix})' if prefix else ''}(?=(?:{general})$)(?:{plain})",
+        re.A | re.M,
     )
 
 
@@ -421,7 +439,9 @@ def _moment(value: str, zone: tzinfo, reads_hijri: bool) -> tuple[datetime | Non
     day = _day_of_hijri(written["day"]) if reads_hijri else _real_day(written["day"])
     offset = (written["offset"] or "").upper()
     try:
-        return datetime.fromisoformat(f"{day}T{written['time'] or '00:00'}{offset}"), reads_hijri
+        return datetime.fromisoformat(
+            f"{day}T{written['time'] or '00:00'}{offset}"
+        ), reads_hijri
     except ValueError:
         raise ValueError(NO_DATE) from None
 

@@ -53,7 +53,9 @@ def insert_rows(connection: sa.Connection, table: sa.Table, columns: Columns) ->
     of(connection.dialect).insert(connection, table, columns)
 
 
-def insert_for_ids(connection: sa.Connection, table: sa.Table, columns: Columns) -> Sequence[int]:
+def insert_for_ids(
+    connection: sa.Connection, table: sa.Table, columns: Columns
+) -> Sequence[int]:
     """Insert the rows that columns make, in order and with few statements, and return their ids."""
     return of(connection.dialect).insert_for_ids(connection, table, columns)
 
@@ -176,7 +178,11 @@ class SQLite(Database):
 
     def options(self) -> dict[str, Any]:
         wait = {"timeout": LOCK_WAIT_SECONDS}
-        return {"hide_parameters": True, "pool_timeout": LOCK_WAIT_SECONDS, "connect_args": wait}
+        return {
+            "hide_parameters": True,
+            "pool_timeout": LOCK_WAIT_SECONDS,
+            "connect_args": wait,
+        }
 
     def prepare(self, engine: sa.Engine) -> None:
         sa.event.listen(engine, "connect", _open_sqlite)
@@ -238,7 +244,9 @@ def _open_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # the driver would begin no transaction for a SELECT
     connection.execute(f"PRAGMA busy_timeout={LOCK_WAIT_SECONDS * 1000}")
     if connection.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
-        raise sqlite3.OperationalError("this SQLite file cannot use WAL: put it on a local disk")
+        raise sqlite3.OperationalError(
+            "this SQLite file cannot use WAL: put it on a local disk"
+        )
     connection.execute("PRAGMA synchronous=FULL")  # a small site has no UPS
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(
@@ -332,7 +340,9 @@ class Joined(TypeDecorator):
         marks = joined.count(self.BETWEEN), joined.count(self.NULL)
         expected = max(len(value) - 1, 0), value.count(None)
         if marks != expected or [*value] == [""]:  # no list is joined to that, too
-            raise ValueError("a value holds a separator")  # each after it would be another row's
+            raise ValueError(
+                "a value holds a separator"
+            )  # each after it would be another row's
         return joined
 
 
@@ -361,7 +371,8 @@ def _unnested(table: sa.Table, names: tuple[str, ...]) -> sa.ColumnCollection:
     """Return the columns of the rows that PostgreSQL makes of an array for each."""
     kinds = {name: table.c[name.removeprefix("old_")].type for name in names}
     arrays = [
-        _array(sa.bindparam(f"all_{name}", type_=Joined()), kind) for name, kind in kinds.items()
+        _array(sa.bindparam(f"all_{name}", type_=Joined()), kind)
+        for name, kind in kinds.items()
     ]
     columns = [sa.column(name, kind) for name, kind in kinds.items()]
     return sa.func.unnest(*arrays).table_valued(*columns, name="sent").render_derived().c
@@ -421,7 +432,9 @@ _OUTAGES = (
 def fault_of(error: sa.exc.SQLAlchemyError) -> tuple[Fault, str]:
     """Return what an error means, and a name for the log that holds no value of any record."""
     original = getattr(error, "orig", None)
-    numbers = [number for number in getattr(original, "args", ())[:1] if isinstance(number, int)]
+    numbers = [
+        number for number in getattr(original, "args", ())[:1] if isinstance(number, int)
+    ]
     states = [getattr(original, name, None) for name in ("sqlstate", "sqlite_errorname")]
     known = [code for code in (*numbers, *states) if code]
     name = " ".join(map(str, [type(original or error).__name__, *known]))

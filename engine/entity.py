@@ -85,7 +85,9 @@ class Batch:
             return self
         return Batch(
             size=len(places),
-            columns={name: [column[at] for at in places] for name, column in self.columns.items()},
+            columns={
+                name: [column[at] for at in places] for name, column in self.columns.items()
+            },
             gappy=self.gappy,
             keys=[self.keys[place] for place in places],
             warnings=_at_places(self.warnings, places),
@@ -133,7 +135,9 @@ class Entity(Schema):
         self._carried = {name for identity in self.rules.identities for name in identity}
         # A name may be nobody's, so only `faults` can tell.
         names = {*self.rules.names}
-        self._sure = [identity for identity in self.rules.identities if names.isdisjoint(identity)]
+        self._sure = [
+            identity for identity in self.rules.identities if names.isdisjoint(identity)
+        ]
         self._read_only = _spellings(self.dump_fields).keys() - self._names.keys()
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
@@ -151,11 +155,12 @@ class Entity(Schema):
     def clean_all(self, records: Sequence[Any]) -> Batch:
         """Return a batch of sent records, whatever they are."""
         shapes = _Shapes(self._shape)
-        spelt = [shapes[tuple(record) if isinstance(record, dict) else None] for record in records]
+        spelt = [
+            shapes[tuple(record) if isinstance(record, dict) else None] for record in records
+        ]
         sent = _columns(records, spelt, shapes.values())
-        columns = {name: self._fields[name].clean_all(column) for name, column in sent.items()}
-        odd = _odd_kinds(columns, sent)
-        batch = Batch(len(records), columns, {name for name, kinds in odd.items() if kinds})
+        batch = Batch(len(records))
+        odd = self._clean_columns(batch, sent)
         _settle_doubts(batch, [name for name in odd if Doubt in odd[name]], spelt)
         self.settle(batch)
         batch.keys = self.keys(batch.columns, batch.size)
@@ -163,10 +168,19 @@ class Entity(Schema):
             _warn_of_unknown(batch, spelt)
         wrong = self._wrong(batch, [name for name in odd if type(WRONG) in odd[name]])
         if any(shape.twice or shape is NO_SHAPE for shape in shapes.values()):
-            wrong |= {at for at, shape in enumerate(spelt) if shape.twice or shape is NO_SHAPE}
+            wrong |= _misspelt(spelt)
         for place in wrong:
             self._refuse(batch, place, spelt[place], sent)
         return batch
+
+    def _clean_columns(self, batch: Batch, sent: Columns) -> dict[str, set[type]]:
+        """Clean the columns, and return which of ABSENT, WRONG and Doubt stand in each that changed."""
+        columns = {name: self._fields[name].clean_all(column) for name, column in sent.items()}
+        # A column that comes back as it went in holds values alone.
+        formed = [name for name, column in columns.items() if column is not sent[name]]
+        odd = {name: ODD.intersection(map(type, columns[name])) for name in formed}
+        batch.columns, batch.gappy = columns, {name for name in formed if odd[name]}
+        return odd
 
     def _shape(self, spellings: tuple[str, ...] | None) -> Shape:
         """Return the shape of a record with these names; None is no object."""
@@ -266,11 +280,9 @@ class Entity(Schema):
         }
 
 
-def _odd_kinds(columns: Columns, sent: Columns) -> dict[str, set[type]]:
-    """Return which of ABSENT, WRONG and Doubt stand in each clean column that differs from what was sent."""
-    # A column that comes back as it went in holds values alone.
-    formed = [name for name, column in columns.items() if column is not sent[name]]
-    return {name: ODD.intersection(map(type, columns[name])) for name in formed}
+def _misspelt(spelt: Sequence[Shape]) -> set[int]:
+    """Return the places of what is no object, and of records that send a field twice."""
+    return {at for at, shape in enumerate(spelt) if shape.twice or shape is NO_SHAPE}
 
 
 def _lacking(columns: Sequence[Column]) -> set[int]:
@@ -316,7 +328,9 @@ class _Shapes(dict):
         return shape
 
 
-def _columns(records: Sequence[Any], spelt: Sequence[Shape], shapes: Collection[Shape]) -> Columns:
+def _columns(
+    records: Sequence[Any], spelt: Sequence[Shape], shapes: Collection[Shape]
+) -> Columns:
     """Return what was sent, by Python name; None where a record does not send a field."""
     if len(shapes) == 1 and spelt[0] is not NO_SHAPE:
         sent = [*zip(*[record.values() for record in records], strict=True)]

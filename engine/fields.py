@@ -92,7 +92,9 @@ def shown(value: Any) -> str:
 
 Json = dict[str, Any]
 
-COMPONENTS = "#/components/schemas/"  # where the OpenAPI document keeps what several fields share
+COMPONENTS = (
+    "#/components/schemas/"  # where the OpenAPI document keeps what several fields share
+)
 NONE = "{none}"  # stands in a pattern for the words for none
 _BLANKS = r"[ \t\r\n]*"
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f"
@@ -315,7 +317,10 @@ class Text(Clean):
             lines = "\n".join(["", *values, ""])
         except TypeError:  # not all of them are text
             return super().clean_all(values)
-        if lines.count("\n") > len(values) + 1 or max(map(len, values), default=0) > self.length:
+        if (
+            lines.count("\n") > len(values) + 1
+            or max(map(len, values), default=0) > self.length
+        ):
             return super().clean_all(values)
         spelt = self.spell(lines) if self.is_respelt else lines
         odd = self._odd(spelt)
@@ -489,9 +494,7 @@ _FLOAT_LINE = re.compile(r"\.00?$", re.MULTILINE)
 
 
 class Phone(Value):
-    accepts = (
-        "phone, stored as +966502222222 where it is a valid number; words for none count as absent"
-    )
+    accepts = "phone, stored as +966502222222 where it is a valid number; words for none count as absent"
     recurs = False
     is_respelt = True
 
@@ -505,7 +508,9 @@ class Phone(Value):
         Only what is a plain number then was surely meant so: it spares most numbers the parser.
         """
         plus = lines.count("+")
-        if plus == lines.count("\n") - 1 and not any(mark in lines for mark in (" ", "-", ".0")):
+        if plus == lines.count("\n") - 1 and not any(
+            mark in lines for mark in (" ", "-", ".0")
+        ):
             return lines
         lines = lines if lines.isascii() else canonical.without_marks(lines)
         if plus > lines.count("\n+"):  # "(+966) 55" is no number
@@ -586,7 +591,9 @@ class Choice(Value):
 class Day(Value):
     """A calendar date, ISO text; a zero date is absent. `birth`: not in the future, and left out where it is no day."""
 
-    accepts = "date as 2026-06-15, or a date-time; zero dates and words for none count as absent"
+    accepts = (
+        "date as 2026-06-15, or a date-time; zero dates and words for none count as absent"
+    )
     sent = WORD | {"pattern": f"{_DATE}|{_MOMENT}|{_TICKS}|{NONE}"}
     present = {"type": "string"}
     answered: ClassVar[Json] = {"type": "string", "format": "date"}
@@ -645,7 +652,9 @@ class Clock(Value):
     no_text = canonical.NO_TIME
 
     def form(self, text: str) -> Any:
-        return canonical.clock_time(text, self.entity.zone, reads_hijri=self.entity.reads_hijri)[0]
+        return canonical.clock_time(
+            text, self.entity.zone, reads_hijri=self.entity.reads_hijri
+        )[0]
 
     def _of_number(self, written: str) -> str:
         raise ValueError(self.no_text)
@@ -674,7 +683,9 @@ class Flag(Clean):
         "type": ["boolean", "integer", "string", "null"],
         "minimum": -1,
         "maximum": 1,
-        "pattern": nothing.any_case(("true", "false", "yes", "no", "1", "0", "-1", "نعم", "لا")),
+        "pattern": nothing.any_case(
+            ("true", "false", "yes", "no", "1", "0", "-1", "نعم", "لا")
+        ),
     }
     answered = {"type": "boolean"}
     _spellings: ClassVar = {

@@ -84,7 +84,9 @@ class EntityIndex:
     _names: set[str] = field(default_factory=set)
     changed_formers: set[str] = field(default_factory=set)
     _asked: dict[str, set] = field(default_factory=lambda: defaultdict(set))  # values, by key
-    _holders: dict[str, dict[Any, list[Record]]] = field(default_factory=lambda: defaultdict(dict))
+    _holders: dict[str, dict[Any, list[Record]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
 
     # Reading
 
@@ -295,9 +297,13 @@ class EntityIndex:
     def conclude(self, now: str) -> Changes:
         """Return what is to be written, with its ranks, times and versions."""
         changed = [
-            record for record in self.changed if record.removed or record.values != record.before
+            record
+            for record in self.changed
+            if record.removed or record.values != record.before
         ]
-        formers = {number: self._former_holder(number) for number in sorted(self.changed_formers)}
+        formers = {
+            number: self._former_holder(number) for number in sorted(self.changed_formers)
+        }
         witnesses = [*self._give_ranks(changed), *formers.values()]
         for record in changed:
             _stamp(record, now)
@@ -323,7 +329,9 @@ class EntityIndex:
 
     def _give_rank(self, record: Record, shared: SharedKey) -> Record | None:
         holders = self.find(shared.name, record.values[shared.column])
-        ranked = {holder.values[shared.rank]: holder for holder in holders if holder is not record}
+        ranked = {
+            holder.values[shared.rank]: holder for holder in holders if holder is not record
+        }
         free = (rank for rank in range(len(ranked) + 1) if rank not in ranked)
         record.values[shared.rank] = next(free)
         stored = [rank for rank, holder in ranked.items() if holder.before and rank is not None]
@@ -363,7 +371,9 @@ def _testify(changed: Records, witnesses: Iterable[Record | None]) -> list[Recor
     Nobody can take it away at the same moment, for its version is another one then.
     """
     known = {*changed, None}
-    unchanged = [record for record in dict.fromkeys(witnesses) if record and record not in known]
+    unchanged = [
+        record for record in dict.fromkeys(witnesses) if record and record not in known
+    ]
     for record in unchanged:
         record.values = record.values | {"version": record.values["version"] + 1}
     return unchanged
@@ -412,7 +422,9 @@ class Index:
         """Return what is to be written, with its ranks, times and versions; `now` is UTC, as `2026-06-15 09:00:00`."""
         every = self._entities.values()
         return [
-            records.conclude(now) for records in every if records.changed or records.changed_formers
+            records.conclude(now)
+            for records in every
+            if records.changed or records.changed_formers
         ]
 
     def rows_among(

@@ -138,7 +138,9 @@ def _one_more_file(rules: Rules, data: Values, key: str, candidates: Records) ->
         raise _ambiguous(key, candidates)
     field, said = _sharing(rules)
     in_order = tuple(_oldest_first(candidates))
-    return [Notice(field, f"{said} also that of {rules.entity} ", in_order, ": a file of its own")]
+    return [
+        Notice(field, f"{said} also that of {rules.entity} ", in_order, ": a file of its own")
+    ]
 
 
 def _ambiguous(key: str, candidates: Records) -> AmbiguousMatch:

@@ -147,10 +147,7 @@ class Plain:
             if name in changing:
                 pairs = zip(self.sent(name, self.changes), rows, strict=True)
                 columns[name] = [row[at] if value is ABSENT else value for value, row in pairs]
-        ids, version = [row[-1] for row in rows], self.rules.columns.index("version")
-        versions = [row[version] for row in rows]
-        stamps = {"updated_at": [now] * len(rows), "version": [version + 1 for version in versions]}
-        return columns | stamps | dict(zip(database.AS_READ, (ids, versions), strict=True))
+        return columns | _stamps(rows, self.rules.columns.index("version"), now)
 
     def links(self, name: str) -> Links:
         """Return the ids to which records are to be linked, by the record's id, where that is new."""
@@ -159,6 +156,14 @@ class Plain:
         new = zip(self.new_ids, self.sent(name, self.new), strict=True)
         linked = {record_id: others for record_id, others in new if others}
         return linked | dict(zip(ids, self.sent(name, changed), strict=True))
+
+
+def _stamps(rows: Rows, version: int, now: str) -> Columns:
+    """Return the times and versions of rows that change, and what must still be as it was read."""
+    versions = [row[version] for row in rows]
+    as_read = ([row[-1] for row in rows], versions)
+    written = {"updated_at": [now] * len(rows), "version": [number + 1 for number in versions]}
+    return written | dict(zip(database.AS_READ, as_read, strict=True))
 
 
 def divide(rules: Rules, batch: Batch, index: Index, refused: Refused) -> Plain:
@@ -191,13 +196,14 @@ def _follow(plain: Plain, key: str, sent: ByPlace) -> None:
     rows = plain.records.rows(key, dict.fromkeys(sent.values()))
     plain.loaded.append((key, sent, rows))
     at = plain.rules.columns.index(plain.rules.key_columns[key])
-    times = Counter([row[at] for row in rows])
     by_value = {row[at]: row for row in rows}
-    plain.careful |= {place for place, value in sent.items() if times[value] > 1}
-    plain.new += [place for place, value in sent.items() if not times[value]]
-    found = {place: by_value[value] for place, value in sent.items() if times[value] == 1}
+    found = {place: by_value[value] for place, value in sent.items() if value in by_value}
+    plain.new += [place for place in sent if place not in found]
     plain.rows |= found
     plain.found_by |= dict.fromkeys(found, key)
+    if len(by_value) < len(rows):
+        times = Counter([row[at] for row in rows])
+        plain.careful |= {place for place, value in sent.items() if times[value] > 1}
 
 
 def _compare_rows(plain: Plain) -> None:

@@ -71,7 +71,10 @@ class IdentityConflict(Problem):
     example = {
         "detail": "Its keys belong to different stored records.",
         "key": "P-20417",
-        "candidates": [{"id": 17, "matchedBy": "patientNo"}, {"id": 23, "matchedBy": "nationalID"}],
+        "candidates": [
+            {"id": 17, "matchedBy": "patientNo"},
+            {"id": 23, "matchedBy": "nationalID"},
+        ],
     }
 
 
@@ -113,7 +116,11 @@ class ValidationFailed(Problem):
 
 
 class UnknownReference(Problem):
-    status, code, title = 422, "unknown_reference", "The record refers to one that is not stored"
+    status, code, title = (
+        422,
+        "unknown_reference",
+        "The record refers to one that is not stored",
+    )
     advice = "Send the clinic, doctor or patient first, or all of them in one /sync."
     example = {
         "detail": "The record refers to what is not stored. Send that first.",

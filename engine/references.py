@@ -32,7 +32,9 @@ def foresee(rules: Rules, sent: Sequence[Values], index: Index) -> None:
         records = index.of(reference.target)
         codes = [data[reference.code] for data in sent if data.get(reference.code)]
         ids = [data[reference.column] for data in sent if reference.column in data]
-        records.ask(records.rules.unique[0], _flat(codes) if reference.links is not None else codes)
+        records.ask(
+            records.rules.unique[0], _flat(codes) if reference.links is not None else codes
+        )
         records.ask("id", ids)
 
 
@@ -44,7 +46,10 @@ def resolve(rules: Rules, data: Values, index: Index, refused: Refused) -> Resol
     named = [(reference, *index.named(reference, data)) for reference in rules.references]
     resolved, faults = dict(data), _Faults()
     for reference, by_id, by_code in named:
-        codes, record_id = resolved.pop(reference.code, None), resolved.pop(reference.column, None)
+        codes, record_id = (
+            resolved.pop(reference.code, None),
+            resolved.pop(reference.column, None),
+        )
         if reference.links is not None and codes is not None:
             resolved[reference.column] = tuple(
                 sorted({record.id for record in by_code.values() if record})
@@ -133,7 +138,10 @@ def _ids_by_code(
 ) -> dict[str, int]:
     """Return the id of each current code among these, but for refused ones."""
     target = index.rules[reference.target]
-    column, sent = target.table.c[target.unique[0]], {code for code in codes if code is not ABSENT}
+    column, sent = (
+        target.table.c[target.unique[0]],
+        {code for code in codes if code is not ABSENT},
+    )
     if reference.links is not None:
         sent = {*_flat(sent)}
     rows = index.rows_among((column, target.table.c.id), column, sent)

@@ -141,20 +141,19 @@ def _settle_resolved(
         warnings = [*warnings, *left_out]
         lookup = records.look_up(data) if left_out else lookup
     matched = match(rules, data, lookup)
-    matched = replace(matched, warnings=[*warnings, *matched.warnings])
+    warnings = [*warnings, *matched.warnings]
     if matched.record:
-        return _update(matched, data, lookup, records)
+        return _update(replace(matched, warnings=warnings), data, lookup, records)
     refuse_too_little(rules, data, lookup)
     record = records.add(data, lookup.shared_key, place)
-    return Outcome("created", None, warnings=matched.warnings, record=record)
+    return Outcome("created", None, warnings=warnings, record=record)
 
 
 def _update(matched: Match, data: Values, lookup: Lookup, records: EntityIndex) -> Outcome:
     """Change the record that a key found as the data say."""
     rules, record = records.rules, matched.record
     assert record is not None
-    outcome = Outcome("unchanged", max(record.id, 0) or None, matched.key, record=record)
-    outcome.warnings = warnings = [*matched.warnings]
+    warnings = [*matched.warnings]
     if record in lookup.formers and record.values[rules.number] != data[rules.number]:
         data = _without_former_number(rules, data, warnings)
     if rules.moves:
@@ -162,13 +161,22 @@ def _update(matched: Match, data: Values, lookup: Lookup, records: EntityIndex) 
         warnings += moved
     stored = record.values
     changes = {name: value for name, value in data.items() if stored[name] != value}
-    if changes and rules.warns:
-        warnings += rules.warns(data, record, matched.key, records)
+    outcome = Outcome("unchanged", max(record.id, 0) or None, matched.key, record=record)
+    outcome.warnings = warnings
     if changes:
-        records.change(record, changes)
-        outcome.action = "updated"
-        outcome.changed = rules.sent_names(changes)
+        _apply(outcome, changes, data, records)
     return outcome
+
+
+def _apply(outcome: Outcome, changes: Values, data: Values, records: EntityIndex) -> None:
+    """Change a record, and note that it was updated."""
+    rules, record = records.rules, outcome.record
+    assert record is not None
+    if rules.warns:
+        warnings = rules.warns(data, record, outcome.matched_by, records)
+        outcome.warnings = [*outcome.warnings, *warnings]
+    records.change(record, changes)
+    outcome.action, outcome.changed = "updated", rules.sent_names(changes)
 
 
 def _without_former_number(rules: Rules, data: Values, warnings: list[Notice]) -> Values:

@@ -15,9 +15,7 @@ from typing import Any, BinaryIO, Protocol
 
 try:
     import fcntl
-except (
-    ImportError
-):  # Windows, where the service is one process; mypy takes a module for one that is always there
+except ImportError:  # Windows, where the service is one process; mypy takes a module for one that is always there
     fcntl = None  # type: ignore[assignment]
 
 POLL = 0.0002  # seconds between two looks at another process's lock
@@ -67,7 +65,9 @@ class FileLock:
     def _opened(self) -> Any:
         # Opened anew each time, because a process that forks would share an open one with its child.
         try:
-            return open(self._path, "rb")  # whoever may read it can lock it: root may have made it
+            return open(
+                self._path, "rb"
+            )  # whoever may read it can lock it: root may have made it
         except FileNotFoundError:
             return open(self._path, "ab")
 

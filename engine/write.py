@@ -95,7 +95,9 @@ class _Writer:
         if not places:
             return
         order = sorted(range(len(places)), key=places.__getitem__)
-        ids = database.insert_for_ids(self.connection, self.rules.table, self._new_columns(order))
+        ids = database.insert_for_ids(
+            self.connection, self.rules.table, self._new_columns(order)
+        )
         by_place = {places[at]: record_id for at, record_id in zip(order, ids, strict=True)}
         if self.plain:
             self.plain.new_ids = [by_place[place] for place in plain_places]
@@ -128,7 +130,9 @@ class _Writer:
 
     def _is_rekeyed(self, record: Record) -> bool:
         """Tell whether a stored record's keys shall be others than they are in the database."""
-        return self.rules.key_values(record.values) != self.rules.key_values(record.before or {})
+        return self.rules.key_values(record.values) != self.rules.key_values(
+            record.before or {}
+        )
 
     def _update(self, records: Records, names: Collection[str]) -> None:
         written = [name for name in self.rules.columns if name in names]
@@ -145,7 +149,9 @@ class _Writer:
         """
         number = self.rules.number
         taken = {record.values[number] for record in self.new}
-        taken |= {record.values[number] for record in self.stored if self._takes(number, record)}
+        taken |= {
+            record.values[number] for record in self.stored if self._takes(number, record)
+        }
         if self.plain:
             taken |= {*self.plain.key_values(number, self.plain.new).values()}
         taken -= {*self.formers, None}
@@ -185,7 +191,9 @@ class _Writer:
         held = {number: record.id for number, record in self.formers.items() if record}
         entity = [self.rules.entity] * len(held)
         columns: Columns = {"entity": entity, "value": [*held], "record_id": [*held.values()]}
-        self._replace(self.rules.formers.c.value, [*self.formers], columns, self.rules.is_former)
+        self._replace(
+            self.rules.formers.c.value, [*self.formers], columns, self.rules.is_former
+        )
 
     def delete(self) -> None:
         """Delete the removed records; what refers to them must be gone."""

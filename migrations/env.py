@@ -22,7 +22,10 @@ def upgrade_online() -> None:
         # We begin transactions ourselves, so SQLite can roll a half-done revision back; MariaDB cannot.
         whole = connection.dialect.name in ("sqlite", "postgresql")
         context.configure(
-            connection=connection, target_metadata=db.metadata, transactional_ddl=whole, **options
+            connection=connection,
+            target_metadata=db.metadata,
+            transactional_ddl=whole,
+            **options,
         )
         with context.begin_transaction():
             context.run_migrations()

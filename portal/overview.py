@@ -61,7 +61,8 @@ def daily(zone: tzinfo, days: int) -> list[dict[str, Any]]:
     rows = sync.look(lambda connection: connection.execute(query).mappings().all())
     found = {row["place"]: _whole(row) for row in rows}
     return [
-        {"date": date.isoformat()} | found.get(number, nothing) for number, date in enumerate(dates)
+        {"date": date.isoformat()} | found.get(number, nothing)
+        for number, date in enumerate(dates)
     ]
 
 

@@ -51,9 +51,7 @@ PARTS = {
     "updated": "updated",
     "failed": "refused",
 }  # of a day, from the ground, in words
-NOTHING_FROM_ELSEWHERE = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
-)
+NOTHING_FROM_ELSEWHERE = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 HEADERS = {
     "Content-Security-Policy": f"{NOTHING_FROM_ELSEWHERE}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "same-origin",
@@ -143,7 +141,9 @@ def login() -> AnyResponse | tuple[str, int] | str:
     session.clear()
     session["logged_in"] = True
     log.info("%s log-in from %s", g.request_id, request.remote_addr)
-    return redirect(url_for(AFTER_LOGIN.get(request.args.get("next", ""), "pages.reference")), 303)
+    return redirect(
+        url_for(AFTER_LOGIN.get(request.args.get("next", ""), "pages.reference")), 303
+    )
 
 
 @pages.post("/logout")
@@ -170,7 +170,8 @@ def reference() -> str:
     """Show how to talk to the service, and let the reader try it."""
     address = request.url_root.rstrip("/")
     entities = [
-        _entity(name, schema, address) for name, schema in current_app.extensions["schemas"].items()
+        _entity(name, schema, address)
+        for name, schema in current_app.extensions["schemas"].items()
     ]
     return render_template(
         "reference.html",
@@ -239,7 +240,8 @@ def _code(sample: str, address: str) -> dict[str, str]:
     """Return a sample program in each language, with the service's own address."""
     files = {language: f"clients/{sample}.{ending}" for language, ending in LANGUAGES.items()}
     return {
-        language: _file(name).replace(SAMPLE_ADDRESS, address) for language, name in files.items()
+        language: _file(name).replace(SAMPLE_ADDRESS, address)
+        for language, name in files.items()
     }
 
 
@@ -365,5 +367,7 @@ def _chart(days: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _local(instant: str) -> str:
     """Return an instant in the clinic's time: `2026-06-15 12:00`."""
     return (
-        datetime.fromisoformat(instant).astimezone(_settings().time_zone).strftime("%Y-%m-%d %H:%M")
+        datetime.fromisoformat(instant)
+        .astimezone(_settings().time_zone)
+        .strftime("%Y-%m-%d %H:%M")
     )

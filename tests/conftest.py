@@ -69,7 +69,11 @@ def sqlite_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
 def migrated(url: str, **settings: str) -> Iterator[Flask]:
     """Yield an application whose database's schema is up to date."""
     app = create_app(
-        **{"API_KEYS": f"tests:{KEY},second:{KEY}-2", "DATABASE_URL": url, "LOG_LEVEL": "WARNING"}
+        **{
+            "API_KEYS": f"tests:{KEY},second:{KEY}-2",
+            "DATABASE_URL": url,
+            "LOG_LEVEL": "WARNING",
+        }
         | settings
     )
     with app.app_context():
@@ -113,7 +117,9 @@ class Portal:
                     "code": problem.code,
                 }
                 return (
-                    told | {"key": problem.key, "detail": problem.detail} | answers.members(problem)
+                    told
+                    | {"key": problem.key, "detail": problem.detail}
+                    | answers.members(problem)
                 )
 
     def send_many(self, batches: dict[str, list], **options: bool) -> dict[str, dict[str, Any]]:
@@ -180,5 +186,6 @@ def http(sqlite_app: Flask) -> Http:
 @pytest.fixture
 def samples() -> dict[str, dict[str, Any]]:
     return {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in SAMPLES.glob("*.json")
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in SAMPLES.glob("*.json")
     }

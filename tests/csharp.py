@@ -55,7 +55,9 @@ def compiled(source: Path) -> list[str]:
     command = ["mcs", *options, *references, str(source)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    program.with_suffix(".runtimeconfig.json").write_text(json.dumps({"runtimeOptions": RUNTIME}))
+    program.with_suffix(".runtimeconfig.json").write_text(
+        json.dumps({"runtimeOptions": RUNTIME})
+    )
     return [str(folder / "dotnet"), str(program)]
 
 

@@ -15,7 +15,12 @@ import words
 from engine import nothing
 
 PARTLY_REFUSED = 207
-ABOUT_OTHER_RECORDS = {"unknown_reference", "identity_conflict", "ambiguous_match", "slot_taken"}
+ABOUT_OTHER_RECORDS = {
+    "unknown_reference",
+    "identity_conflict",
+    "ambiguous_match",
+    "slot_taken",
+}
 
 
 @schemathesis.hook
@@ -27,7 +32,9 @@ def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool
     if (
         failure.code == "ST201"
     ):  # what the schema does not take was accepted: at least not all of it, or trimmed
-        return response.status_code != PARTLY_REFUSED and not any(map(is_read_more_liberally, sent))
+        return response.status_code != PARTLY_REFUSED and not any(
+            map(is_read_more_liberally, sent)
+        )
     return True
 
 
@@ -48,13 +55,21 @@ def leaves(sent: Any) -> Iterator[Any]:
 
 
 def children(node: Any) -> list[Any]:
-    return list(node.values()) if isinstance(node, dict) else node if isinstance(node, list) else []
+    return (
+        list(node.values())
+        if isinstance(node, dict)
+        else node
+        if isinstance(node, list)
+        else []
+    )
 
 
 def is_excused(refusal: dict[str, Any], sent: list[Any]) -> bool:
     errors = refusal.get("errors", {"": [refusal["detail"]]})
     sentences = [sentence for them in errors.values() for sentence in them]
-    return refusal["code"] in ABOUT_OTHER_RECORDS or all(has_excuse(it, sent) for it in sentences)
+    return refusal["code"] in ABOUT_OTHER_RECORDS or all(
+        has_excuse(it, sent) for it in sentences
+    )
 
 
 def has_excuse(sentence: str, sent: list[Any]) -> bool:

@@ -73,7 +73,9 @@ def free_port() -> int:
 def _server_user(name: str) -> str | None:
     """Return the user a server runs as: servers refuse to be root."""
     return (
-        name if os.getuid() == 0 and name in {entry.pw_name for entry in pwd.getpwall()} else None
+        name
+        if os.getuid() == 0 and name in {entry.pw_name for entry in pwd.getpwall()}
+        else None
     )
 
 
@@ -86,7 +88,11 @@ def _postgresql(folder: Path, port: int) -> tuple[str, list[str], str | None]:
         shutil.chown(folder, user)
     options = ["--auth=trust", "--username=tests", "--encoding=UTF8", "--locale=C", "--no-sync"]
     subprocess.run(
-        [initdb, "-D", data, *options], user=user, check=True, stdout=subprocess.DEVNULL, cwd=folder
+        [initdb, "-D", data, *options],
+        user=user,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=folder,
     )
     server = str(Path(initdb).resolve().parent / "postgres")
     command = [server, "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]

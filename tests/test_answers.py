@@ -93,7 +93,8 @@ def stored(http: Http, samples: dict[str, dict]) -> dict[str, dict]:
     """The four samples, stored; returns them as they were sent."""
     assert (
         told(
-            http.post("/sync", {f"{entity}s": [sample] for entity, sample in samples.items()}), 200
+            http.post("/sync", {f"{entity}s": [sample] for entity, sample in samples.items()}),
+            200,
         )["created"]
         == 4
     )
@@ -125,7 +126,8 @@ def test_one_record_is_created_updated_or_unchanged(
         "data",
     ]
     assert faces(
-        unchanged, {"success": True, "action": "unchanged", "key": sample[key], "matchedBy": key}
+        unchanged,
+        {"success": True, "action": "unchanged", "key": sample[key], "matchedBy": key},
     )
     assert (unchanged["changed"], unchanged["warnings"]) == ([], [])
     assert set(unchanged["data"]) == {"id", "createdAt", "updatedAt", *FIELDS[entity].split()}
@@ -137,7 +139,13 @@ def test_a_created_record_is_answered_whole_with_nulls_where_empty(http: Http) -
     data = answer.pop("data")
     record_id = answer["id"]
     assert answer == {
-        **{"success": True, "action": "created", "id": record_id, "key": "P-1", "matchedBy": None},
+        **{
+            "success": True,
+            "action": "created",
+            "id": record_id,
+            "key": "P-1",
+            "matchedBy": None,
+        },
         **{"changed": [], "warnings": []},
     }
     assert INSTANT.fullmatch(data.pop("createdAt"))
@@ -183,7 +191,11 @@ def test_an_update_names_what_changed_sorted_and_moves_updated_at(
     answer = told(http.post("/patient", change), 200)
     assert faces(
         answer,
-        {"action": "updated", "changed": ["bloodType", "email", "lastName"], "id": before["id"]},
+        {
+            "action": "updated",
+            "changed": ["bloodType", "email", "lastName"],
+            "id": before["id"],
+        },
     )
     changed = {
         "lastName": "Q",
@@ -295,7 +307,14 @@ def test_many_with_some_failed_is_a_207_with_an_item_for_each(
     assert failed.pop("detail")
     new = answer["results"][0]["id"]
     assert answer == {
-        **{"success": False, "total": 3, "created": 1, "updated": 0, "unchanged": 1, "failed": 1},
+        **{
+            "success": False,
+            "total": 3,
+            "created": 1,
+            "updated": 0,
+            "unchanged": 1,
+            "failed": 1,
+        },
         "results": [
             fine(0, "created", new, "P-1"),
             fine(1, "unchanged", old, "P-2", "patientNo"),
@@ -342,7 +361,14 @@ def test_the_members_of_the_answer_to_many_stand_in_the_contracts_order(http: Ht
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("query", [{}, {"atomic": "true"}, {"dryRun": "true"}], ids=str)
 def test_an_empty_array_is_a_200(http: Http, path: str, query: dict) -> None:
-    counts = {"success": True, "total": 0, "created": 0, "updated": 0, "unchanged": 0, "failed": 0}
+    counts = {
+        "success": True,
+        "total": 0,
+        "created": 0,
+        "updated": 0,
+        "unchanged": 0,
+        "failed": 0,
+    }
     dry_run = {"dryRun": True} if "dryRun" in query else {}
     assert told(http.post(f"/{path}", [], **query), 200) == counts | dry_run | {"results": []}
 
@@ -408,7 +434,9 @@ def test_a_conflict_in_bulk_is_a_409_with_its_candidates(http: Http) -> None:
 def test_one_bad_record_among_1200_is_the_only_one_missing(
     http: Http, sqlite_portal: Portal
 ) -> None:
-    records = [{"patientNo": f"P-{number}", "name": f"Patient {number}"} for number in range(1200)]
+    records = [
+        {"patientNo": f"P-{number}", "name": f"Patient {number}"} for number in range(1200)
+    ]
     records[1100]["gender"] = "X"
     answer = told(http.post("/patients", records), 207)
     assert faces(answer, {"success": False, "total": 1200, "created": 1199, "failed": 1})
@@ -472,7 +500,9 @@ def fail_from_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(index: Index, now: str, *plain: Any) -> None:
         calls.append(now)
         if len(calls) >= number:
-            raise sa.exc.OperationalError("INSERT", {}, sqlite3.OperationalError("disk I/O error"))
+            raise sa.exc.OperationalError(
+                "INSERT", {}, sqlite3.OperationalError("disk I/O error")
+            )
         write(index, now, *plain)
 
     monkeypatch.setattr(settle, "write", fail)
@@ -483,7 +513,9 @@ def test_a_database_that_fails_in_mid_bulk_leaves_a_report_of_what_was_stored(
 ) -> None:
     fail_from_write(monkeypatch, sync.ALONG + 2)
     monkeypatch.setattr(sync, "CHUNK", 100)
-    records = [{"patientNo": f"P-{number}", "name": f"Patient {number}"} for number in range(1200)]
+    records = [
+        {"patientNo": f"P-{number}", "name": f"Patient {number}"} for number in range(1200)
+    ]
     answer = told(http.post("/patients", [*records, {}]), 207)
     stored = sqlite_portal.stored("patient")
     assert faces(
@@ -494,7 +526,9 @@ def test_a_database_that_fails_in_mid_bulk_leaves_a_report_of_what_was_stored(
     good = [item for item in answer["results"] if item["success"]]
     assert [item["id"] for item in good] == [row["id"] for row in stored]
     bad = [item for item in answer["results"] if not item["success"]]
-    assert {(item["status"], item["code"]) for item in bad[:-1]} == {(503, "database_unavailable")}
+    assert {(item["status"], item["code"]) for item in bad[:-1]} == {
+        (503, "database_unavailable")
+    }
     assert faces(bad[-1], {"status": 422, "code": "validation_failed"})
 
 
@@ -561,7 +595,9 @@ def test_sync_answers_the_totals_and_one_object_for_each_entity_sent(
         assert faces(item, {"index": 0, "action": "created", "id": row["id"]})
 
 
-def test_sync_tells_each_entitys_failures_under_its_name(http: Http, sqlite_portal: Portal) -> None:
+def test_sync_tells_each_entitys_failures_under_its_name(
+    http: Http, sqlite_portal: Portal
+) -> None:
     booking = {"patientNo": "P-1", "date": "2026-06-15", "timeFrom": "10:30"}
     body = {
         "clinics": [{}],
@@ -576,7 +612,9 @@ def test_sync_tells_each_entitys_failures_under_its_name(http: Http, sqlite_port
     assert "doctors" not in answer
     assert "results" not in answer
     assert {
-        name: (answer[name]["success"], answer[name]["failed"]) for name in PATHS if name in answer
+        name: (answer[name]["success"], answer[name]["failed"])
+        for name in PATHS
+        if name in answer
     } == {
         "clinics": (False, 1),
         "patients": (True, 0),
@@ -617,7 +655,9 @@ def test_a_booking_of_a_patient_refused_in_the_same_sync_is_refused(
     mixed_up = {"patientNo": "P-1", "nationalID": "N-2", "name": "Ali"}
     answer = told(http.post("/sync", {"patients": [mixed_up], "appointments": [booking]}), 422)
     assert answer["patients"]["results"][0]["code"] == "identity_conflict"
-    assert faces(answer["appointments"]["results"][0], {"status": 422, "code": "unknown_reference"})
+    assert faces(
+        answer["appointments"]["results"][0], {"status": 422, "code": "unknown_reference"}
+    )
     assert sqlite_portal.count("appointment") == 0
 
 
@@ -632,12 +672,23 @@ def test_atomic_stores_nothing_if_one_fails(http: Http, sqlite_portal: Portal) -
     answer = told(http.post("/patients", records, atomic="true"), 422)
     results = answer.pop("results")
     assert answer == {
-        **{"success": False, "total": 4, "created": 0, "updated": 0, "unchanged": 0, "failed": 2},
+        **{
+            "success": False,
+            "total": 4,
+            "created": 0,
+            "updated": 0,
+            "unchanged": 0,
+            "failed": 2,
+        },
         "rolledBack": True,
     }
-    assert results[:2] == [undone(0, "P-1"), undone(1, "P-2", warnings=["unknown field: mobil"])]
+    assert results[:2] == [
+        undone(0, "P-1"),
+        undone(1, "P-2", warnings=["unknown field: mobil"]),
+    ]
     assert faces(
-        results[2], {"index": 2, "success": False, "status": 422, "key": "P-3", "errors": BAD_EMAIL}
+        results[2],
+        {"index": 2, "success": False, "status": 422, "key": "P-3", "errors": BAD_EMAIL},
     )
     assert faces(results[3], {"index": 3, "success": False, "status": 422, "key": None})
     assert everything(sqlite_portal) == before
@@ -646,7 +697,9 @@ def test_atomic_stores_nothing_if_one_fails(http: Http, sqlite_portal: Portal) -
 @pytest.mark.parametrize(
     "last",
     [
-        pytest.param({"patientNo": "P-9999", "name": "x", "email": "no address"}, id="not valid"),
+        pytest.param(
+            {"patientNo": "P-9999", "name": "x", "email": "no address"}, id="not valid"
+        ),
         pytest.param({"patientNo": "P-0", "nationalID": "N-1", "name": "x"}, id="conflict"),
         pytest.param({"patientNo": "P-9999"}, id="no name"),
     ],
@@ -676,7 +729,14 @@ def test_atomic_that_succeeds_is_as_any_other(http: Http, sqlite_portal: Portal)
     answer = told(http.post("/patients", [PATIENT, PATIENT], atomic="true"), 200)
     (row,) = sqlite_portal.stored("patient")
     assert answer == {
-        **{"success": True, "total": 2, "created": 1, "updated": 0, "unchanged": 1, "failed": 0},
+        **{
+            "success": True,
+            "total": 2,
+            "created": 1,
+            "updated": 0,
+            "unchanged": 1,
+            "failed": 0,
+        },
         "results": [
             fine(0, "created", row["id"], "P-1"),
             fine(1, "unchanged", row["id"], "P-1", "patientNo"),
@@ -702,7 +762,9 @@ def test_atomic_sync_is_all_or_nothing_over_all_four(
 
 
 @pytest.mark.parametrize(("record", "status"), [(PATIENT, 201), ({"patientNo": "P-1"}, 422)])
-def test_atomic_changes_nothing_on_a_singular_path(http: Http, record: dict, status: int) -> None:
+def test_atomic_changes_nothing_on_a_singular_path(
+    http: Http, record: dict, status: int
+) -> None:
     plain = told(http.post("/patient", record, dryRun="false"), status)
     told(http.post("/patient", {"patientNo": "P-2", "name": "Sara"}, atomic="true"), 201)
     atomic = told(http.post("/patient", record, atomic="true"), 200 if status == 201 else 422)
@@ -763,14 +825,17 @@ def test_a_dry_run_of_one_stored_record_tells_what_would_be(
     before = everything(sqlite_portal)
     answer = told(http.post("/patient", PATIENT | change, dryRun="true"), 200)
     assert faces(
-        answer, {"action": action, "changed": changed, "id": record_id, "matchedBy": "patientNo"}
+        answer,
+        {"action": action, "changed": changed, "id": record_id, "matchedBy": "patientNo"},
     )
     assert answer["dryRun"] is True
     assert faces(answer["data"], PATIENT | change)
     assert everything(sqlite_portal) == before
 
 
-@pytest.mark.parametrize("record", [{}, {"patientNo": "P-9"}, PATIENT | {"email": "no"}], ids=str)
+@pytest.mark.parametrize(
+    "record", [{}, {"patientNo": "P-9"}, PATIENT | {"email": "no"}], ids=str
+)
 def test_a_dry_run_refuses_what_the_real_run_refuses(
     http: Http, sqlite_portal: Portal, record: dict
 ) -> None:
@@ -797,7 +862,14 @@ def test_a_dry_run_of_many_has_null_ids_for_the_new_and_for_who_meets_them(
     answer = told(http.post("/patients", records, dryRun="true"), 207)
     results = answer.pop("results")
     assert answer == {
-        **{"success": False, "total": 5, "created": 1, "updated": 1, "unchanged": 1, "failed": 2},
+        **{
+            "success": False,
+            "total": 5,
+            "created": 1,
+            "updated": 1,
+            "unchanged": 1,
+            "failed": 2,
+        },
         "dryRun": True,
     }
     assert results[:3] == [
@@ -819,7 +891,14 @@ def test_a_dry_run_of_sync_resolves_references_to_what_it_would_store(
     answer = told(http.post("/sync", body, dryRun="true"), 200)
     assert faces(
         answer,
-        {"success": True, "total": 8, "created": 4, "unchanged": 4, "failed": 0, "dryRun": True},
+        {
+            "success": True,
+            "total": 8,
+            "created": 4,
+            "unchanged": 4,
+            "failed": 0,
+            "dryRun": True,
+        },
     )
     items = [item for name in PATHS for item in answer[name]["results"]]
     assert [item["action"] for item in items] == ["created", "unchanged"] * 4
@@ -828,11 +907,15 @@ def test_a_dry_run_of_sync_resolves_references_to_what_it_would_store(
     assert nothing_stored(sqlite_portal)
 
 
-def test_a_dry_run_tells_what_the_real_run_then_does(http: Http, samples: dict[str, dict]) -> None:
+def test_a_dry_run_tells_what_the_real_run_then_does(
+    http: Http, samples: dict[str, dict]
+) -> None:
     def without_ids(answer: Any) -> Any:
         if isinstance(answer, dict):
             return {
-                name: without_ids(it) for name, it in answer.items() if name not in ("id", "dryRun")
+                name: without_ids(it)
+                for name, it in answer.items()
+                if name not in ("id", "dryRun")
             }
         return [without_ids(it) for it in answer] if isinstance(answer, list) else answer
 
@@ -923,7 +1006,9 @@ def test_minimal_keeps_only_failures_and_warnings(http: Http, prefer: str) -> No
     response = http.post("/patients", MIXED, headers={"Prefer": prefer})
     answer = told(response, 207)
     assert response.headers["Preference-Applied"] == "return=minimal"
-    assert faces(answer, {"success": False, "total": 4, "created": 2, "unchanged": 1, "failed": 1})
+    assert faces(
+        answer, {"success": False, "total": 4, "created": 2, "unchanged": 1, "failed": 1}
+    )
     assert [item["index"] for item in answer["results"]] == [1, 2]
     assert answer["results"][0]["warnings"] == ["unknown field: mobil"]
     assert answer["results"][1]["errors"].keys() == {"name"}
@@ -932,7 +1017,9 @@ def test_minimal_keeps_only_failures_and_warnings(http: Http, prefer: str) -> No
 def test_warnings_stand_in_the_order_of_their_origin(http: Http) -> None:
     """What is unknown in the record, what it refers to, what its keys found; alike in one and in many."""
     for code, status in {"D-1": 201, "D-2": 200}.items():
-        told(http.post("/doctor", {"code": code, "licenseNumber": "L-1", "name": "Huda"}), status)
+        told(
+            http.post("/doctor", {"code": code, "licenseNumber": "L-1", "name": "Huda"}), status
+        )
     sent = {
         "code": "D-1",
         "licenseNumber": "L-1",
@@ -949,7 +1036,9 @@ def test_warnings_stand_in_the_order_of_their_origin(http: Http) -> None:
     alone = told(http.post("/doctor", sent), 200)
     assert alone["warnings"] == expected
     for prefer in (None, "return=minimal"):
-        (item,) = told(http.post("/doctors", [sent], headers={"Prefer": prefer}), 200)["results"]
+        (item,) = told(http.post("/doctors", [sent], headers={"Prefer": prefer}), 200)[
+            "results"
+        ]
         assert item == {"index": 0} | {name: alone[name] for name in item if name != "index"}
 
 
@@ -982,7 +1071,9 @@ def test_minimal_keeps_a_warning_of_what_is_referred_to(http: Http) -> None:
 @pytest.mark.parametrize(
     "prefer", [None, "return=representation", "minimal", "return=minimalist", "wait=10"]
 )
-def test_without_that_preference_every_record_is_answered(http: Http, prefer: str | None) -> None:
+def test_without_that_preference_every_record_is_answered(
+    http: Http, prefer: str | None
+) -> None:
     response = http.post("/patients", MIXED, headers={"Prefer": prefer})
     assert "Preference-Applied" not in response.headers
     assert len(told(response, 207)["results"]) == 4
@@ -1001,7 +1092,8 @@ def test_minimal_holds_for_sync_and_for_dry_runs(http: Http) -> None:
 
 def test_minimal_holds_for_an_atomic_request_that_succeeds(http: Http) -> None:
     answer = told(
-        http.post("/patients", MIXED[:2], headers={"Prefer": "return=minimal"}, atomic="true"), 200
+        http.post("/patients", MIXED[:2], headers={"Prefer": "return=minimal"}, atomic="true"),
+        200,
     )
     assert [item["index"] for item in answer["results"]] == [1]
 
@@ -1028,7 +1120,8 @@ def identity(stored: dict[str, dict], entity: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("entity", "name"), [(entity, name) for entity in CLEARED for name in CLEARED[entity].split()]
+    ("entity", "name"),
+    [(entity, name) for entity in CLEARED for name in CLEARED[entity].split()],
 )
 @pytest.mark.parametrize("blank", ["", " \t\r\n "], ids=repr)
 def test_a_blank_string_clears_an_optional_field(
@@ -1046,7 +1139,11 @@ def test_absent_and_null_keep_every_stored_value(
     whole = told(http.post(f"/{entity}", stored[entity]), 200)["data"]
     for record in ({}, dict.fromkeys(FIELDS[entity].split())):
         answer = told(http.post(f"/{entity}", record | identity(stored, entity)), 200)
-        assert (answer["action"], answer["changed"], answer["warnings"]) == ("unchanged", [], [])
+        assert (answer["action"], answer["changed"], answer["warnings"]) == (
+            "unchanged",
+            [],
+            [],
+        )
         assert answer["data"] == whole
 
 
@@ -1149,7 +1246,11 @@ ZERO_DATES = [
 @pytest.mark.parametrize(
     ("entity", "name", "zero"),
     [
-        *((entity, "dateOfBirth", zero) for entity in ("doctor", "patient") for zero in ZERO_DATES),
+        *(
+            (entity, "dateOfBirth", zero)
+            for entity in ("doctor", "patient")
+            for zero in ZERO_DATES
+        ),
         *(("appointment", "date", zero) for zero in ZERO_DATES),
         *(
             ("appointment", "timeTo", zero)
@@ -1192,7 +1293,9 @@ def test_an_unknown_clinic_code_is_left_out_with_a_warning(
 ) -> None:
     http.post("/clinic", {"code": "A-1", "name": "Teeth"})
     codes = ["cln-child-02", "c-404", "A-1", "a-1"]
-    answer = told(http.post("/doctor", identity(stored, "doctor") | {"clinicCodes": codes}), 200)
+    answer = told(
+        http.post("/doctor", identity(stored, "doctor") | {"clinicCodes": codes}), 200
+    )
     assert answer["data"]["clinicCodes"] == ["A-1", "CLN-CHILD-02"]
     assert [("C-404" in warning) for warning in answer["warnings"]] == [True]
 
@@ -1221,7 +1324,12 @@ def test_on_create_what_is_absent_takes_its_default(
 def test_a_booking_is_scheduled_by_default(
     http: Http, stored: dict[str, dict], status: str | None
 ) -> None:
-    booking = {"patientNo": "P-20417", "date": "2026-06-15", "timeFrom": "10:30", "status": status}
+    booking = {
+        "patientNo": "P-20417",
+        "date": "2026-06-15",
+        "timeFrom": "10:30",
+        "status": status,
+    }
     data = told(http.post("/appointment", booking), 201)["data"]
     unset = {
         "timeTo": None,
@@ -1342,14 +1450,24 @@ def test_one_locked_chunk_does_not_take_the_rest_with_it(
 
     def locked(connection: Any, table: Any, columns: dict[str, list[Any]]) -> Any:
         if columns["patient_no"][0] == "P-2":
-            raise sa.exc.OperationalError("", None, sqlite3.OperationalError("database is locked"))
+            raise sa.exc.OperationalError(
+                "", None, sqlite3.OperationalError("database is locked")
+            )
         return insert(connection, table, columns)
 
     monkeypatch.setattr(database, "insert_for_ids", locked)
     answer = told(
-        http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(6)]), 207
+        http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(6)]),
+        207,
     )
-    assert [item.get("status") for item in answer["results"]] == [None, None, 503, 503, None, None]
+    assert [item.get("status") for item in answer["results"]] == [
+        None,
+        None,
+        503,
+        503,
+        None,
+        None,
+    ]
     assert [row["patient_no"] for row in sqlite_portal.stored("patient")] == [
         "P-0",
         "P-1",
@@ -1388,7 +1506,10 @@ def test_chunks_that_fail_together_are_stored_each_alone(
     with sqlite_portal.app.app_context():
         sa.event.listen(db.engine, "commit", commits.append)
     people = [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(8)]
-    conflict = [{"patientNo": "P-1", "nationalID": "1"}, {"patientNo": "P-0", "nationalID": "1"}]
+    conflict = [
+        {"patientNo": "P-1", "nationalID": "1"},
+        {"patientNo": "P-0", "nationalID": "1"},
+    ]
     booking = {"patientNo": "P-0", "date": "2026-06-15", "timeFrom": "10:30"}
     answer = told(
         http.post("/sync", {"patients": [*people, *conflict], "appointments": [booking]}), 207
@@ -1409,7 +1530,9 @@ def test_who_is_not_refused_after_a_lost_race_may_be_booked(
     http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = {"patientNo": "P-9", "nationalID": "1", "name": "Sara"}
-    other_id = sqlite_portal.send_many({"patient": [PATIENT, other]})["patient"]["results"][1]["id"]
+    other_id = sqlite_portal.send_many({"patient": [PATIENT, other]})["patient"]["results"][1][
+        "id"
+    ]
     write, calls = settle.write, []
 
     def loses_once(index: Index, now: str, *plain: Any) -> None:

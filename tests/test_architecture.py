@@ -17,7 +17,12 @@ MODULES = {
     for path, name in NAMES.items()
     if path.name != "gunicorn.conf.py"
 }
-ORDER = ["engine", "root", "portal", "app"]  # a part may import what stands before it, and itself
+ORDER = [
+    "engine",
+    "root",
+    "portal",
+    "app",
+]  # a part may import what stands before it, and itself
 
 
 def part_of(module: str) -> str:
@@ -39,7 +44,9 @@ def imports(tree: ast.Module) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}.intersection(MODULES)
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}.intersection(
+                MODULES
+            )
             found |= inner or {node.module}
     return {name if name in MODULES else name.split(".")[0] for name in found}
 
@@ -83,7 +90,8 @@ EDGES = {
 
 def test_no_function_is_longer_than_40_lines() -> None:
     lengths = {
-        f"{module}.{node.name}": node.end_lineno - node.lineno + 1 for module, node in functions()
+        f"{module}.{node.name}": node.end_lineno - node.lineno + 1
+        for module, node in functions()
     }
     assert {name: length for name, length in lengths.items() if length > 40} == {}
 
@@ -111,9 +119,13 @@ def test_every_public_function_and_module_says_what_it_does() -> None:
             if isinstance(it, ast.FunctionDef) and not it.name.startswith("_")
         ]
         silent += [f"{name}.{it.name}" for it in public if not ast.get_docstring(it)]
-        members = [it for node in tree.body if isinstance(node, ast.ClassDef) for it in node.body]
+        members = [
+            it for node in tree.body if isinstance(node, ast.ClassDef) for it in node.body
+        ]
         methods = [
-            it for it in members if isinstance(it, ast.FunctionDef) and not it.name.startswith("_")
+            it
+            for it in members
+            if isinstance(it, ast.FunctionDef) and not it.name.startswith("_")
         ]
         silent += [f"{name}.{it.name}" for it in methods if it.name not in told]
     assert silent == []

@@ -138,7 +138,9 @@ def test_every_operation_works_from_its_prefilled_body(page: Page) -> None:
 
 
 def test_what_is_switched_on_is_what_is_asked(page: Page) -> None:
-    choose(page, "Upsert many patients", [{"patientNo": "B-2", "name": "A"}, {"name": "nobody"}])
+    choose(
+        page, "Upsert many patients", [{"patientNo": "B-2", "name": "A"}, {"name": "nobody"}]
+    )
     page.get_by_label("Atomic").check()
     page.get_by_label("Minimal").check()
     told = answer(page)
@@ -202,9 +204,7 @@ def test_format_lays_out_without_losing_a_digit(page: Page) -> None:
 
 def test_format_takes_a_string_of_many_megabytes(page: Page) -> None:
     page.goto("/")
-    laid = (
-        "import('/static/json.js').then(({ pretty }) => pretty(`[\"${'x'.repeat(2e7)}\"]`).length)"
-    )
+    laid = "import('/static/json.js').then(({ pretty }) => pretty(`[\"${'x'.repeat(2e7)}\"]`).length)"
     assert page.evaluate(laid) == 2e7 + len('[\n  ""\n]')
 
 
@@ -234,7 +234,10 @@ def test_the_call_copied_as_curl_does_the_same_without_holding_the_key(page: Pag
     script = page.evaluate("navigator.clipboard.readText()")
     assert KEY not in script
     told = subprocess.run(
-        ["bash", "-c", script], capture_output=True, check=True, env=os.environ | {"API_KEY": KEY}
+        ["bash", "-c", script],
+        capture_output=True,
+        check=True,
+        env=os.environ | {"API_KEY": KEY},
     ).stdout
     assert json.loads(told) == answer(page)
     assert json.loads(told)["data"]["name"].endswith("'quoted' $HOME")
@@ -329,7 +332,9 @@ def test_after_log_in_the_key_is_revealed_copied_used_and_hidden_again(page: Pag
     page.get_by_role("button", name="Hide").click()
     expect(page.locator("#keys")).not_to_contain_text(KEY)
     assert (
-        page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href").count(KEY)
+        page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href").count(
+            KEY
+        )
         == 0
     )
 
@@ -377,7 +382,9 @@ def hostile(live: Service) -> None:
     assert status == 422
 
 
-def test_names_that_are_markup_are_shown_as_text_on_every_page(page: Page, hostile: None) -> None:
+def test_names_that_are_markup_are_shown_as_text_on_every_page(
+    page: Page, hostile: None
+) -> None:
     assert len(INJECTIONS) == 40
     log_in(page, "/history?failures=1")
     page.locator("summary", has_text="40 refused").first.click()
@@ -388,7 +395,9 @@ def test_names_that_are_markup_are_shown_as_text_on_every_page(page: Page, hosti
     page.get_by_label("Query").fill("limit=1000")
     told = answer(page)
     assert {patient["name"] for patient in told["data"]} >= set(INJECTIONS)
-    choose(page, "Upsert many patients", [{"patientNo": text, text: text} for text in INJECTIONS])
+    choose(
+        page, "Upsert many patients", [{"patientNo": text, text: text} for text in INJECTIONS]
+    )
     assert answer(page)["failed"] == 40
     page.goto(f"/nothing/{INJECTIONS[0]}")
     expect(page.locator("main")).to_contain_text(INJECTIONS[0])

@@ -69,7 +69,8 @@ def test_an_environment_without_keys_is_refused():
 
 
 @pytest.mark.parametrize(
-    "text", [f"a:{KEY},a:{KEY}2", f"{KEY},{KEY}2", f"{KEY},default:{KEY}2", f"a:{KEY}, a :{KEY}"]
+    "text",
+    [f"a:{KEY},a:{KEY}2", f"{KEY},{KEY}2", f"{KEY},default:{KEY}2", f"a:{KEY}, a :{KEY}"],
 )
 def test_two_keys_of_one_name_are_refused(text):
     assert KEY not in refused(API_KEYS=text)
@@ -77,7 +78,12 @@ def test_two_keys_of_one_name_are_refused(text):
 
 @pytest.mark.parametrize(
     "secret",
-    ["مفتاح-طويل-جدا-جدا", "clé-assez-longue-ici", "a\x07bcdefghijklmnop", "0123456789abcdef\x7f"],
+    [
+        "مفتاح-طويل-جدا-جدا",
+        "clé-assez-longue-ici",
+        "a\x07bcdefghijklmnop",
+        "0123456789abcdef\x7f",
+    ],
 )
 def test_a_key_that_no_header_carries_is_refused(secret):
     sentence = refused(API_KEYS=f"desktop:{secret}")
@@ -390,7 +396,9 @@ def test_every_written_env_has_secrets_of_its_own(tmp_path):
 
 def python(code: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run Python in the project's root with these settings alone."""
-    unset = dict.fromkeys(["API_KEYS", "DATABASE_URL"], "")  # beats a .env that somebody has here
+    unset = dict.fromkeys(
+        ["API_KEYS", "DATABASE_URL"], ""
+    )  # beats a .env that somebody has here
     command, settings = [sys.executable, "-c", code], os.environ | unset | env
     return subprocess.run(
         command,
@@ -413,7 +421,9 @@ def test_importing_builds_no_application():
 def test_a_server_that_asks_for_the_application_gets_one(tmp_path):
     database = tmp_path / "clinic.db"
     done = python(
-        "import app; print(type(app.app).__name__)", DATABASE_URL=f"sqlite:///{database}", **LEAST
+        "import app; print(type(app.app).__name__)",
+        DATABASE_URL=f"sqlite:///{database}",
+        **LEAST,
     )
     assert (done.returncode, done.stdout) == (0, "Flask\n")
     assert not database.exists()
@@ -468,5 +478,7 @@ def test_an_env_that_is_not_utf_8_ends_the_start_with_a_sentence(root, encoding)
 
 
 def test_an_env_with_the_mark_of_windows_editors_is_read(root):
-    (root / ".env").write_text("API_KEYS=tests:a-key-for-the-tests-only\n", encoding="utf-8-sig")
+    (root / ".env").write_text(
+        "API_KEYS=tests:a-key-for-the-tests-only\n", encoding="utf-8-sig"
+    )
     assert config.load().api_keys[0].name == "tests"

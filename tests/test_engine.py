@@ -92,7 +92,11 @@ BOOK = Rules(
     weak=("former_inventory", "title+author"),
     formers=FORMERS,
     shared=SharedKey(
-        "title+author", ("title", "author"), "work", "work_rank", lambda *it: "\n".join(it).lower()
+        "title+author",
+        ("title", "author"),
+        "work",
+        "work_rank",
+        lambda *it: "\n".join(it).lower(),
     ),
     references=(Reference("shelf_id", "shelf", "shelf"),),
     contradicts=("isbn",),
@@ -166,7 +170,9 @@ class Library:
 
     def described(self, entity: str, record_id: int) -> dict[str, Any]:
         def work(connection: sa.Connection) -> dict[str, Any]:
-            return references.describe_all([record_id], Index(connection, LIBRARY).of(entity))[0]
+            return references.describe_all([record_id], Index(connection, LIBRARY).of(entity))[
+                0
+            ]
 
         return database.transact(self.engine, work, writes=False)
 
@@ -196,7 +202,11 @@ def test_books_are_created_left_and_updated(library: Library) -> None:
     assert actions(library.send("book", EMMA, ULYSSES)) == ["unchanged", "unchanged"]
     first, second = library.send("book", EMMA | {"note": "worn"}, ULYSSES)
     assert isinstance(first, Outcome)
-    assert (first.action, first.changed, first.matched_by) == ("updated", ("note",), "inventory")
+    assert (first.action, first.changed, first.matched_by) == (
+        "updated",
+        ("note",),
+        "inventory",
+    )
     assert actions([second]) == ["unchanged"]
 
 

@@ -64,7 +64,8 @@ def test_a_program_in_a_saudi_locale_lands_on_the_right_days(tmp_path: Path) -> 
     """Mono's runtime, which knows cultures without ICU."""
     program = tmp_path / "saudi.exe"
     subprocess.run(
-        ["mcs", "-nologo", f"-out:{program}", str(Path(__file__).parent / "saudi.cs")], check=True
+        ["mcs", "-nologo", f"-out:{program}", str(Path(__file__).parent / "saudi.cs")],
+        check=True,
     )
     url = f"sqlite:///{tmp_path / 'clinic.db'}"
     with migrated(url), service(url) as running:
@@ -73,7 +74,9 @@ def test_a_program_in_a_saudi_locale_lands_on_the_right_days(tmp_path: Path) -> 
             ["mono", str(program), address, KEY], capture_output=True, text=True, check=True
         )
     patient, booking = map(json.loads, done.stdout.splitlines())
-    assert patient["warnings"] == ['dateOfBirth: "1389-12-27" is read as a Hijri date: 1970-03-05']
+    assert patient["warnings"] == [
+        'dateOfBirth: "1389-12-27" is read as a Hijri date: 1970-03-05'
+    ]
     assert patient["data"]["dateOfBirth"] == "1970-03-05"
     assert booking["warnings"] == [
         'date: "1448-06-21T10:30:00" is read as a Hijri date: 2026-12-01'
@@ -98,7 +101,10 @@ def test_a_hijri_birth_date_is_read_with_a_warning_that_tells_both(sent: str, da
     if day > date.today().isoformat():
         schema = schemas.AppointmentSchema("SA", RIYADH)
         data, warnings = schema.clean({"appointmentNo": "A-1", "date": sent})
-        assert (data["date"], warnings) == (day, [f'date: "{sent}" is read as a Hijri date: {day}'])
+        assert (data["date"], warnings) == (
+            day,
+            [f'date: "{sent}" is read as a Hijri date: {day}'],
+        )
         return
     data, warnings = schema.clean(PATIENT | {"dateOfBirth": sent})
     assert (data["date_of_birth"], warnings) == (
@@ -121,7 +127,9 @@ NO_DAYS = [
 
 @pytest.mark.parametrize("sent", NO_DAYS)
 def test_what_is_no_day_is_left_out_of_a_birth_date_and_refused_in_a_booking(sent: str) -> None:
-    data, (warning,) = schemas.PatientSchema("SA", RIYADH).clean(PATIENT | {"dateOfBirth": sent})
+    data, (warning,) = schemas.PatientSchema("SA", RIYADH).clean(
+        PATIENT | {"dateOfBirth": sent}
+    )
     assert data == {"patient_no": "P-1"}
     assert warning.startswith(f'dateOfBirth: "{sent}" is no day: ')
     assert warning.endswith(", left out")

@@ -45,7 +45,11 @@ def test_a_list_leaves_one_row_that_says_who_sent_what(http: Http) -> None:
     }
     (failure,) = row["failures"]
     assert failure.keys() == {"index", "key", "status", "code", "errors"}
-    assert (failure["index"], failure["status"], list(failure["errors"])) == (2, 422, ["patientNo"])
+    assert (failure["index"], failure["status"], list(failure["errors"])) == (
+        2,
+        422,
+        ["patientNo"],
+    )
     assert datetime.fromisoformat(row["at"]) <= datetime.now(UTC)
     assert row["durationMs"] >= 0
     assert KEY not in str(row)
@@ -54,7 +58,12 @@ def test_a_list_leaves_one_row_that_says_who_sent_what(http: Http) -> None:
 def test_a_sync_leaves_a_row_for_each_entity_that_was_sent(http: Http) -> None:
     http.post(
         "/sync",
-        {"clinics": [], "patients": [ALI], "appointments": [{"patientNo": "P-9"}], "doctors": None},
+        {
+            "clinics": [],
+            "patients": [ALI],
+            "appointments": [{"patientNo": "P-9"}],
+            "doctors": None,
+        },
     )
     assert [(row["entity"], counts(row)) for row in rows(http)] == [
         ("appointments", [1, 0, 0, 0, 1]),
@@ -64,7 +73,14 @@ def test_a_sync_leaves_a_row_for_each_entity_that_was_sent(http: Http) -> None:
 
 
 def test_single_records_leave_rows_refused_ones_too(http: Http) -> None:
-    for record in (ALI, ALI, ALI | {"email": "a@b.example"}, {}, SARA, ALI | {"nationalID": "N-2"}):
+    for record in (
+        ALI,
+        ALI,
+        ALI | {"email": "a@b.example"},
+        {},
+        SARA,
+        ALI | {"nationalID": "N-2"},
+    ):
         http.post("/patient", record)
     assert [(counts(row), [it["code"] for it in row["failures"]]) for row in rows(http)] == [
         ([1, 0, 0, 0, 1], ["identity_conflict"]),
@@ -121,10 +137,14 @@ def test_a_bulk_of_several_chunks_leaves_one_row(
     http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync, "CHUNK", 2)
-    http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(4)] + [{}])
+    http.post(
+        "/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(4)] + [{}]
+    )
     (row,) = rows(http)
     assert counts(row) == [5, 4, 0, 0, 1]
-    http.post("/patients", [{}, *({"patientNo": f"P-{i}", "name": "Somebody"} for i in range(4))])
+    http.post(
+        "/patients", [{}, *({"patientNo": f"P-{i}", "name": "Somebody"} for i in range(4))]
+    )
     assert counts(rows(http)[0]) == [5, 0, 0, 4, 1]
     assert rows(http)[0]["failures"][0]["index"] == 0
 
@@ -159,7 +179,9 @@ def test_a_single_record_and_its_row_are_one_commit(http: Http) -> None:
     assert len(commits) == 1
 
 
-def test_old_rows_are_removed_a_few_at_a_time(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_rows_are_removed_a_few_at_a_time(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(4):
         http.post("/patients", [])
     long_ago = (datetime.now(UTC) - timedelta(days=91)).strftime("%Y-%m-%d %H:%M:%S")
@@ -185,7 +207,9 @@ def test_a_decision_is_noted(http: Http) -> None:
     keep, drop = (portal.send("patient", record)["id"] for record in (ALI, SARA))
     portal.command("merge", "patient", str(keep), str(drop), "--yes")
     portal.command("retire", "patient", str(keep), "--yes")
-    assert [(row["keyName"], row["entity"], row["path"], row["updated"]) for row in rows(http)] == [
+    assert [
+        (row["keyName"], row["entity"], row["path"], row["updated"]) for row in rows(http)
+    ] == [
         ("command", "patients", f"flask retire patient {keep}", 1),
         ("command", "patients", f"flask merge patient {keep} {drop}", 1),
     ]

@@ -184,7 +184,13 @@ NO_TIME: list[Any] = [
     ),
     *("PT10H", "２０:30", "/Date()/", "9999-12-31T23:59:59-14:00"),
 ]
-NO_BOOKING_DATE = ["2026-00-10", "0000-01-01", "1405-02-30", "1880-01-01", "1320-05-05T00:00:00"]
+NO_BOOKING_DATE = [
+    "2026-00-10",
+    "0000-01-01",
+    "1405-02-30",
+    "1880-01-01",
+    "1320-05-05T00:00:00",
+]
 NO_ID: list[Any] = [
     2**63,
     2**64,
@@ -430,7 +436,11 @@ TAKEN: list[tuple[str, str, bytes]] = [
         "name twice to the letter",
         b'{"patientNo": "P-1", "name": "First", "name": "Second"}',
     ),
-    ("patient", "name twice, a list first", b'{"patientNo": "P-1", "name": [1], "name": "Second"}'),
+    (
+        "patient",
+        "name twice, a list first",
+        b'{"patientNo": "P-1", "name": [1], "name": "Second"}',
+    ),
     ("patient", "an exponent in an unknown field", PLAIN + b', "x": 1e308}'),
     ("patient", "a tiny number in an unknown field", PLAIN + b', "x": 1e-999}'),
     ("patient", "4,000 digits in an unknown field", PLAIN + b', "x": ' + b"9" * 4000 + b"}"),
@@ -439,8 +449,16 @@ TAKEN: list[tuple[str, str, bytes]] = [
         "escapes for letters",
         b'{"\\u0070atientNo": "P-1", "name": "\\u0041\\/\\ud83d\\ude00"}',
     ),
-    ("clinic", "SQL in a clinic's code", json.dumps({"code": "1; SELECT 1", "name": "x"}).encode()),
-    ("clinic", "a huge number for a code", json.dumps({"code": 10**63, "name": 10**199}).encode()),
+    (
+        "clinic",
+        "SQL in a clinic's code",
+        json.dumps({"code": "1; SELECT 1", "name": "x"}).encode(),
+    ),
+    (
+        "clinic",
+        "a huge number for a code",
+        json.dumps({"code": 10**63, "name": 10**199}).encode(),
+    ),
     (
         "doctor",
         "10,000 unknown clinics",
@@ -463,7 +481,12 @@ def taken_records() -> Iterator[Request]:
     for entity, about, record in TAKEN:
         for path, body, many in bodies(entity, record):
             yield Request(
-                f"{path[len(API) :]} {about}", 200 if many else 201, None, path, body, stores=True
+                f"{path[len(API) :]} {about}",
+                200 if many else 201,
+                None,
+                path,
+                body,
+                stores=True,
             )
 
 
@@ -804,13 +827,21 @@ WEIRD_HEADERS: list[dict[str, str | None]] = [
         for value in ("Basic x", "Bearer", "Basic \xe9", "Digest x=", "Basic Og==")
     ),
     {"X-HTTP-Method-Override": "DELETE"},
-    {"X-Forwarded-For": "'; --", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher"},
+    {
+        "X-Forwarded-For": "'; --",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Proto": "gopher",
+    },
     {"Forwarded": "for=;;;"},
     {"Range": "bytes=0-1"},
     {"If-Match": '"x"', "If-Modified-Since": "never"},
     {"Expect": "the unexpected"},
     {"Origin": "null", "Referer": "\xe9"},
-    {"Accept-Language": "\xe9;q=x", "Accept-Encoding": "???;q=-1", "User-Agent": "() { :; }; echo"},
+    {
+        "Accept-Language": "\xe9;q=x",
+        "Accept-Encoding": "???;q=-1",
+        "User-Agent": "() { :; }; echo",
+    },
     {"Date": "yesterday", "Content-MD5": "x", "Content-Language": "\xe9", "Content-Range": "x"},
     {f"X-Odd-{number}": "x" for number in range(300)},
 ]
@@ -828,7 +859,11 @@ BAD_KEYS = [
     "None",
     "null",
 ]
-CHUNKED = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+CHUNKED = {
+    "wsgi.input_terminated": True,
+    "HTTP_TRANSFER_ENCODING": "chunked",
+    "CONTENT_LENGTH": "",
+}
 BEYOND = 64 * 1024 * 1024 + 1
 
 
@@ -843,11 +878,18 @@ def odd_addresses() -> Iterator[Request]:
     for path in UNKNOWN_PATHS:
         yield Request(f"path {path[:40]}", 404, "not_found", API + path, GOOD)
         yield Request(
-            f"no key, path {path[:40]}", 401, "unauthorized", API + path, GOOD, {"X-API-Key": None}
+            f"no key, path {path[:40]}",
+            401,
+            "unauthorized",
+            API + path,
+            GOOD,
+            {"X-API-Key": None},
         )
     for path, body, _ in TARGETS:
         for query in BAD_QUERIES:
-            yield Request(f"{path}?{query[:40]}", 400, "invalid_parameter", f"{path}?{query}", body)
+            yield Request(
+                f"{path}?{query[:40]}", 400, "invalid_parameter", f"{path}?{query}", body
+            )
         for method in (
             "PUT",
             "PATCH",
@@ -886,7 +928,9 @@ def odd_headers() -> Iterator[Request]:
     for path, body, done in TARGETS:
         for kind in BAD_TYPES:
             about = f"{path} Content-Type {ascii(kind)[:60]}"
-            yield Request(about, 415, "unsupported_media_type", path, body, {"Content-Type": kind})
+            yield Request(
+                about, 415, "unsupported_media_type", path, body, {"Content-Type": kind}
+            )
         for kind in MALFORMED_TYPES:
             yield Request(
                 f"{path} Content-Type {kind}",
@@ -911,7 +955,12 @@ def odd_headers() -> Iterator[Request]:
                 f"{path} key {key[:40]}", 401, "unauthorized", path, body, {"X-API-Key": key}
             )
         yield Request(
-            f"{path} key no header can carry", 401, "unauthorized", path, body, environ=no_header
+            f"{path} key no header can carry",
+            401,
+            "unauthorized",
+            path,
+            body,
+            environ=no_header,
         )
         # Where another method has the same path, werkzeug answers 405 instead of 400.
         refused = (
@@ -932,14 +981,18 @@ def odd_lengths() -> Iterator[Request]:
                 about, 413, "payload_too_large", path, lambda: b" " * BEYOND, environ=environ
             )
         yield Request(f"{path} chunked junk", 400, "invalid_json", path, b"{]", environ=CHUNKED)
-        yield Request(f"{path} chunked nothing", 400, "invalid_json", path, b"", environ=CHUNKED)
+        yield Request(
+            f"{path} chunked nothing", 400, "invalid_json", path, b"", environ=CHUNKED
+        )
         for length in ("0", "5", "-1", "x", "1e3", "\xe9", ""):
             lie = {"CONTENT_LENGTH": length}
             yield Request(
                 f"{path} Content-Length {length}", 400, "invalid_json", path, body, environ=lie
             )
         lie = {"CONTENT_LENGTH": str(len(body) + 100)}
-        yield Request(f"{path} hangs up in mid-body", 400, "invalid_body", path, body, environ=lie)
+        yield Request(
+            f"{path} hangs up in mid-body", 400, "invalid_body", path, body, environ=lie
+        )
 
 
 TABLE = [
@@ -962,7 +1015,9 @@ def check_problem(answer: Any, request: Request) -> None:
 
 
 def check_many(answer: Any, request: Request) -> None:
-    (part,) = [it for it in (answer, *answer.values()) if isinstance(it, dict) and "results" in it]
+    (part,) = [
+        it for it in (answer, *answer.values()) if isinstance(it, dict) and "results" in it
+    ]
     assert answer["success"] is (request.status == 200)
     assert {item["success"] for item in part["results"]} == {request.status == 200}
     if request.status != 200:
@@ -1004,7 +1059,10 @@ def test_a_hostile_request_is_answered_in_kind_and_harms_nobody(
     if not request_.stores:
         assert [sqlite_portal.count(entity) for entity in ENTITIES] == [0, 0, 0, 0]
     following = http.post("/patient", NEXT)
-    assert (following.status_code, following.get_json()["data"]["name"]) == (201, "Next Patient")
+    assert (following.status_code, following.get_json()["data"]["name"]) == (
+        201,
+        "Next Patient",
+    )
 
 
 def test_the_table_is_long_and_covers_every_kind_of_path() -> None:
@@ -1013,7 +1071,9 @@ def test_the_table_is_long_and_covers_every_kind_of_path() -> None:
         assert sum(request.path == f"{API}/{path}" for request in TABLE) >= 110
 
 
-@pytest.mark.parametrize("name", [INJECTION, "%s :name", "<b>Ali</b>", "' OR '1'='1", "A\\'; --"])
+@pytest.mark.parametrize(
+    "name", [INJECTION, "%s :name", "<b>Ali</b>", "' OR '1'='1", "A\\'; --"]
+)
 def test_text_that_looks_like_code_is_stored_as_it_is(
     http: Http, sqlite_portal: Portal, name: str
 ) -> None:

@@ -205,7 +205,9 @@ def test_a_windows_code_page_that_is_declared_is_stored_right(
     *, http: Http, sqlite_portal: Portal, path: str, charset: str, codec: str, name: str
 ) -> None:
     record = PATIENT | {"name": name}
-    body = json.dumps(record if path == "/patient" else [record], ensure_ascii=False).encode(codec)
+    body = json.dumps(record if path == "/patient" else [record], ensure_ascii=False).encode(
+        codec
+    )
     assert http.post(path, body, headers=with_charset(charset)).status_code in (200, 201)
     assert [row["name"] for row in sqlite_portal.stored("patient")] == [name]
 
@@ -284,7 +286,9 @@ def test_a_byte_that_does_not_decode_is_named_by_its_position(
     http: Http, path: str, body: bytes, position: int, charset: str | None
 ) -> None:
     told = refused(
-        http.post(path, body, headers=with_charset(charset) if charset else {}), 400, "invalid_json"
+        http.post(path, body, headers=with_charset(charset) if charset else {}),
+        400,
+        "invalid_json",
     )
     assert re.findall(r"position (\d+)", told["detail"]) == [str(position)]
     assert "UTF-8" in told["detail"]
@@ -320,12 +324,17 @@ def chunked(http: Http, path: str, body: bytes) -> Any:
     }
     headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
     return http.client.post(
-        f"{API}{path}", input_stream=io.BytesIO(body), headers=headers, environ_overrides=as_chunks
+        f"{API}{path}",
+        input_stream=io.BytesIO(body),
+        headers=headers,
+        environ_overrides=as_chunks,
     )
 
 
 def patients(count: int) -> list[dict[str, str]]:
-    return [{"patientNo": f"P-{number}", "name": f"Patient {number}"} for number in range(count)]
+    return [
+        {"patientNo": f"P-{number}", "name": f"Patient {number}"} for number in range(count)
+    ]
 
 
 def test_exactly_max_batch_records_are_taken(small: Http, small_portal: Portal) -> None:
@@ -388,7 +397,9 @@ def test_a_longer_body_is_a_413_that_names_the_limit(
 
 def test_a_body_too_long_without_the_key_is_a_401(small: Http) -> None:
     refused(
-        small.post("/patients", b"[]".ljust(5000), headers={"X-API-Key": None}), 401, "unauthorized"
+        small.post("/patients", b"[]".ljust(5000), headers={"X-API-Key": None}),
+        401,
+        "unauthorized",
     )
 
 
@@ -414,7 +425,9 @@ def test_an_object_to_a_plural_path_names_the_singular_one(
 
 @pytest.mark.parametrize("body", [None, "x", "", 1, 0, True, False, 1.5, "{}"], ids=repr)
 @pytest.mark.parametrize("path", WRITING)
-def test_a_body_that_is_neither_object_nor_array_is_a_400(http: Http, path: str, body: Any) -> None:
+def test_a_body_that_is_neither_object_nor_array_is_a_400(
+    http: Http, path: str, body: Any
+) -> None:
     refused(http.post(path, body), 400, "invalid_body")
 
 
@@ -443,7 +456,9 @@ def test_sync_refuses_unknown_members_and_members_that_are_no_lists(
 
 
 def test_a_null_member_of_sync_counts_as_absent(http: Http) -> None:
-    told = http.post("/sync", {"clinics": None, "patients": [PATIENT], "doctors": None}).get_json()
+    told = http.post(
+        "/sync", {"clinics": None, "patients": [PATIENT], "doctors": None}
+    ).get_json()
     assert (told["total"], told["created"]) == (1, 1)
     assert "patients" in told
     assert not told.keys() & {"clinics", "doctors", "appointments"}
@@ -524,7 +539,14 @@ def test_a_body_that_is_no_json_is_a_400(http: Http, path: str, body: bytes) -> 
             "dryRun=true,false",
             "dryRun=null",
         ),
-        *("atomic=0", "atomic=on", "atomic=truee", "atomic=%FF", "atomic=%00", "atomic=true%00"),
+        *(
+            "atomic=0",
+            "atomic=on",
+            "atomic=truee",
+            "atomic=%FF",
+            "atomic=%00",
+            "atomic=true%00",
+        ),
         *(
             "dryRun=true&dryRun=true",
             "dryRun=true&dryRun=false",
@@ -621,13 +643,16 @@ def test_the_callers_own_request_id_comes_back(http: Http, path: str, sent: str)
 
 
 @pytest.mark.parametrize(
-    "sent", [None, "", "x" * 65, "a b", "a,b", "a/b", "a:b", "<b>", "a\x00", "\xe9", "٣", "x\x7f"]
+    "sent",
+    [None, "", "x" * 65, "a b", "a,b", "a/b", "a:b", "<b>", "a\x00", "\xe9", "٣", "x\x7f"],
 )
 def test_a_request_id_of_other_characters_or_length_is_replaced(
     http: Http, sent: str | None
 ) -> None:
     as_bytes = sent and sent.encode().decode("latin-1")
-    answers = [http.post("/patient", PATIENT, headers={"X-Request-Id": as_bytes}) for _ in range(2)]
+    answers = [
+        http.post("/patient", PATIENT, headers={"X-Request-Id": as_bytes}) for _ in range(2)
+    ]
     first, second = (response.headers["X-Request-Id"] for response in answers)
     assert first not in (sent, as_bytes)
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", first)
@@ -705,7 +730,9 @@ def test_several_bad_fields_are_reported_together(http: Http) -> None:
     }
     errors = refused(http.post("/patient", bad), 422, "validation_failed")["errors"]
     assert errors.keys() == {"name", "email", "gender", "dateOfBirth", "isActive"}
-    assert all(isinstance(sentence, str) for sentences in errors.values() for sentence in sentences)
+    assert all(
+        isinstance(sentence, str) for sentences in errors.values() for sentence in sentences
+    )
 
 
 def test_several_references_are_reported_together(http: Http) -> None:
@@ -718,7 +745,10 @@ def test_several_references_are_reported_together(http: Http) -> None:
     }
     errors = refused(http.post("/appointment", booking), 422, "unknown_reference")["errors"]
     assert errors.keys() == {"patientNo", "doctorCode", "clinicCode"}
-    assert [("P-7" in errors["patientNo"][0]), ("D-7" in errors["doctorCode"][0])] == [True, True]
+    assert [("P-7" in errors["patientNo"][0]), ("D-7" in errors["doctorCode"][0])] == [
+        True,
+        True,
+    ]
 
 
 def test_a_409_names_the_candidates_and_none_of_their_values(
@@ -779,7 +809,9 @@ def test_a_database_error_of_one_record_is_a_500_that_carries_the_request_id_and
 ) -> None:
     def fail(*_: Any) -> None:
         raise sa.exc.DataError(
-            "INSERT INTO patient", {"name": "Ali"}, Exception("DETAIL: Key (national_id)=(1122)")
+            "INSERT INTO patient",
+            {"name": "Ali"},
+            Exception("DETAIL: Key (national_id)=(1122)"),
         )
 
     monkeypatch.setattr(database, "insert_for_ids", fail)
@@ -889,7 +921,11 @@ def test_healthz_is_a_503_when_the_database_does_not_answer(
             f"goes to {API}/sync; here, send the list that stands in 'patients'",
         ),
         ("/patients", {"Patients": [PATIENT], "Clinics": []}, f"goes to {API}/sync"),
-        ("/patients", {"value": [PATIENT], "@odata.context": "x"}, "send what stands in 'value'"),
+        (
+            "/patients",
+            {"value": [PATIENT], "@odata.context": "x"},
+            "send what stands in 'value'",
+        ),
         ("/patients", {"data": [PATIENT]}, "send what stands in 'data'"),
         ("/patients", {"0": PATIENT, "1": PATIENT}, "members are numbered"),
         ("/clinics", {"0": {}}, "members are numbered"),
@@ -910,9 +946,9 @@ def test_utf_16_is_told_as_what_it_is(http: Http, encoding: str, charset: str) -
     raw = json.dumps(PATIENT).encode(encoding)
     assert (
         "UTF-16"
-        in refused(http.post("/patient", raw, headers=with_charset(charset)), 400, "invalid_json")[
-            "detail"
-        ]
+        in refused(
+            http.post("/patient", raw, headers=with_charset(charset)), 400, "invalid_json"
+        )["detail"]
     )
 
 

@@ -57,7 +57,9 @@ def row(portal: Portal, table: str, record_id: int) -> dict[str, Any]:
 
 def formers(portal: Portal, entity: str = "patient") -> dict[str, int]:
     return {
-        it["value"]: it["record_id"] for it in portal.stored("former_key") if it["entity"] == entity
+        it["value"]: it["record_id"]
+        for it in portal.stored("former_key")
+        if it["entity"] == entity
     }
 
 
@@ -226,7 +228,9 @@ def test_keys_of_two_stored_records_are_a_conflict(
 ) -> None:
     one = new(portal, entity, person, **{first: "K-1"})
     other = new(portal, entity, person, **{second: "N-1"})
-    answer = refused(portal, "identity_conflict", entity, person, **{first: "K-1", second: "N-1"})
+    answer = refused(
+        portal, "identity_conflict", entity, person, **{first: "K-1", second: "N-1"}
+    )
     assert answer["candidates"] == candidates((one, first), (other, second))
 
 
@@ -268,14 +272,23 @@ AGREEING = {
 }
 DISAGREEING = {
     "same name, other birth date": (("Ali Hassan", "1960-01-01"), ("Ali Hassan", "1990-05-05")),
-    "only the title is the same": (("Dr Sara Omar", "1990-05-05"), ("Dr Huda Omar", "1990-05-05")),
+    "only the title is the same": (
+        ("Dr Sara Omar", "1990-05-05"),
+        ("Dr Huda Omar", "1990-05-05"),
+    ),
     "only the Arabic title is the same": (("د سارة", "1990-05-05"), ("د هدى", "1990-05-05")),
-    "same birth date, other first word": (("Sara Omar", "1990-05-05"), ("Huda Omar", "1990-05-05")),
+    "same birth date, other first word": (
+        ("Sara Omar", "1990-05-05"),
+        ("Huda Omar", "1990-05-05"),
+    ),
     "same birth date, first word only alike": (
         ("Sara Omar", "1990-05-05"),
         ("Sarah Omar", "1990-05-05"),
     ),
-    "same first word, other birth date": (("Sara Omar", "1990-05-05"), ("Sara Ali", "1990-05-06")),
+    "same first word, other birth date": (
+        ("Sara Omar", "1990-05-05"),
+        ("Sara Ali", "1990-05-06"),
+    ),
     "same first word, birth date not sent": (("Sara Omar", "1990-05-05"), ("Sara Ali", None)),
     "same first word, birth date not stored": (("Sara Omar", None), ("Sara Ali", "1990-05-05")),
     "same birth date, no name": (("Sara Omar", "1990-05-05"), (None, "1990-05-05")),
@@ -326,14 +339,21 @@ def test_another_key_is_a_conflict_where_name_and_birth_date_do_not_agree(
 def test_the_fathers_id_typed_for_his_twins_is_refused_for_both(portal: Portal) -> None:
     father = new(portal, "patient", ALI, patientNo="P-1", nationalID="N-1", mobile=MOBILE)
     for number, name in (("P-2", "Omar Ali Hassan"), ("P-3", "Zaid Ali Hassan")):
-        twin = {"name": name, "dateOfBirth": "2020-07-07", "patientNo": number, "mobile": MOBILE}
+        twin = {
+            "name": name,
+            "dateOfBirth": "2020-07-07",
+            "patientNo": number,
+            "mobile": MOBILE,
+        }
         answer = refused(portal, "identity_conflict", "patient", twin, nationalID="N-1")
         assert answer["candidates"] == candidates((father, "nationalID"))
         new(portal, "patient", twin)  # without the wrong id, the twin is a patient
     assert portal.count("patient") == 3
 
 
-def test_the_fathers_id_typed_for_his_twins_only_goes_to_the_first_of_them(portal: Portal) -> None:
+def test_the_fathers_id_typed_for_his_twins_only_goes_to_the_first_of_them(
+    portal: Portal,
+) -> None:
     born = {"dateOfBirth": "2020-07-07", "nationalID": "N-1"}
     omar = new(portal, "patient", born, name="Omar Ali Hassan", patientNo="P-2")
     answer = refused(
@@ -372,7 +392,10 @@ class TestANumberGivenToANewPerson:
         for place, half in enumerate(halves):
             key = {number: f"K-{place}"}
             old = new(portal, entity, self.OLD, **key)
-            assert found(portal, old, number, entity, self.NEW | half, **key)["action"] == "updated"
+            assert (
+                found(portal, old, number, entity, self.NEW | half, **key)["action"]
+                == "updated"
+            )
 
     def test_is_no_conflict_if_the_old_birth_date_is_not_stored(
         self, portal: Portal, entity: str, number: str, other: str
@@ -407,7 +430,13 @@ def test_the_one_booked_for_the_wrong_patient_moves_to_the_right_one(
     wrong = {"patientId": ali} if "patientId" in stored else stored
     booking = new(portal, "appointment", SLOT, **wrong, appointmentNo="A-1", status="Confirmed")
     answer = found(
-        portal, booking, "appointmentNo", "appointment", SLOT, patientNo="P-2", appointmentNo="A-1"
+        portal,
+        booking,
+        "appointmentNo",
+        "appointment",
+        SLOT,
+        patientNo="P-2",
+        appointmentNo="A-1",
     )
     assert (answer["changed"], answer["data"]["patientId"], answer["data"]["status"]) == (
         ["patientNo"],
@@ -441,7 +470,13 @@ def test_a_former_number_of_the_bookings_patient_is_no_other_patient(portal: Por
     renumbered_patient(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-2", appointmentNo="A-1")
     answer = found(
-        portal, booking, "appointmentNo", "appointment", LATER, patientNo="P-1", appointmentNo="A-1"
+        portal,
+        booking,
+        "appointmentNo",
+        "appointment",
+        LATER,
+        patientNo="P-1",
+        appointmentNo="A-1",
     )
     assert answer["changed"] == ["date", "timeFrom"]
 
@@ -452,7 +487,10 @@ def test_a_former_number_of_the_bookings_patient_is_no_other_patient(portal: Por
 @pytest.mark.parametrize("mobile", [MOBILE, "+966501111111", "00966501111111", "٠٥٠١١١١١١١"])
 def test_mobile_and_name_find_a_patient(portal: Portal, mobile: str) -> None:
     ali = new(portal, "patient", ALI, mobile=MOBILE)
-    assert found(portal, ali, "mobile+name", "patient", ALI, mobile=mobile)["action"] == "unchanged"
+    assert (
+        found(portal, ali, "mobile+name", "patient", ALI, mobile=mobile)["action"]
+        == "unchanged"
+    )
 
 
 @pytest.mark.parametrize("other", [{"mobile": OTHER_MOBILE}, {"name": "Ali Omar"}])
@@ -523,7 +561,9 @@ def test_two_who_fit_equally_well_are_ambiguous(portal: Portal) -> None:
         == "unchanged"
     )
     assert (
-        found(portal, father, "mobile+name", "patient", family, dateOfBirth="1960-01-01")["action"]
+        found(portal, father, "mobile+name", "patient", family, dateOfBirth="1960-01-01")[
+            "action"
+        ]
         == "unchanged"
     )
     new(portal, "patient", family, dateOfBirth="2015-05-05")
@@ -533,7 +573,13 @@ def test_a_former_number_decides_before_a_contact_of_somebody_else(portal: Porta
     ali = renumbered_patient(portal)
     new(portal, "patient", name="Ali Hassan", mobile=MOBILE)
     found(
-        portal, ali, "formerPatientNo", "patient", name="Ali Hassan", patientNo="P-1", mobile=MOBILE
+        portal,
+        ali,
+        "formerPatientNo",
+        "patient",
+        name="Ali Hassan",
+        patientNo="P-1",
+        mobile=MOBILE,
     )
 
 
@@ -543,7 +589,13 @@ def test_a_former_number_and_a_contact_of_one_record_find_it_by_the_former_numbe
     ali = renumbered_patient(portal)
     found(portal, ali, "patientNo", "patient", patientNo="P-2", mobile=MOBILE)
     found(
-        portal, ali, "formerPatientNo", "patient", name="Ali Hassan", patientNo="P-1", mobile=MOBILE
+        portal,
+        ali,
+        "formerPatientNo",
+        "patient",
+        name="Ali Hassan",
+        patientNo="P-1",
+        mobile=MOBILE,
     )
     found(portal, ali, "mobile+name", "patient", name="Ali Hassan", mobile=MOBILE)
 
@@ -614,13 +666,17 @@ def as_stored(sent: dict, person: dict) -> dict:
 
 
 def for_doctor(sent: dict) -> dict:
-    return {{"nationalID": "licenseNumber"}.get(name, name): value for name, value in sent.items()}
+    return {
+        {"nationalID": "licenseNumber"}.get(name, name): value for name, value in sent.items()
+    }
 
 
 @pytest.mark.parametrize("sent", FORMER_FITS)
 def test_a_former_number_finds_its_patient(portal: Portal, sent: dict) -> None:
     ali = renumbered_patient(portal)
-    answer = found(portal, ali, "formerPatientNo", "patient", as_stored(sent, ALI), patientNo="P-1")
+    answer = found(
+        portal, ali, "formerPatientNo", "patient", as_stored(sent, ALI), patientNo="P-1"
+    )
     assert answer["data"]["patientNo"] == "P-2"
 
 
@@ -659,10 +715,18 @@ def test_a_former_code_with_somebody_elses_name_or_licence_is_a_new_doctor(
     assert formers(portal, "doctor") == {}
 
 
-def test_a_former_number_is_not_compared_by_a_birth_date_that_is_not_stored(portal: Portal) -> None:
+def test_a_former_number_is_not_compared_by_a_birth_date_that_is_not_stored(
+    portal: Portal,
+) -> None:
     ali = new(portal, "patient", name="Ali Hassan", patientNo="P-1", nationalID="N-1")
     found(
-        portal, ali, "nationalID", "patient", name="Ali Hassan", patientNo="P-2", nationalID="N-1"
+        portal,
+        ali,
+        "nationalID",
+        "patient",
+        name="Ali Hassan",
+        patientNo="P-2",
+        nationalID="N-1",
     )
     new(portal, "patient", SARA, patientNo="P-1")
 
@@ -674,7 +738,9 @@ def test_a_former_number_is_not_compared_by_a_birth_date_that_is_not_stored(port
             {"name": "H. Ali", "aName": "د. هدي على"}, True, id="other name, same Arabic name"
         ),
         pytest.param(
-            {"name": "Dr. Huda Ali", "aName": "هدى العلي"}, True, id="same name, other Arabic name"
+            {"name": "Dr. Huda Ali", "aName": "هدى العلي"},
+            True,
+            id="same name, other Arabic name",
         ),
         pytest.param({"aName": "د. هدى علي"}, True, id="Arabic name alone"),
         pytest.param({"name": "H. Ali", "aName": "د. هند علي"}, False, id="both names differ"),
@@ -691,7 +757,9 @@ class TestADoctorsNameOrArabicName:
             answer = refused(portal, "identity_conflict", "doctor", again)
             assert answer["candidates"] == candidates((huda, "licenseNumber"))
 
-    def test_tells_whose_former_code_it_is(self, portal: Portal, names: dict, agree: bool) -> None:
+    def test_tells_whose_former_code_it_is(
+        self, portal: Portal, names: dict, agree: bool
+    ) -> None:
         huda = renumbered_doctor(portal)
         if agree:
             found(portal, huda, "formerCode", "doctor", names, code="D-1")
@@ -728,7 +796,9 @@ def test_a_doctors_first_word_counts_without_title_in_either_name(
         refused(portal, "identity_conflict", "doctor", again)
 
 
-def test_a_booking_with_another_number_is_another_booking_at_the_same_slot(portal: Portal) -> None:
+def test_a_booking_with_another_number_is_another_booking_at_the_same_slot(
+    portal: Portal,
+) -> None:
     patients(portal)
     cancelled = new(
         portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1", status="Cancelled"
@@ -743,7 +813,9 @@ def test_a_booking_with_another_number_is_another_booking_at_the_same_slot(porta
         patientNo="P-1",
         appointmentNo="A-1",
     )
-    found(portal, anew, "appointmentNo", "appointment", SLOT, patientNo="P-1", appointmentNo="A-2")
+    found(
+        portal, anew, "appointmentNo", "appointment", SLOT, patientNo="P-1", appointmentNo="A-2"
+    )
 
 
 def test_a_booking_without_number_finds_the_numbered_one_at_its_slot(portal: Portal) -> None:
@@ -804,7 +876,9 @@ OTHER_NAME = [
 
 
 @pytest.mark.parametrize(("one", "other"), SAME_NAME)
-def test_names_are_compared_folded_and_stored_as_sent(portal: Portal, one: str, other: str) -> None:
+def test_names_are_compared_folded_and_stored_as_sent(
+    portal: Portal, one: str, other: str
+) -> None:
     stored = new(portal, "patient", name=one, mobile=MOBILE)
     answer = found(portal, stored, "mobile+name", "patient", name=other, mobile=MOBILE)
     assert answer["data"]["name"] == unicodedata.normalize("NFC", other.strip())
@@ -859,7 +933,9 @@ def test_a_renumbered_doctors_old_code_still_resolves_in_matching_and_in_a_booki
     found(portal, huda, "formerCode", "doctor", code="D-1")
     booking = portal.send("appointment", SLOT, patientNo="P-1", doctorCode="D-1")
     assert (booking["data"]["doctorId"], booking["data"]["doctorCode"]) == (huda, "D-2")
-    refused(portal, "unknown_reference", "appointment", LATER, patientNo="P-1", doctorCode="D-3")
+    refused(
+        portal, "unknown_reference", "appointment", LATER, patientNo="P-1", doctorCode="D-3"
+    )
 
 
 def test_mobile_and_name_renumber_a_patient_too(portal: Portal) -> None:
@@ -928,7 +1004,9 @@ def test_a_stale_client_with_a_doctors_former_code_keeps_the_current_one_with_a_
     assert "D-1" in warning
 
 
-def test_two_clients_one_of_them_stale_never_flip_a_number_back_and_forth(portal: Portal) -> None:
+def test_two_clients_one_of_them_stale_never_flip_a_number_back_and_forth(
+    portal: Portal,
+) -> None:
     ali = renumbered_patient(portal)
     for number, warnings in (("P-1", 1), ("P-2", 0)) * 2:
         answer = found(
@@ -950,7 +1028,9 @@ def test_a_former_number_of_the_found_record_is_no_difference(portal: Portal) ->
         portal, ali, "nationalID", "patient", name="Sara", patientNo="P-1", nationalID="N-1"
     )
     assert (answer["changed"], answer["data"]["patientNo"]) == (["name"], "P-2")
-    refused(portal, "identity_conflict", "patient", name="Zaid", patientNo="P-3", nationalID="N-1")
+    refused(
+        portal, "identity_conflict", "patient", name="Zaid", patientNo="P-3", nationalID="N-1"
+    )
 
 
 def test_a_former_code_of_the_found_doctor_is_no_difference(portal: Portal) -> None:
@@ -988,7 +1068,9 @@ def test_a_former_number_taken_by_a_new_patient_is_former_no_more(portal: Portal
 def test_a_former_number_taken_by_a_stored_patient_is_former_no_more(portal: Portal) -> None:
     renumbered_patient(portal)
     sara = new(portal, "patient", SARA, patientNo="P-9", nationalID="N-9")
-    answer = found(portal, sara, "nationalID", "patient", SARA, patientNo="P-1", nationalID="N-9")
+    answer = found(
+        portal, sara, "nationalID", "patient", SARA, patientNo="P-1", nationalID="N-9"
+    )
     assert (answer["changed"], answer["warnings"], formers(portal)) == (
         ["patientNo"],
         [],
@@ -1016,10 +1098,14 @@ def test_a_number_is_former_for_the_last_that_gave_it_up(portal: Portal) -> None
     assert (answer["data"]["patientNo"], formers(portal)) == ("P-1", {"P-2": ali})
 
 
-def test_a_number_that_is_current_for_somebody_is_read_as_former_for_nobody(portal: Portal) -> None:
+def test_a_number_that_is_current_for_somebody_is_read_as_former_for_nobody(
+    portal: Portal,
+) -> None:
     ali = renumbered_patient(portal)
     sara = new(portal, "patient", SARA, patientNo="P-1")
-    answer = refused(portal, "identity_conflict", "patient", ALI, patientNo="P-1", nationalID="N-1")
+    answer = refused(
+        portal, "identity_conflict", "patient", ALI, patientNo="P-1", nationalID="N-1"
+    )
     assert answer["candidates"] == candidates((sara, "patientNo"), (ali, "nationalID"))
     refused(portal, "identity_conflict", "patient", ALI, patientNo="P-1")
 
@@ -1107,7 +1193,10 @@ def test_several_records_of_one_person_in_one_array_are_one_person(portal: Porta
         ("created", None),
     ]
     ali, sara = portal.stored("patient")
-    assert ((ali["patient_no"], ali["national_id"]), sara["patient_no"]) == (("P-2", "N-1"), "P-1")
+    assert ((ali["patient_no"], ali["national_id"]), sara["patient_no"]) == (
+        ("P-2", "N-1"),
+        "P-1",
+    )
     assert formers(portal) == {}
 
 
@@ -1122,7 +1211,10 @@ def test_a_placeholder_mobile_is_no_identity_where_both_carry_a_number(
 ) -> None:
     first = new(portal, "patient", name="Ali Hassan", mobile=mobile, patientNo="P-1")
     second = new(portal, "patient", name="Ali Hassan", mobile=mobile, patientNo="P-2")
-    assert (row(portal, "patient", first)["mobile"], row(portal, "patient", second)["mobile"]) == (
+    assert (
+        row(portal, "patient", first)["mobile"],
+        row(portal, "patient", second)["mobile"],
+    ) == (
         mobile,
         mobile,
     )
@@ -1138,13 +1230,17 @@ def test_a_placeholder_mobile_matches_where_not_both_carry_a_number(
     portal: Portal, mobile: str, stored: dict, sent: dict
 ) -> None:
     ali = new(portal, "patient", stored, name="Ali Hassan", mobile=mobile)
-    answer = found(portal, ali, "mobile+name", "patient", sent, name="Ali Hassan", mobile=mobile)
+    answer = found(
+        portal, ali, "mobile+name", "patient", sent, name="Ali Hassan", mobile=mobile
+    )
     assert (answer["changed"], len(answer["warnings"])) == (list(sent), 1)
 
 
 def test_a_valid_mobile_matches_where_both_carry_a_number(portal: Portal) -> None:
     ali = new(portal, "patient", name="Ali Hassan", mobile=MOBILE, patientNo="P-1")
-    found(portal, ali, "mobile+name", "patient", name="Ali Hassan", mobile=MOBILE, patientNo="P-2")
+    found(
+        portal, ali, "mobile+name", "patient", name="Ali Hassan", mobile=MOBILE, patientNo="P-2"
+    )
 
 
 # --- Rescheduling ------------------------------------------------------------------------------
@@ -1158,7 +1254,12 @@ MOVES = {
     "another date and time": (HALF_AN_HOUR, LATER, ("11:00:00", "11:30:00"), ["date", *BOTH]),
     "to past midnight": (HALF_AN_HOUR, {"timeFrom": "23:45"}, ("23:45:00", "00:15:00"), BOTH),
     "from past midnight": (AT_NIGHT, {"timeFrom": "10:00"}, ("10:00:00", "10:30:00"), BOTH),
-    "without an end": (("10:00", None), {"timeFrom": "11:00"}, ("11:00:00", None), ["timeFrom"]),
+    "without an end": (
+        ("10:00", None),
+        {"timeFrom": "11:00"},
+        ("11:00:00", None),
+        ["timeFrom"],
+    ),
     "with an end": (
         HALF_AN_HOUR,
         {"timeFrom": "11:00", "timeTo": "11:10"},
@@ -1256,7 +1357,13 @@ def test_a_slot_may_be_shared_by_two_bookings_with_numbers(portal: Portal) -> No
     answer = found(portal, moved, "appointmentNo", "appointment", LATER, appointmentNo="A-1")
     assert answer["changed"] == ["date", "timeFrom"]
     found(
-        portal, holder, "appointmentNo", "appointment", LATER, patientNo="P-1", appointmentNo="A-2"
+        portal,
+        holder,
+        "appointmentNo",
+        "appointment",
+        LATER,
+        patientNo="P-1",
+        appointmentNo="A-2",
     )
 
 
@@ -1296,7 +1403,13 @@ def test_the_right_patients_slot_is_shared_with_a_numbered_booking(portal: Porta
     booking = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
     new(portal, "appointment", SLOT, patientNo="P-2", appointmentNo="A-2")
     answer = found(
-        portal, booking, "appointmentNo", "appointment", SLOT, appointmentNo="A-1", patientNo="P-2"
+        portal,
+        booking,
+        "appointmentNo",
+        "appointment",
+        SLOT,
+        appointmentNo="A-1",
+        patientNo="P-2",
     )
     assert answer["data"]["patientId"] == sara
 
@@ -1402,14 +1515,18 @@ def test_an_end_before_its_sent_start_comes_before_unknown_references(portal: Po
 def test_an_id_and_code_that_disagree_come_before_unknown_references(portal: Portal) -> None:
     ali, _ = patients(portal)
     sent = SLOT | {"patientId": ali, "patientNo": "P-2", "doctorCode": "D-9"}
-    assert "doctorCode" not in refused(portal, "validation_failed", "appointment", sent)["errors"]
+    assert (
+        "doctorCode" not in refused(portal, "validation_failed", "appointment", sent)["errors"]
+    )
 
 
 def test_wrong_fields_come_before_conflicts(portal: Portal) -> None:
     new(portal, "patient", ALI, patientNo="P-1")
     new(portal, "patient", SARA, nationalID="N-2")
     both = {"patientNo": "P-1", "nationalID": "N-2"}
-    answer = refused(portal, "validation_failed", "patient", both, email="no address", gender="yes")
+    answer = refused(
+        portal, "validation_failed", "patient", both, email="no address", gender="yes"
+    )
     assert set(answer["errors"]) == {"email", "gender"}
     assert "candidates" not in answer
 
@@ -1439,7 +1556,9 @@ def test_conflicts_come_before_what_needs_the_stored_record(portal: Portal) -> N
     early = {"appointmentNo": "A-1", "timeTo": "09:00"}
     refused(portal, "identity_conflict", "appointment", early, patientNo="P-2")
     refused(portal, "slot_taken", "appointment", early, date="2026-06-16")
-    assert list(refused(portal, "validation_failed", "appointment", early)["errors"]) == ["timeTo"]
+    assert list(refused(portal, "validation_failed", "appointment", early)["errors"]) == [
+        "timeTo"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -1485,9 +1604,14 @@ def test_a_booking_for_a_patient_refused_in_the_same_sync_is_an_unknown_referenc
     ali, _ = patients(portal)
     before = everything(portal)
     told = sync(
-        portal, patient=[SARA | {"patientNo": "p-1"}], appointment=[SLOT | {"patientNo": "P-1 "}]
+        portal,
+        patient=[SARA | {"patientNo": "p-1"}],
+        appointment=[SLOT | {"patientNo": "P-1 "}],
     )
-    assert (told["patient"][0]["status"], told["patient"][0]["code"]) == (409, "identity_conflict")
+    assert (told["patient"][0]["status"], told["patient"][0]["code"]) == (
+        409,
+        "identity_conflict",
+    )
     assert (told["appointment"][0]["status"], told["appointment"][0]["code"]) == (
         422,
         "unknown_reference",
@@ -1537,13 +1661,17 @@ def test_only_bookings_for_the_refused_are_refused_in_a_sync(portal: Portal) -> 
     new(portal, "doctor", HUDA, code="P-1")  # a doctor's code is no patient's number
     booking = SLOT | {"patientNo": "P-2", "doctorCode": "P-1"}
     told = sync(
-        portal, patient=[SARA | {"patientNo": "P-1"}, {"patientNo": "P-2"}], appointment=[booking]
+        portal,
+        patient=[SARA | {"patientNo": "P-1"}, {"patientNo": "P-2"}],
+        appointment=[booking],
     )
     assert [it.get("code") for it in told["patient"]] == ["identity_conflict", None]
     assert told["appointment"][0]["action"] == "created"
 
 
-def test_a_patient_who_is_only_invalid_keeps_the_bookings_of_the_same_sync(portal: Portal) -> None:
+def test_a_patient_who_is_only_invalid_keeps_the_bookings_of_the_same_sync(
+    portal: Portal,
+) -> None:
     ali, _ = patients(portal)
     told = sync(
         portal,
@@ -1551,7 +1679,10 @@ def test_a_patient_who_is_only_invalid_keeps_the_bookings_of_the_same_sync(porta
         appointment=[SLOT | {"patientNo": "P-1"}],
     )
     assert told["patient"][0]["code"] == "validation_failed"
-    assert (told["appointment"][0]["action"], portal.stored("appointment")[0]["patient_id"]) == (
+    assert (
+        told["appointment"][0]["action"],
+        portal.stored("appointment")[0]["patient_id"],
+    ) == (
         "created",
         ali,
     )
@@ -1568,7 +1699,10 @@ def test_a_refused_person_takes_the_whole_of_an_atomic_sync_back(portal: Portal)
         atomic=True,
     )
     assert told["patient"]["results"][0]["code"] == "identity_conflict"
-    assert [it.get("code") for it in told["appointment"]["results"]] == ["unknown_reference", None]
+    assert [it.get("code") for it in told["appointment"]["results"]] == [
+        "unknown_reference",
+        None,
+    ]
     assert everything(portal) == before
 
 
@@ -1628,5 +1762,7 @@ def test_twins_with_one_id_stay_two_though_their_first_words_are_the_same(
 def test_one_who_got_a_longer_name_and_a_new_number_is_one(portal: Portal) -> None:
     born = {"dateOfBirth": "2020-02-01", "nationalID": "N-1"}
     portal.send("patient", born, patientNo="P-1", name="Reem Saad", firstName="Reem")
-    told = portal.send("patient", born, patientNo="P-2", name="Reem Bint Fahad", firstName="REEM")
+    told = portal.send(
+        "patient", born, patientNo="P-2", name="Reem Bint Fahad", firstName="REEM"
+    )
     assert (told["action"], told["matchedBy"]) == ("updated", "nationalID")

@@ -104,7 +104,9 @@ def test_a_word_for_none_counts_as_absent_with_a_warning_that_repeats_it(
     if name == "gender" and word == "UNKNOWN":
         assert clean(entity, gender=word)["gender"] == "Unknown"
         return
-    assert left_out(entity, name, word) == [f'{name}: "{word.strip()}" stands for none, left out']
+    assert left_out(entity, name, word) == [
+        f'{name}: "{word.strip()}" stands for none, left out'
+    ]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,9 @@ ZEROS = [
         *(("appointment", it) for it in IDS),
     ],
 )
-def test_a_zero_as_text_counts_as_absent_with_a_warning(entity: str, name: str, zero: str) -> None:
+def test_a_zero_as_text_counts_as_absent_with_a_warning(
+    entity: str, name: str, zero: str
+) -> None:
     assert left_out(entity, name, zero) == [f'{name}: "{zero}" stands for none, left out']
 
 
@@ -190,7 +194,9 @@ def test_a_zero_as_text_counts_as_absent_with_a_warning(entity: str, name: str, 
         *(("appointment", it) for it in (*REFERENCES, *IDS)),
     ],
 )
-def test_a_zero_as_a_number_counts_as_absent_in_silence(entity: str, name: str, zero: int) -> None:
+def test_a_zero_as_a_number_counts_as_absent_in_silence(
+    entity: str, name: str, zero: int
+) -> None:
     least = {"licenseNumber": "L-1"} if name == "code" else without(entity, name)
     assert SCHEMAS[entity].clean(least | {name: zero}) == SCHEMAS[entity].clean(least)
 
@@ -334,7 +340,9 @@ NO_LETTER = [".", "-", "...", "😀", "ـــ", "---"]
     ("entity", "field"),
     [("clinic", "name"), ("doctor", "name"), ("doctor", "aName"), ("patient", "name")],
 )
-def test_a_damaged_name_counts_as_absent_and_says_why(entity: str, field: str, name: str) -> None:
+def test_a_damaged_name_counts_as_absent_and_says_why(
+    entity: str, field: str, name: str
+) -> None:
     (warning,) = left_out(entity, field, name)
     assert (
         warning
@@ -360,8 +368,12 @@ def test_text_of_nothing_but_damage_is_left_out(entity: str, field: str, text: s
     assert "letters were lost before sending; send UTF-8" in warning
 
 
-@pytest.mark.parametrize("text", ["allergic to ???", "Jos\ufffd", "M?ller", "see a.example/b?c=d"])
-@pytest.mark.parametrize(("entity", "field"), [("patient", "lastName"), ("appointment", "notes")])
+@pytest.mark.parametrize(
+    "text", ["allergic to ???", "Jos\ufffd", "M?ller", "see a.example/b?c=d"]
+)
+@pytest.mark.parametrize(
+    ("entity", "field"), [("patient", "lastName"), ("appointment", "notes")]
+)
 def test_damaged_text_with_letters_left_is_stored_with_a_warning(
     entity: str, field: str, text: str
 ) -> None:
@@ -397,7 +409,9 @@ def test_a_new_patient_with_a_damaged_name_is_refused_and_told_why(
 @pytest.mark.parametrize(
     "fields", [{"patientNo": "0"}, {"nationalID": "N/A"}, {"mobile": "-", "name": "Ali"}]
 )
-def test_who_has_no_key_but_words_for_none_is_told_of_them(portal: Portal, fields: dict) -> None:
+def test_who_has_no_key_but_words_for_none_is_told_of_them(
+    portal: Portal, fields: dict
+) -> None:
     answer = refused(portal, "validation_failed", "patient", fields)
     sentences = [sentence for them in answer["errors"].values() for sentence in them]
     assert any("stands for none" in sentence for sentence in sentences)
@@ -429,7 +443,14 @@ def test_two_patients_with_a_number_of_zero_are_two(portal: Portal, zero: Any) -
 def test_two_bookings_with_a_number_of_zero_are_two(portal: Portal, zero: Any) -> None:
     patients(portal)
     for day in ("2026-06-15", "2026-06-16"):
-        new(portal, "appointment", appointmentNo=zero, patientNo="P-1", date=day, timeFrom="10:00")
+        new(
+            portal,
+            "appointment",
+            appointmentNo=zero,
+            patientNo="P-1",
+            date=day,
+            timeFrom="10:00",
+        )
 
 
 @pytest.mark.parametrize(
@@ -484,14 +505,19 @@ def test_what_a_spreadsheet_adds_makes_no_second_patient(portal: Portal, spellin
 
 def test_a_number_as_a_float_is_the_number(http: Http) -> None:
     """Over HTTP, where only the text of the JSON tells how it was written."""
-    assert http.post("/patient", b'{"patientNo": 10928, "name": "Ali"}').json["action"] == "created"
+    assert (
+        http.post("/patient", b'{"patientNo": 10928, "name": "Ali"}').json["action"]
+        == "created"
+    )
     answer = http.post("/patient", b'{"patientNo": 10928.0, "name": "Ali"}').json
     assert (answer["action"], answer["warnings"]) == (
         "unchanged",
         ['patientNo: "10928.0" is taken for the whole number'],
     )
     assert (
-        http.post("/patient", b'{"patientNo": 12345678901234567890.0, "name": "Ali"}').json["key"]
+        http.post("/patient", b'{"patientNo": 12345678901234567890.0, "name": "Ali"}').json[
+            "key"
+        ]
         == "12345678901234567890"
     )
     for lost in (b"1.08E+09", b"1.08e9", b"1E+2"):
@@ -513,7 +539,9 @@ def test_a_filter_that_counts_as_absent_is_a_400(http: Http) -> None:
         "nationalID=9999999999",
         "patientNo=%EF%BF%BD1",
     ):
-        answer = http.client.get(f"/api/healthcare/patients?{query}", headers={"X-API-Key": KEY})
+        answer = http.client.get(
+            f"/api/healthcare/patients?{query}", headers={"X-API-Key": KEY}
+        )
         assert (answer.status_code, answer.json["code"]) == (400, "invalid_parameter"), query
 
 
@@ -530,7 +558,9 @@ def made_up_people(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Return people who differ, each known by something real, with none and damage in every other field."""
     people = []
     for i in range(draw(st.integers(1, 6))):
-        known = draw(st.sets(st.sampled_from(["patientNo", "nationalID", "mobile"]), min_size=1))
+        known = draw(
+            st.sets(st.sampled_from(["patientNo", "nationalID", "mobile"]), min_size=1)
+        )
         person = {
             "name": NAMES[i],
             "patientNo": f"P-{i}" if "patientNo" in known else draw(nothing),
@@ -601,5 +631,7 @@ def test_an_invisible_mark_hides_no_damage(mark: str) -> None:
     ("entity", "name"), [("patient", "isActive"), ("appointment", "patientId")]
 )
 def test_long_text_for_a_flag_or_an_id_is_refused_unread(entity: str, name: str) -> None:
-    sent = LEAST[entity] | {name: "1" + "\u0315\u0300" * 200_000}  # composing it would take minutes
+    sent = LEAST[entity] | {
+        name: "1" + "\u0315\u0300" * 200_000
+    }  # composing it would take minutes
     assert len(refused_by_schema(entity, sent)) == 1

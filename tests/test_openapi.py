@@ -40,7 +40,8 @@ def closed(document: dict[str, Any]) -> dict[str, Any]:
     """The document, with objects that take nothing but what it names: a test must not overlook a member."""
     told = copy.deepcopy(document)
     for schema in every(
-        told["components"]["schemas"], lambda it: it.get("type") == "object" and "properties" in it
+        told["components"]["schemas"],
+        lambda it: it.get("type") == "object" and "properties" in it,
     ):
         schema["additionalProperties"] = False
     return told
@@ -50,7 +51,9 @@ def every(node: Any, wanted: Any) -> Iterator[dict[str, Any]]:
     """Yield every object of a JSON value for which `wanted` is true."""
     if isinstance(node, dict) and wanted(node):
         yield node
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    children = (
+        node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    )
     for child in children:
         yield from every(child, wanted)
 
@@ -115,7 +118,9 @@ def test_its_version_is_the_programs(document: dict[str, Any]) -> None:
     assert document["info"]["version"] == project["version"]
 
 
-def test_it_is_built_once_and_knows_no_address(sqlite_app: Flask, document: dict[str, Any]) -> None:
+def test_it_is_built_once_and_knows_no_address(
+    sqlite_app: Flask, document: dict[str, Any]
+) -> None:
     assert sqlite_app.extensions["openapi"]() is sqlite_app.extensions["openapi"]()
     answer = sqlite_app.test_client().get("/openapi.json", headers={"Host": "portal.example"})
     assert answer.json == document
@@ -144,7 +149,10 @@ def test_every_route_of_the_api_is_described_and_no_other(
         if it.rule.startswith(("/api/", "/healthz", "/openapi.json"))
     ]
     routes = {
-        (path, method) for it in rules for path in paths_of(it.rule) for method in it.methods or ()
+        (path, method)
+        for it in rules
+        for path in paths_of(it.rule)
+        for method in it.methods or ()
     }
     described = {(path, method.upper()) for path, method, _ in operations(document)}
     assert described == {
@@ -195,7 +203,9 @@ def test_every_body_has_an_example_and_every_example_is_one(closed: dict[str, An
     bodies = list(
         every(
             closed,
-            lambda it: isinstance(it.get("schema"), dict) and ("example" in it or "examples" in it),
+            lambda it: (
+                isinstance(it.get("schema"), dict) and ("example" in it or "examples" in it)
+            ),
         )
     )
     assert len(bodies) == sum(
@@ -275,7 +285,12 @@ REQUESTS: list[tuple[str, int, str, Any]] = [
     ("upsertPatients", 413, "/patients", LONG),
     ("upsertAll", 200, "/sync", {"patients": [ALI], "clinics": None}),
     ("upsertAll", 207, "/sync", {"patients": [ALI, BOTH], "appointments": [BOOKED]}),
-    ("upsertAll", 422, "/sync?atomic=true", {"patients": [ALI, BOTH], "appointments": [BOOKED]}),
+    (
+        "upsertAll",
+        422,
+        "/sync?atomic=true",
+        {"patients": [ALI, BOTH], "appointments": [BOOKED]},
+    ),
     ("upsertAll", 400, "/sync", {"people": []}),
     ("upsertAll", 413, "/sync", {"patients": LONG}),
     ("listPatients", 200, "/patients?limit=1", None),
@@ -286,7 +301,14 @@ REQUESTS: list[tuple[str, int, str, Any]] = [
     ("listSyncs", 200, "/syncs", None),
     ("listSyncs", 400, "/syncs?limit=0", None),
 ]
-PARTS = {"upsertPatient", "upsertPatients", "upsertAll", "listPatients", "readPatient", "listSyncs"}
+PARTS = {
+    "upsertPatient",
+    "upsertPatients",
+    "upsertAll",
+    "listPatients",
+    "readPatient",
+    "listSyncs",
+}
 FAULTS = {"500", "503"}  # these are made below
 
 
@@ -332,7 +354,9 @@ def test_every_status_that_is_described_is_really_answered_and_as_it_is_describe
         assert answer.status_code == status, (name, path, answer.text)
         conforms(closed, name, answer)
         seen.add((name, str(status)))
-    for name, path, body in {name: (name, path, body) for name, _, path, body in REQUESTS}.values():
+    for name, path, body in {
+        name: (name, path, body) for name, _, path, body in REQUESTS
+    }.values():
         bare = path.split("?")[0]
         others = [(405, small.client.delete(f"{API}{bare}", headers={"X-API-Key": KEY}))]
         others += [(401, ask(small, bare, body, **{"X-API-Key": "no key of this service"}))]
@@ -396,7 +420,9 @@ def test_a_new_problem_joins_others_of_its_status_even_without_an_example() -> N
     assert {*told.stdout.split()} == known, told
 
 
-@pytest.mark.parametrize(("name", "path"), [("health", "/healthz"), ("document", "/openapi.json")])
+@pytest.mark.parametrize(
+    ("name", "path"), [("health", "/healthz"), ("document", "/openapi.json")]
+)
 def test_what_needs_no_key_is_as_it_is_described(
     sqlite_app: Flask, closed: dict[str, Any], name: str, path: str
 ) -> None:

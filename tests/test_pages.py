@@ -28,7 +28,9 @@ SETTINGS = {"SECRET_KEY": "s" * 32, "PORTAL_PASSWORD": PASSWORD}
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    with migrated(f"sqlite:///{tmp_path_factory.mktemp('pages') / 'clinic.db'}", **SETTINGS) as app:
+    with migrated(
+        f"sqlite:///{tmp_path_factory.mktemp('pages') / 'clinic.db'}", **SETTINGS
+    ) as app:
         yield app
 
 
@@ -44,7 +46,9 @@ def token(client: FlaskClient, page: str = "/login") -> str:
 
 
 def log_in(client: FlaskClient, password: str = PASSWORD, query: str = "") -> TestResponse:
-    return client.post(f"/login{query}", data={"password": password, "csrf_token": token(client)})
+    return client.post(
+        f"/login{query}", data={"password": password, "csrf_token": token(client)}
+    )
 
 
 # --- Log-in ------------------------------------------------------------------------------------
@@ -64,7 +68,9 @@ def test_the_right_password_logs_in_and_leads_back(client: FlaskClient) -> None:
         ("?next=//elsewhere.example/", "/"),
     ],
 )
-def test_after_log_in_nobody_is_led_elsewhere(client: FlaskClient, query: str, leads: str) -> None:
+def test_after_log_in_nobody_is_led_elsewhere(
+    client: FlaskClient, query: str, leads: str
+) -> None:
     assert log_in(client, query=query).location == leads
 
 
@@ -116,7 +122,9 @@ def test_a_form_of_another_site_is_refused(
 
 @pytest.mark.parametrize("path", ["/login", "/logout", "/key"])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_form_is_read_to_its_limit_only(client: FlaskClient, path: str, chunked: bool) -> None:
+def test_a_form_is_read_to_its_limit_only(
+    client: FlaskClient, path: str, chunked: bool
+) -> None:
     body = io.BytesIO(b"a&" * pages.FORM_BYTES)
     length = (
         {"wsgi.input_terminated": True}
@@ -138,7 +146,9 @@ def test_a_page_leaves_the_body_of_another_method_alone(client: FlaskClient) -> 
     form = "application/x-www-form-urlencoded"
     sized = {"CONTENT_LENGTH": str(2 * pages.FORM_BYTES)}
     assert (
-        client.get("/", input_stream=body, content_type=form, environ_overrides=sized).status_code
+        client.get(
+            "/", input_stream=body, content_type=form, environ_overrides=sized
+        ).status_code
         == 200
     )
     assert body.tell() == 0
@@ -157,7 +167,10 @@ def test_the_cookie_keeps_from_scripts_and_other_sites_and_is_secure_over_https(
     assert "HttpOnly" in plain
     assert "SameSite=Lax" in plain
     assert "Secure" not in plain
-    assert "Secure" in client.get("/login", base_url="https://clinic.example").headers["Set-Cookie"]
+    assert (
+        "Secure"
+        in client.get("/login", base_url="https://clinic.example").headers["Set-Cookie"]
+    )
 
 
 def test_nobody_gets_a_cookie_for_reading_the_reference(client: FlaskClient) -> None:
@@ -235,7 +248,8 @@ def test_the_keys_are_told_after_log_in_only_and_kept_nowhere(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/login", "/history", "/openapi.json", "/healthz", "/static/page.js", "/nothing"]
+    "path",
+    ["/", "/login", "/history", "/openapi.json", "/healthz", "/static/page.js", "/nothing"],
 )
 def test_no_other_answer_holds_a_key(client: FlaskClient, path: str) -> None:
     for _ in ("logged out", "logged in"):
@@ -253,9 +267,9 @@ def test_every_field_path_and_error_is_on_the_page(app: Flask, client: FlaskClie
     for entity, schema in app.extensions["schemas"].items():
         section = page.split(f'<section id="{entity}">')[1].split("</section>")[0]
         for name, field in schema.load_fields.items():
-            row = section.split(f'<th scope="row"><code>{json_name(name)}</code></th>')[1].split(
-                "</tr>"
-            )[0]
+            row = section.split(f'<th scope="row"><code>{json_name(name)}</code></th>')[
+                1
+            ].split("</tr>")[0]
             assert field.meaning in row
             assert field.accepts in row
             form_bounds_it = isinstance(field, Choice | Day | Clock | Codes | Flag | RecordId)
@@ -302,7 +316,9 @@ def test_the_page_says_what_dates_and_filters_mean_here(client: FlaskClient) -> 
 def test_every_path_of_the_api_is_on_the_page(app: Flask, client: FlaskClient) -> None:
     page = client.get("/").text
     rules = [
-        it.rule for it in app.url_map.iter_rules() if it.endpoint.startswith(("api.", "public."))
+        it.rule
+        for it in app.url_map.iter_rules()
+        if it.endpoint.startswith(("api.", "public."))
     ]
     paths = [
         re.sub("<any.*?>", name, rule).replace("<int:record_id>", "17")
@@ -339,12 +355,16 @@ def test_what_people_see_comes_with_a_strict_policy(client: FlaskClient) -> None
         assert "upgrade" not in headers["Content-Security-Policy"]
 
 
-def test_a_browser_gets_a_page_of_a_failure_and_a_program_gets_json(client: FlaskClient) -> None:
+def test_a_browser_gets_a_page_of_a_failure_and_a_program_gets_json(
+    client: FlaskClient,
+) -> None:
     chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"
     for accepted in (chromium, "text/html,*/*;q=0.8", "text/html"):
         page = client.get("/nothing", headers={"Accept": accepted})
         assert (page.status_code, page.mimetype) == (404, "text/html")
-    assert client.get("/nothing", headers={"Accept": "*/*"}).mimetype == "application/problem+json"
+    assert (
+        client.get("/nothing", headers={"Accept": "*/*"}).mimetype == "application/problem+json"
+    )
     assert client.get("/nothing").mimetype == "application/problem+json"
     api = client.get("/api/nothing", headers={"Accept": "text/html"})
     assert (api.status_code, api.mimetype) == (401, "application/problem+json")
@@ -356,7 +376,9 @@ def test_a_browser_gets_a_page_of_a_failure_and_a_program_gets_json(client: Flas
 def send(client: FlaskClient, path: str, body: object, key: str = KEY) -> None:
     headers = {"X-API-Key": key, "Content-Type": "application/json"}
     assert (
-        client.post(f"/api/healthcare{path}", data=json.dumps(body), headers=headers).status_code
+        client.post(
+            f"/api/healthcare{path}", data=json.dumps(body), headers=headers
+        ).status_code
         < 500
     )
 
@@ -385,7 +407,9 @@ def test_the_history_tells_what_was_refused_and_why(client: FlaskClient) -> None
 def test_the_list_can_show_failures_only_and_one_row_whole(client: FlaskClient) -> None:
     send(client, "/patient", {"patientNo": "P-1", "name": "Ali"})
     send(
-        client, "/patients", [{"patientNo": f"BAD-{number}", "email": "x"} for number in range(12)]
+        client,
+        "/patients",
+        [{"patientNo": f"BAD-{number}", "email": "x"} for number in range(12)],
     )
     log_in(client)
     page = client.get("/history?failures=1").text
@@ -418,7 +442,9 @@ def test_the_history_is_paged(client: FlaskClient) -> None:
 def test_names_are_text_wherever_they_are_shown(client: FlaskClient) -> None:
     hostile = "<img src=x onerror=alert(1)>"
     send(
-        client, "/patient", {"patientNo": hostile, "email": hostile, hostile: 1, "gender": hostile}
+        client,
+        "/patient",
+        {"patientNo": hostile, "email": hostile, hostile: 1, "gender": hostile},
     )
     log_in(client)
     page = client.get("/history").text
@@ -465,7 +491,9 @@ def test_the_last_sync_of_a_key_sums_its_rows(portal) -> None:
 
 
 def insert_run(at: datetime, **values: object) -> None:
-    usual = dict.fromkeys(("total", "created", "updated", "unchanged", "failed", "duration_ms"), 0)
+    usual = dict.fromkeys(
+        ("total", "created", "updated", "unchanged", "failed", "duration_ms"), 0
+    )
     usual |= {
         "request_id": "r",
         "key_name": "tests",

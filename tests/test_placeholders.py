@@ -72,7 +72,9 @@ def test_newborns_with_own_numbers_are_two_even_if_all_else_is_the_same(
     portal: Portal, name: str
 ) -> None:
     pair(
-        portal, BABY | {"name": name, "patientNo": "P-1"}, BABY | {"name": name, "patientNo": "P-2"}
+        portal,
+        BABY | {"name": name, "patientNo": "P-1"},
+        BABY | {"name": name, "patientNo": "P-2"},
     )
 
 
@@ -159,7 +161,9 @@ def test_a_newborn_that_has_nothing_but_the_mothers_id_is_refused(portal: Portal
 
 def test_a_grown_up_with_somebody_elses_id_is_still_refused(portal: Portal) -> None:
     new(portal, "patient", SARA, patientNo="P-1", nationalID="1000000007")
-    refused(portal, "identity_conflict", "patient", ALI, patientNo="P-2", nationalID="1000000007")
+    refused(
+        portal, "identity_conflict", "patient", ALI, patientNo="P-2", nationalID="1000000007"
+    )
 
 
 # --- Gender ------------------------------------------------------------------------------------
@@ -196,7 +200,9 @@ def test_other_genders_contradict_nothing(portal: Portal, genders: tuple) -> Non
 
 def test_one_birth_date_tells_that_the_gender_was_mistyped(portal: Portal) -> None:
     noor = new(portal, "patient", NOOR, gender="Male", dateOfBirth="1990-01-01")
-    found(portal, noor, "mobile+name", "patient", NOOR, gender="Female", dateOfBirth="1990-01-01")
+    found(
+        portal, noor, "mobile+name", "patient", NOOR, gender="Female", dateOfBirth="1990-01-01"
+    )
 
 
 def test_a_mistyped_gender_is_mended_by_a_number(portal: Portal) -> None:
@@ -272,7 +278,9 @@ def test_a_fourth_is_still_refused_without_a_number_or_beside_one_who_has_none(
 
 
 def test_ids_in_a_warning_are_those_of_what_is_stored_in_the_same_list(portal: Portal) -> None:
-    sent = [KHAN | {"patientNo": f"P-{i}", "dateOfBirth": f"19{60 + i}-01-01"} for i in range(2)]
+    sent = [
+        KHAN | {"patientNo": f"P-{i}", "dateOfBirth": f"19{60 + i}-01-01"} for i in range(2)
+    ]
     sent.append(KHAN | {"patientNo": "P-9"})
     told = portal.send_many({"patient": sent})["patient"]["results"]
     assert f"patient {told[0]['id']}, {told[1]['id']}:" in told[2]["warnings"][0]
@@ -285,7 +293,10 @@ def test_ids_that_nobody_has_are_told_in_no_warning(
     sent: list[Any] = [
         KHAN | {"patientNo": f"P-{i}", "dateOfBirth": f"19{60 + i}-01-01"} for i in range(2)
     ]
-    sent += [KHAN | {"patientNo": "P-9"}, *([] if "dry_run" in options else [{"name": "Nobody"}])]
+    sent += [
+        KHAN | {"patientNo": "P-9"},
+        *([] if "dry_run" in options else [{"name": "Nobody"}]),
+    ]
     told = portal.send_many({"patient": sent}, **options)["patient"]["results"]
     assert "patient (new), (new):" in told[2]["warnings"][0]
     assert portal.count("patient") == 0
@@ -319,11 +330,12 @@ def test_a_phone_and_name_of_twenty_is_one(portal: Portal) -> None:
 def test_those_earlier_in_the_request_count_too(portal: Portal) -> None:
     crowd(portal, 15)
     more = [
-        KHAN | {"nationalID": f"30000{i:05}7", "dateOfBirth": f"{1990 + i}-01-01"} for i in range(6)
+        KHAN | {"nationalID": f"30000{i:05}7", "dateOfBirth": f"{1990 + i}-01-01"}
+        for i in range(6)
     ]
-    told = portal.send_many({"patient": [*more, KHAN | {"nationalID": "1000000007"}]})["patient"][
-        "results"
-    ]
+    told = portal.send_many({"patient": [*more, KHAN | {"nationalID": "1000000007"}]})[
+        "patient"
+    ]["results"]
     assert [it["action"] for it in told] == ["created"] * 7
     assert [len(it["warnings"]) for it in told] == [0] * 6 + [1]
 
@@ -342,7 +354,9 @@ def test_a_new_number_by_phone_and_name_alone_is_told(portal: Portal) -> None:
 
 
 @pytest.mark.parametrize("sent", [ALI, {"name": "Ali Hassan", "patientNo": None}])
-def test_a_birth_date_or_no_number_at_all_is_no_reason_to_warn(portal: Portal, sent: dict) -> None:
+def test_a_birth_date_or_no_number_at_all_is_no_reason_to_warn(
+    portal: Portal, sent: dict
+) -> None:
     ali = new(portal, "patient", ALI, mobile=MOBILE, patientNo="P-1")
     answer = found(
         portal, ali, "mobile+name", "patient", {"patientNo": "P-2", "mobile": MOBILE} | sent
@@ -354,7 +368,9 @@ def test_a_birth_date_or_no_number_at_all_is_no_reason_to_warn(portal: Portal, s
 
 
 @pytest.mark.parametrize("name", ["????? ???", ".", "سا\ufffdرة", "---"])
-def test_a_stored_name_that_would_be_refused_today_cannot_speak(portal: Portal, name: str) -> None:
+def test_a_stored_name_that_would_be_refused_today_cannot_speak(
+    portal: Portal, name: str
+) -> None:
     sara = new(portal, "patient", SARA, patientNo="P-1")
     overwrite(portal, sara, name=name)
     answer = found(
@@ -371,7 +387,9 @@ def test_a_stored_name_that_would_be_refused_today_cannot_speak(portal: Portal, 
 
 @pytest.mark.parametrize("given", ["N/A", "-", "????", "غير معروف"])
 def test_a_given_name_that_is_none_cannot_speak(portal: Portal, given: str) -> None:
-    sara = new(portal, "patient", SARA, patientNo="P-1", nationalID="1000000007", firstName="Sara")
+    sara = new(
+        portal, "patient", SARA, patientNo="P-1", nationalID="1000000007", firstName="Sara"
+    )
     overwrite(portal, sara, first_name=given)
     again = SARA | {
         "name": "Sara Ali",
@@ -390,7 +408,9 @@ def overwrite(portal: Portal, record_id: int, **values: Any) -> None:
         connection.begin(),
     ):
         connection.execute(
-            sa.update(Patient.__table__).where(Patient.__table__.c.id == record_id).values(**values)
+            sa.update(Patient.__table__)
+            .where(Patient.__table__.c.id == record_id)
+            .values(**values)
         )
 
 
@@ -426,7 +446,9 @@ def test_other_blanks_tell_names_apart(portal: Portal, one: str, other: str) -> 
 # --- Bookings ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "table"), [("doctorCode", "doctor"), ("clinicCode", "clinic")])
+@pytest.mark.parametrize(
+    ("name", "table"), [("doctorCode", "doctor"), ("clinicCode", "clinic")]
+)
 def test_another_doctor_or_clinic_at_the_same_moment_replaces_the_first_and_is_told(
     portal: Portal, name: str, table: str
 ) -> None:
@@ -514,7 +536,9 @@ def test_a_booking_until_midnight_keeps_its_length_when_it_moves(
     assert answer["data"]["timeTo"] == ends
 
 
-def test_a_whole_day_is_booked_and_a_booking_may_move_to_end_at_midnight(portal: Portal) -> None:
+def test_a_whole_day_is_booked_and_a_booking_may_move_to_end_at_midnight(
+    portal: Portal,
+) -> None:
     patients(portal)
     assert new(portal, "appointment", BOOKED | {"timeFrom": "00:00", "timeTo": "24:00"})
     new(
@@ -532,7 +556,13 @@ def test_a_former_number_decides_alone_and_a_contact_only_where_it_leaves_nobody
     ali = renumbered_patient(portal)
     sara = new(portal, "patient", SARA, mobile=MOBILE)
     found(
-        portal, ali, "formerPatientNo", "patient", patientNo="P-1", mobile=MOBILE, name="Ali Hassan"
+        portal,
+        ali,
+        "formerPatientNo",
+        "patient",
+        patientNo="P-1",
+        mobile=MOBILE,
+        name="Ali Hassan",
     )
     found(portal, sara, "mobile+name", "patient", SARA, patientNo="P-1", mobile=MOBILE)
 
@@ -549,9 +579,16 @@ def test_a_stale_number_of_a_newborns_own_leaves_its_id_to_it(portal: Portal) ->
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_the_last_day_of_the_calendar_is_a_day_like_others(portal: Portal, stored: bool) -> None:
+def test_the_last_day_of_the_calendar_is_a_day_like_others(
+    portal: Portal, stored: bool
+) -> None:
     patients(portal)
-    last = {"appointmentNo": "A-1", "patientNo": "P-1", "date": "9999-12-31", "timeFrom": "10:00"}
+    last = {
+        "appointmentNo": "A-1",
+        "patientNo": "P-1",
+        "date": "9999-12-31",
+        "timeFrom": "10:00",
+    }
     if stored:
         new(portal, "appointment", last)
         last = {"appointmentNo": "A-1"}

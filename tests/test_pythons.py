@@ -49,7 +49,13 @@ POSSESSIVE = [
     "(?:(?:b)++)",
     "(x(?=y(?>z)))",
 ]
-POSSESSIVE += ["a|b*+", "(?:^(?:05[0-9]{8})\n)*+", "(a)?(?(1)b++|c)", "(?i:a++)", "(?<!a)(?!b++)"]
+POSSESSIVE += [
+    "a|b*+",
+    "(?:^(?:05[0-9]{8})\n)*+",
+    "(a)?(?(1)b++|c)",
+    "(?i:a++)",
+    "(?<!a)(?!b++)",
+]
 ORDINARY = [
     "a+",
     "a+?",
@@ -155,7 +161,10 @@ def text_of(node: ast.AST) -> str:
             're.compile(rf"{a}++")',
             're.compile(rf"[{a}]*+")',
         ),
-        *('re.split("".join(["a", "(?>b)"]), it)', """re.compile(rf"a{f'{b}?+' if b else ''}")"""),
+        *(
+            're.split("".join(["a", "(?>b)"]), it)',
+            """re.compile(rf"a{f'{b}?+' if b else ''}")""",
+        ),
         *(
             r'HOUR = r"\d\d?+"',
             'PART = "(?:a)++"',
@@ -193,7 +202,9 @@ def test_prose_and_ordinary_patterns_in_a_program_are_not_possessive(program: st
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_no_pattern_in_the_programs_text_is_possessive(source: Path) -> None:
     assert [
-        text for text in patterns_in(source.read_text(encoding="utf-8")) if looks_possessive(text)
+        text
+        for text in patterns_in(source.read_text(encoding="utf-8"))
+        if looks_possessive(text)
     ] == []
 
 
@@ -247,7 +258,11 @@ def test_no_pattern_of_a_field_is_possessive(name: str) -> None:
     field = TEXT_FIELDS[name]
     assert (
         wrong(
-            {"plain": field.plain, "plain lines": field._plain_lines, "odd lines": field._odd_lines}
+            {
+                "plain": field.plain,
+                "plain lines": field._plain_lines,
+                "odd lines": field._odd_lines,
+            }
         )
         == {}
     )

@@ -111,7 +111,9 @@ def test_two_clients_who_take_a_number_in_turn_leave_it_with_one(
 def test_single_records_pass_while_a_bulk_runs(live: Service, any_app: Flask) -> None:
     portal = Portal(emptied(any_app))
     people = [{"patientNo": f"B-{i}", "name": f"Person {i}"} for i in range(5000)]
-    singles = [("/patient", {"patientNo": f"S-{i}", "name": f"Single {i}"}) for i in range(CLIENTS)]
+    singles = [
+        ("/patient", {"patientNo": f"S-{i}", "name": f"Single {i}"}) for i in range(CLIENTS)
+    ]
     told = live.at_once([("/patients", people), *singles])
     assert [status for status, _ in told] == [200] + [201] * CLIENTS
     assert portal.count("patient") == len(people) + CLIENTS
@@ -149,7 +151,9 @@ def test_a_merge_loses_no_update_that_comes_between(portal: Portal) -> None:
     (patient,) = portal.stored("patient")
     assert (patient["national_id"], patient["email"]) == ("N-1", "new@clinic.example")
     for number in ("K-1", "D-1", "D-2"):
-        booked = portal.send("appointment", patientNo=number, date="2026-06-15", timeFrom="10:30")
+        booked = portal.send(
+            "appointment", patientNo=number, date="2026-06-15", timeFrom="10:30"
+        )
         assert booked["data"]["patientId"] == patient["id"]
 
 

@@ -93,7 +93,12 @@ def keys(http: Http, path: str, name: str, **query: Any) -> list[Any]:
             ["A-2"],
         ),
         ("/appointments", "appointmentNo", {"appointmentNo": "a-3"}, ["A-3"]),
-        ("/patients", "patientNo", {"updatedSince": "2020-01-01T00:00:00Z"}, ["P-1", "P-2", None]),
+        (
+            "/patients",
+            "patientNo",
+            {"updatedSince": "2020-01-01T00:00:00Z"},
+            ["P-1", "P-2", None],
+        ),
         ("/patients", "patientNo", {"updatedSince": "2199-01-01T00:00:00+03:00"}, []),
         (
             "/patients",
@@ -140,7 +145,10 @@ def test_a_bad_parameter_is_a_400(filled: Http, path: str, query: dict[str, Any]
 
 def test_a_reference_is_found_by_id_too(filled: Http) -> None:
     (patient,) = get(filled, "/patients", patientNo="P-1").json["data"]
-    assert keys(filled, "/appointments", "appointmentNo", patientId=patient["id"]) == ["A-1", "A-2"]
+    assert keys(filled, "/appointments", "appointmentNo", patientId=patient["id"]) == [
+        "A-1",
+        "A-2",
+    ]
 
 
 def test_one_record_reads_as_it_was_answered_on_writing(filled: Http) -> None:
@@ -175,7 +183,9 @@ def test_pages_miss_nobody_and_repeat_nobody_while_others_write(http: Http) -> N
         while not done.is_set():
             number += 1
             assert (
-                other.post("/patient", {"patientNo": f"NEW-{number}", "name": "Late"}).status_code
+                other.post(
+                    "/patient", {"patientNo": f"NEW-{number}", "name": "Late"}
+                ).status_code
                 == 201
             )
             assert (

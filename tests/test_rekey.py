@@ -44,7 +44,10 @@ def patient(**fields: Any) -> dict[str, Any]:
     """Return a patient's row, with a contact key of older rules."""
     row = {"name": "Ali Hassan", "is_active": True} | NOW
     if "mobile" in fields:
-        row |= {"contact_key": f"older {fields['mobile']} {fields.get('name')}", "contact_rank": 0}
+        row |= {
+            "contact_key": f"older {fields['mobile']} {fields.get('name')}",
+            "contact_rank": 0,
+        }
     return row | fields
 
 
@@ -136,7 +139,9 @@ def test_the_first_of_two_takes_a_form_that_nobody_has(
 def test_a_clinic_keeps_a_code_that_is_none_and_a_doctor_does_not(
     older: Portal, capsys: pytest.CaptureFixture
 ) -> None:
-    (clinic,) = store(older, "clinic", {"code": "N/A", "name": "Teeth", "is_active": True} | NOW)
+    (clinic,) = store(
+        older, "clinic", {"code": "N/A", "name": "Teeth", "is_active": True} | NOW
+    )
     (doctor,) = store(
         older,
         "doctor",
@@ -199,7 +204,10 @@ def test_contact_keys_are_made_again_and_two_that_share_one_get_two_ranks(
     ids = store(
         older,
         "patient",
-        *[patient(name=name, mobile=MOBILE, patient_no=f"P-{i}") for i, name in enumerate(spelled)],
+        *[
+            patient(name=name, mobile=MOBILE, patient_no=f"P-{i}")
+            for i, name in enumerate(spelled)
+        ],
     )
     retired = store(
         older,
@@ -208,7 +216,9 @@ def test_contact_keys_are_made_again_and_two_that_share_one_get_two_ranks(
     )
     upgrade(older, capsys)
     key = upsert.contact_key(MOBILE, spelled[0])
-    assert values(older, "patient", "contact_key") == dict.fromkeys(ids, key) | {retired[0]: None}
+    assert values(older, "patient", "contact_key") == dict.fromkeys(ids, key) | {
+        retired[0]: None
+    }
     assert sorted(values(older, "patient", "contact_rank")[it] for it in ids) == [0, 1, 2]
 
 
@@ -256,7 +266,11 @@ def test_a_database_of_older_rules_comes_to_rest_in_two_nights(
 ) -> None:
     """Whom a filler made one are separate again; whom a hyphen, an apostrophe or a blank told apart are found."""
     sara = {"nationalID": "9999999999", "dateOfBirth": "1980-01-01"}
-    stored = {"national_id": "9999999999", "date_of_birth": "1980-01-01", "mobile": "+966501111113"}
+    stored = {
+        "national_id": "9999999999",
+        "date_of_birth": "1980-01-01",
+        "mobile": "+966501111113",
+    }
     merged, *_ = store(
         older,
         "patient",

@@ -40,7 +40,11 @@ BIRTHS = ("1960-01-01", "1990-05-05", "2001-09-09")
 
 
 def clinic(chance: random.Random, number: int) -> Record:
-    return {"code": f"C{number}", "name": chance.choice(["Teeth", "Eyes"]), "floor": str(number)}
+    return {
+        "code": f"C{number}",
+        "name": chance.choice(["Teeth", "Eyes"]),
+        "floor": str(number),
+    }
 
 
 def doctor(chance: random.Random, number: int) -> Record:
@@ -116,7 +120,9 @@ def known(chance: random.Random, world: World, entity: str, number: int) -> Reco
         made = MAKERS[entity](chance, number)
         if chance.random() < 0.4:
             made = {name: made[name] for name in ALONE.get(entity, [*made])}
-        world[entity][number] = {name: it for name, it in made.items() if chance.random() < 0.95}
+        world[entity][number] = {
+            name: it for name, it in made.items() if chance.random() < 0.95
+        }
     return dict(world[entity][number])
 
 
@@ -144,7 +150,9 @@ def moved_beside(chance: random.Random, world: World, entity: str) -> Record:
     if not records:
         return partly(chance, world, entity)
     one = chance.choice(records)
-    others = [it for it in world[entity].values() if it.get(same) == one[same] and it is not one]
+    others = [
+        it for it in world[entity].values() if it.get(same) == one[same] and it is not one
+    ]
     other = chance.choice(others or [one])
     moved = {name: other[name] for name in moving if name in other}
     return {KEYS[entity][0]: one[KEYS[entity][0]]} | moved
@@ -185,12 +193,15 @@ def two_syncs(seed: int) -> tuple[dict[str, list], dict[str, list]]:
 def in_lists(portal: Portal, batches: dict[str, list]) -> dict[str, list]:
     """Send each entity's list by itself; returns the results."""
     return {
-        entity: portal.send_many({entity: it})[entity]["results"] for entity, it in batches.items()
+        entity: portal.send_many({entity: it})[entity]["results"]
+        for entity, it in batches.items()
     }
 
 
 def one_by_one(portal: Portal, batches: dict[str, list]) -> dict[str, list]:
-    return {entity: [portal.send(entity, it) for it in sent] for entity, sent in batches.items()}
+    return {
+        entity: [portal.send(entity, it) for it in sent] for entity, sent in batches.items()
+    }
 
 
 def check(portal: Portal, seed: int) -> None:
@@ -266,7 +277,12 @@ def test_the_lists_go_every_way(fast: Portal) -> None:
 
 # --- Clashes, one of each kind -----------------------------------------------------------------
 
-ALI = {"patientNo": "P-1", "nationalID": "1000000001", "name": "Ali Hassan", "mobile": "0501111111"}
+ALI = {
+    "patientNo": "P-1",
+    "nationalID": "1000000001",
+    "name": "Ali Hassan",
+    "mobile": "0501111111",
+}
 OMAR = {
     "patientNo": "P-2",
     "nationalID": "1000000002",
@@ -334,7 +350,15 @@ def face(portal: Portal) -> dict[str, list]:
     people = {
         row["id"]: row["patient_no"] or row["national_id"] for row in portal.stored("patient")
     }
-    hidden = ("id", "version", "created_at", "updated_at", "contact_rank", "slot_rank", "slot_key")
+    hidden = (
+        "id",
+        "version",
+        "created_at",
+        "updated_at",
+        "contact_rank",
+        "slot_rank",
+        "slot_key",
+    )
     rows = {
         table: [
             {name: value for name, value in row.items() if name not in hidden}

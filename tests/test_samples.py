@@ -137,7 +137,9 @@ class StubHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         stub = self.server
         stub.sent.append(self.rfile.read(int(self.headers["Content-Length"])))
-        status, headers, body = stub.answers.pop(0) if len(stub.answers) > 1 else stub.answers[0]
+        status, headers, body = (
+            stub.answers.pop(0) if len(stub.answers) > 1 else stub.answers[0]
+        )
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
@@ -158,7 +160,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def runnable(request: pytest.FixtureRequest) -> str:
     """Return the sample's name; without a C# compiler skip its tests, except on CI, where they fail."""
-    if request.param.endswith(".cs") and not csharp.available(required=bool(os.environ.get("CI"))):
+    if request.param.endswith(".cs") and not csharp.available(
+        required=bool(os.environ.get("CI"))
+    ):
         pytest.skip("C# needs Debian's mono-mcs and the package dotnetcore2")
     return request.param
 
@@ -279,7 +283,13 @@ def test_the_push_sample_tells_the_reasons_of_a_refusal(
 ) -> None:
     ran = clients.run(push, address, NOBODY | {"email": "nobody"})
     assert is_no_crash(ran)
-    for reason in ("422", "validation_failed", "patientNo", "email", "Not a valid email address."):
+    for reason in (
+        "422",
+        "validation_failed",
+        "patientNo",
+        "email",
+        "Not a valid email address.",
+    ):
         assert reason in ran.told
     assert stored(address, "patient") == []
 
@@ -318,7 +328,9 @@ def test_a_file_in_an_ansi_code_page_is_refused_not_stored_as_question_marks(
     name: str, clients: Clients, address: str
 ) -> None:
     record = RECORDS["patient"] if name in PUSH else {"patients": [RECORDS["patient"]]}
-    ran = clients.run(name, address, json.dumps(record, ensure_ascii=False).encode("windows-1256"))
+    ran = clients.run(
+        name, address, json.dumps(record, ensure_ascii=False).encode("windows-1256")
+    )
     assert is_no_crash(ran)
     assert "invalid_json" in ran.told
     assert stored(address, "patient") == []
@@ -410,7 +422,11 @@ def test_a_page_of_a_proxy_is_no_success_and_no_stack_trace(
 ) -> None:
     # curl tries a 502 again by itself; it waits as long as it is told.
     stub.will_answer(
-        (status, {"Content-Type": "text/html", "Location": "/elsewhere", "Retry-After": "1"}, PAGE)
+        (
+            status,
+            {"Content-Type": "text/html", "Location": "/elsewhere", "Retry-After": "1"},
+            PAGE,
+        )
     )
     ran = clients.run(name, stub.address, {})
     assert is_no_crash(ran)

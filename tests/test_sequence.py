@@ -28,7 +28,15 @@ MOBILES = ["0501111111", "+966501111111", "0502222222", "0", "123"]
 NUMBERS = ["P1", "p1", "P2", "P3", "P4"]
 IDENTITIES = ["N1", "N2", "N3"]
 BIRTHS = ["1960-01-01", "1990-05-05", "1990-05-05T00:00:00", "2001-09-09"]
-UNSTABLE = {"id", "version", "created_at", "updated_at", "contact_rank", "slot_rank", "slot_key"}
+UNSTABLE = {
+    "id",
+    "version",
+    "created_at",
+    "updated_at",
+    "contact_rank",
+    "slot_rank",
+    "slot_key",
+}
 
 
 def one_of(values: Iterable[Any]) -> st.SearchStrategy:
@@ -108,8 +116,12 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def state(portal: Portal) -> dict[str, list]:
     """Return all that is stored, with ids as their order and without times."""
-    rows = {table: portal.stored(table) for table in ("clinic", "doctor", "patient", "appointment")}
-    order = {table: {row["id"]: place for place, row in enumerate(rows[table])} for table in rows}
+    rows = {
+        table: portal.stored(table) for table in ("clinic", "doctor", "patient", "appointment")
+    }
+    order = {
+        table: {row["id"]: place for place, row in enumerate(rows[table])} for table in rows
+    }
     seen: dict[str, list] = {}
     for table, its in rows.items():
         seen[table] = [
@@ -171,7 +183,8 @@ def _ordered(ids: str, order: dict[int, int]) -> str:
 def one_by_one(portal: Portal, batches: dict[str, list]) -> tuple[Any, Any]:
     emptied(portal.app)
     answers = {
-        entity: [portal.send(entity, record) for record in sent] for entity, sent in batches.items()
+        entity: [portal.send(entity, record) for record in sent]
+        for entity, sent in batches.items()
     }
     return outcomes(portal, answers), state(portal)
 
@@ -187,7 +200,9 @@ def as_arrays(portal: Portal, batches: dict[str, list]) -> tuple[Any, Any]:
 
 def as_sync(portal: Portal, batches: dict[str, list]) -> tuple[Any, Any]:
     emptied(portal.app)
-    answers = {entity: answer["results"] for entity, answer in portal.send_many(batches).items()}
+    answers = {
+        entity: answer["results"] for entity, answer in portal.send_many(batches).items()
+    }
     return outcomes(portal, answers), state(portal)
 
 
@@ -228,12 +243,14 @@ def test_a_dry_run_foretells_and_stores_nothing(
     emptied(fast.app)
     fast.send_many(first)
     before = [
-        fast.stored(table) for table in ("clinic", "doctor", "patient", "appointment", "former_key")
+        fast.stored(table)
+        for table in ("clinic", "doctor", "patient", "appointment", "former_key")
     ]
     with mock.patch.object(sync, "CHUNK", 3):
         foretold = fast.send_many(second, dry_run=True)
     assert [
-        fast.stored(table) for table in ("clinic", "doctor", "patient", "appointment", "former_key")
+        fast.stored(table)
+        for table in ("clinic", "doctor", "patient", "appointment", "former_key")
     ] == before
     assert _without_ids(foretold) == _without_ids(fast.send_many(second))
 
@@ -259,13 +276,18 @@ def test_atomic_is_all_or_nothing(
     after = state(fast)
     if any(answer.get("rolledBack") for answer in answers.values()):
         assert after == before
-        assert {it["success"] for answer in answers.values() for it in answer["results"]} == {False}
+        assert {it["success"] for answer in answers.values() for it in answer["results"]} == {
+            False
+        }
     emptied(fast.app)
     fast.send_many(first)
     plainly = fast.send_many(second)
     failures = [it for answer in answers.values() for it in answer["results"] if "status" in it]
     assert [it["key"] for it in failures] == [
-        it["key"] for answer in plainly.values() for it in answer["results"] if not it["success"]
+        it["key"]
+        for answer in plainly.values()
+        for it in answer["results"]
+        if not it["success"]
     ]
     if not failures:
         assert state(fast) == after
@@ -302,7 +324,9 @@ def agrees(record: dict, old: dict) -> bool:
 
 
 CONTACT = {"mobile": "+966551234567", "name": "Sara Ali"}
-STEPS = [{"patientNo": "P-5", name: value} for name, value in sorted(CONTACT.items(), reverse=True)]
+STEPS = [
+    {"patientNo": "P-5", name: value} for name, value in sorted(CONTACT.items(), reverse=True)
+]
 
 
 @pytest.mark.parametrize(
@@ -334,9 +358,9 @@ def test_who_comes_to_have_a_contact_in_two_steps_is_found_by_it(
     emptied(fast.app)
     for record in newcomer:
         fast.send("patient", record)
-    told = fast.send_many({"patient": [*STEPS, CONTACT | {"nationalID": "1000000001"}]}, **options)[
-        "patient"
-    ]
+    told = fast.send_many(
+        {"patient": [*STEPS, CONTACT | {"nationalID": "1000000001"}]}, **options
+    )["patient"]
     found = {name: told["results"][2].get(name) for name in ("action", "matchedBy", "changed")}
     assert found == {"action": "updated", "matchedBy": "mobile+name", "changed": ["nationalID"]}
 
@@ -368,7 +392,10 @@ def test_a_dry_run_finds_whom_it_would_have_created(
         {"patientNo": f"P-{i}", "nationalID": f"100000000{i}"} | CONTACT | {"name": f"Sara {i}"}
         for i in range(4)
     ]
-    again = [{name: new[0][name] for name in ("patientNo", "name")}, {"nationalID": "1000000001"}]
+    again = [
+        {name: new[0][name] for name in ("patientNo", "name")},
+        {"nationalID": "1000000001"},
+    ]
     again += [
         {name: new[2][name] for name in CONTACT},
         {"patientNo": "P-3", "email": "a@b.example"},

@@ -25,7 +25,12 @@ PEOPLE = [
     for i in range(1000)
 ]
 BOOKINGS = [
-    {"appointmentNo": f"A-{i}", "patientNo": f"P-{i}", "date": "2026-06-15", "timeFrom": "10:30"}
+    {
+        "appointmentNo": f"A-{i}",
+        "patientNo": f"P-{i}",
+        "date": "2026-06-15",
+        "timeFrom": "10:30",
+    }
     for i in range(1000)
 ]
 
@@ -62,7 +67,11 @@ def test_a_thousand_bookings_with_every_reference_cost_no_more_than_25(
 ) -> None:
     portal.send_many({"patient": PEOPLE})
     moved = [booking | {"date": "2026-06-16", "timeTo": "11:00"} for booking in BOOKINGS]
-    for bookings, action in ((BOOKINGS, "created"), (BOOKINGS, "unchanged"), (moved, "updated")):
+    for bookings, action in (
+        (BOOKINGS, "created"),
+        (BOOKINGS, "unchanged"),
+        (moved, "updated"),
+    ):
         statements.clear()
         assert portal.send_many({"appointment": bookings})["appointment"][action] == 1000
         assert 1 <= len(statements) <= 25, statements
@@ -142,7 +151,8 @@ def test_values_of_a_list_stay_apart_whatever_they_hold(any_app: Flask) -> None:
         counts = portal.send_many({"patient": sent})["patient"]
         assert counts[action] >= len(ODD) - 1, counts
         rows = [
-            (row["name"], row["first_name"], row["last_name"]) for row in portal.stored("patient")
+            (row["name"], row["first_name"], row["last_name"])
+            for row in portal.stored("patient")
         ]
         assert rows == [(it["name"], it["firstName"], it.get("lastName")) for it in sent]
 
@@ -154,10 +164,14 @@ def test_values_that_would_be_taken_for_others_are_refused(values: list[str | No
 
 
 @pytest.mark.parametrize(("name", "length"), [("code", 65), ("name", 201)])
-def test_what_is_too_long_for_its_column_is_not_cut(any_app: Flask, name: str, length: int) -> None:
+def test_what_is_too_long_for_its_column_is_not_cut(
+    any_app: Flask, name: str, length: int
+) -> None:
     """The schemas refuse it before; SQLite knows no lengths."""
     emptied(any_app)
-    row = {"code": "C-1", "name": "Teeth", "is_active": True, "version": 1} | {name: "y" * length}
+    row = {"code": "C-1", "name": "Teeth", "is_active": True, "version": 1} | {
+        name: "y" * length
+    }
     row |= dict.fromkeys(("created_at", "updated_at"), "2026-06-15 09:00:00")
     with any_app.app_context(), db.engine.connect() as connection:
         limits = connection.dialect.name != "sqlite"
@@ -216,6 +230,6 @@ def test_statistics_of_a_small_table_do_not_make_look_ups_slow(analysed: Portal)
             ]
     steps = [row[-1] for plan in plans for row in plan]
     assert len(seen) >= 4
-    assert {step for step in steps if step.startswith("SCAN") and "VIRTUAL" not in step} == set(), (
-        steps
-    )
+    assert {
+        step for step in steps if step.startswith("SCAN") and "VIRTUAL" not in step
+    } == set(), steps

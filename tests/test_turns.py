@@ -56,7 +56,9 @@ def test_a_bulk_lets_a_single_writer_in_between_two_chunks(
 
 
 @pytest.mark.parametrize("kind", [threading.Thread, FORK.Process])
-def test_one_at_a_time_has_the_turn(path: str, kind: Callable[..., Any], tmp_path: Path) -> None:
+def test_one_at_a_time_has_the_turn(
+    path: str, kind: Callable[..., Any], tmp_path: Path
+) -> None:
     counter = tmp_path / "counter"
     counter.write_text("0")
 

@@ -38,7 +38,9 @@ TEXTS = [
     if type(SCHEMAS[pair[0]].load_fields[pair[1]]) in (fields.Text, fields.Name)
 ]
 IDENTIFIERS = [
-    pair for pair in FIELDS if isinstance(SCHEMAS[pair[0]].load_fields[pair[1]], fields.Identifier)
+    pair
+    for pair in FIELDS
+    if isinstance(SCHEMAS[pair[0]].load_fields[pair[1]], fields.Identifier)
 ]
 LAID_OUT = [("clinic", "address"), ("doctor", "description"), ("appointment", "notes")]
 
@@ -165,7 +167,8 @@ def test_an_identifier_of_marks_that_nobody_sees_is_blank(entity, name):
 )
 def test_a_number_of_marks_that_nobody_sees_identifies_nobody(entity, name):
     assert (
-        "Missing" in refused(entity, {name: f" {RLM}{ZWJ} "})[SCHEMAS[entity].rules.asked_for[0]][0]
+        "Missing"
+        in refused(entity, {name: f" {RLM}{ZWJ} "})[SCHEMAS[entity].rules.asked_for[0]][0]
     )
 
 
@@ -224,9 +227,9 @@ ZERO_DATES = [
 @pytest.mark.parametrize("zero", ZERO_DATES)
 @pytest.mark.parametrize("entity", ["patient", "doctor"])
 def test_a_zero_date_of_birth_is_absent_without_a_warning(entity, zero):
-    assert SCHEMAS[entity].clean(LEAST[entity] | {"dateOfBirth": zero}) == SCHEMAS[entity].clean(
-        LEAST[entity]
-    )
+    assert SCHEMAS[entity].clean(LEAST[entity] | {"dateOfBirth": zero}) == SCHEMAS[
+        entity
+    ].clean(LEAST[entity])
 
 
 def test_1900_01_02_is_a_birthday():
@@ -247,7 +250,9 @@ def test_names_match_without_regard_to_case(name):
 
 @pytest.mark.parametrize("second", ["P-1", "P-2", None])
 def test_one_field_in_two_spellings_is_refused(second):
-    assert refused("patient", {"patientNo": "P-1", "PatientNo": second}).keys() == {"patient_no"}
+    assert refused("patient", {"patientNo": "P-1", "PatientNo": second}).keys() == {
+        "patient_no"
+    }
 
 
 def test_an_unknown_field_is_ignored_with_a_warning():
@@ -268,7 +273,9 @@ def test_a_refused_record_names_the_unknown_field_that_may_be_the_reason():
 
 
 @pytest.mark.parametrize("entity", LEAST)
-@pytest.mark.parametrize("name", ["id", "createdAt", "updatedAt", "ID", "CreatedAt", "UPDATEDAT"])
+@pytest.mark.parametrize(
+    "name", ["id", "createdAt", "updatedAt", "ID", "CreatedAt", "UPDATEDAT"]
+)
 def test_read_only_fields_are_ignored_without_a_warning(entity, name):
     assert SCHEMAS[entity].clean(LEAST[entity] | {name: "whatever"}) == SCHEMAS[entity].clean(
         LEAST[entity]
@@ -323,7 +330,9 @@ def test_a_whole_number_with_a_fraction_of_zero_is_taken_for_its_digits_with_a_w
 ):
     sent = json_name(name)
     assert one_value(entity, name, whole) == "10928"
-    assert warned(entity, **{sent: whole}) == [f'{sent}: "10928.0" is taken for the whole number']
+    assert warned(entity, **{sent: whole}) == [
+        f'{sent}: "10928.0" is taken for the whole number'
+    ]
 
 
 @pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS)
@@ -337,7 +346,9 @@ def test_control_characters_and_lone_surrogates_are_refused(entity, name, charac
     assert character not in sentence
 
 
-@pytest.mark.parametrize("name", ["mobile", "phone", "email", "gender", "bloodType", "dateOfBirth"])
+@pytest.mark.parametrize(
+    "name", ["mobile", "phone", "email", "gender", "bloodType", "dateOfBirth"]
+)
 @pytest.mark.parametrize("character", ["\0", "\n", "\x7f", "\ud83d"])
 def test_control_characters_are_refused_in_fields_with_a_form_too(name, character):
     assert "U+" in only_fault("patient", **{name: f"a{character}b"})
@@ -419,13 +430,16 @@ def test_an_email_has_200_characters_at_most():
 )
 def test_a_length_is_measured_after_canonicalising(name, sent, length):
     (value,) = [
-        value for key, value in clean("patient", **{name: sent}).items() if json_name(key) == name
+        value
+        for key, value in clean("patient", **{name: sent}).items()
+        if json_name(key) == name
     ]
     assert len(value) == length
 
 
 @pytest.mark.parametrize(
-    ("name", "sent"), [("patientNo", "ﷺ" * 4), ("nationalID", "ß" * 33), ("name", "e\u0301" * 201)]
+    ("name", "sent"),
+    [("patientNo", "ﷺ" * 4), ("nationalID", "ß" * 33), ("name", "e\u0301" * 201)],
 )
 def test_what_grows_beyond_the_limit_is_refused(name, sent):
     assert "Longer than" in only_fault("patient", **{name: sent})
@@ -635,7 +649,9 @@ def test_a_date_is_the_day_that_is_meant(sent, day):
         {},
     ],
 )
-@pytest.mark.parametrize(("entity", "name"), [("appointment", "date"), ("patient", "dateOfBirth")])
+@pytest.mark.parametrize(
+    ("entity", "name"), [("appointment", "date"), ("patient", "dateOfBirth")]
+)
 def test_what_is_no_date_is_refused(entity, name, wrong):
     assert only_fault(entity, **{name: wrong})
 
@@ -643,7 +659,11 @@ def test_what_is_no_date_is_refused(entity, name, wrong):
 def test_an_instant_counts_in_the_time_zone_that_is_set():
     new_york = schemas.AppointmentSchema("US", ZoneInfo("America/New_York"))
     data, _ = new_york.clean(
-        {"appointmentNo": "A-1", "date": "2026-06-15T02:00:00Z", "timeFrom": "2026-06-15T02:00:00Z"}
+        {
+            "appointmentNo": "A-1",
+            "date": "2026-06-15T02:00:00Z",
+            "timeFrom": "2026-06-15T02:00:00Z",
+        }
     )
     assert data == {"appointment_no": "A-1", "date": "2026-06-14", "time_from": "22:00:00"}
 
@@ -791,9 +811,9 @@ def test_a_booking_of_a_whole_day_lasts_a_day():
 )
 @pytest.mark.parametrize("entity", ["patient", "doctor"])
 def test_a_gender_is_understood_in_any_case(entity, stored, spellings):
-    assert {clean(entity, gender=f" {spelling} ")["gender"] for spelling in spellings.split()} == {
-        stored
-    }
+    assert {
+        clean(entity, gender=f" {spelling} ")["gender"] for spelling in spellings.split()
+    } == {stored}
 
 
 @pytest.mark.parametrize(
@@ -820,7 +840,23 @@ def test_a_blood_type_is_understood_in_any_case_and_spacing(group, sign):
 
 @pytest.mark.parametrize(
     "wrong",
-    ["C+", "A", "O", "+O", "0+", "A++", "A positive", "A+B", "BA+", "ABO+", 1, True, 1.5, [], {}],
+    [
+        "C+",
+        "A",
+        "O",
+        "+O",
+        "0+",
+        "A++",
+        "A positive",
+        "A+B",
+        "BA+",
+        "ABO+",
+        1,
+        True,
+        1.5,
+        [],
+        {},
+    ],
 )
 def test_any_other_blood_type_is_refused(wrong):
     assert only_fault("patient", bloodType=wrong)
@@ -1070,7 +1106,8 @@ def test_a_folded_name_is_its_own_folded_form(text):
 
 @given(
     st.text(
-        st.characters(max_codepoint=0x24F) | st.characters(min_codepoint=0x600, max_codepoint=0x6FF)
+        st.characters(max_codepoint=0x24F)
+        | st.characters(min_codepoint=0x600, max_codepoint=0x6FF)
     )
 )
 def test_case_and_composition_make_no_other_identifier(latin_or_arabic):
@@ -1091,7 +1128,24 @@ written_phone = st.from_regex(
     fullmatch=True,
 )
 regions = st.sampled_from(
-    ["SA", "AE", "KW", "QA", "EG", "JO", "YE", "IL", "GB", "DE", "IT", "FR", "US", "AU", "KR", "BR"]
+    [
+        "SA",
+        "AE",
+        "KW",
+        "QA",
+        "EG",
+        "JO",
+        "YE",
+        "IL",
+        "GB",
+        "DE",
+        "IT",
+        "FR",
+        "US",
+        "AU",
+        "KR",
+        "BR",
+    ]
 )
 
 
@@ -1223,7 +1277,8 @@ strings = st.sampled_from(
 ) | st.text(max_size=30)
 scalars = st.none() | st.booleans() | st.integers() | st.integers(-2, 2) | st.floats() | strings
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(strings, inner, max_size=3)
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(strings, inner, max_size=3),
 )
 
 
@@ -1278,7 +1333,9 @@ def test_what_was_stored_may_be_sent_again_and_stays_the_same(entity, data):
     assert again == {name: value for name, value in once.items() if value is not None}
 
 
-def by_marshmallow(schema: Entity, record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def by_marshmallow(
+    schema: Entity, record: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return data and errors by Python name, by the road that reports errors."""
     try:
         loaded, errors = schema.load(record), {}
@@ -1310,7 +1367,9 @@ def test_both_roads_agree(entity, data):
         assert (schema.clean(record)[0], {}) == (expected, errors)
     except ValidationFailed as refusal:
         explained = refusal.errors  # with what was left out, of fields that are missing
-        assert {name: list(explained[name])[: len(told)] for name, told in errors.items()} == errors
+        assert {
+            name: list(explained[name])[: len(told)] for name, told in errors.items()
+        } == errors
 
 
 FORMS = {
@@ -1377,7 +1436,9 @@ def test_a_day_of_this_year_may_lie_in_the_future_and_is_looked_at():
 @pytest.mark.parametrize("end", [1950, 1999, 2000, 2001, 2010, 2026, 2030, 2100])
 def test_plain_dates_are_the_real_ones_of_their_years_but_for_leap_days(end: int) -> None:
     pattern, first = canonical.plain_dates(end), date(1899, 1, 1)
-    days = [first + timedelta(days=number) for number in range((date(end + 2, 1, 1) - first).days)]
+    days = [
+        first + timedelta(days=number) for number in range((date(end + 2, 1, 1) - first).days)
+    ]
     plain = {str(day) for day in days if pattern.fullmatch(str(day))}
     assert plain == {str(day) for day in days if day > date(1900, 1, 1) and day.year < end} - {
         f"{year}-02-29" for year in range(1900, end)
@@ -1403,7 +1464,9 @@ def test_records_of_many_shapes_come_out_in_the_order_in_which_they_were_sent():
     ]
     told = SCHEMAS["patient"].clean_all(sent)
     seen = [
-        sorted(told.refused[place].errors) if place in told.refused else told.data(place)["name"]
+        sorted(told.refused[place].errors)
+        if place in told.refused
+        else told.data(place)["name"]
         for place in range(told.size)
     ]
     assert seen == [

@@ -198,7 +198,9 @@ def booking_for(entity: str) -> list[dict]:
     )
 
 
-@pytest.mark.parametrize(("entity", "stored", "record", "conflict", "command", "then"), CONFLICTS)
+@pytest.mark.parametrize(
+    ("entity", "stored", "record", "conflict", "command", "then"), CONFLICTS
+)
 def test_a_conflict_is_ended_by_a_command_and_the_same_sync_goes_through(
     portal: Portal,
     entity: str,
@@ -211,7 +213,9 @@ def test_a_conflict_is_ended_by_a_command_and_the_same_sync_goes_through(
     prepare(portal, entity, stored)
     sync = {entity: [record]} | ({"appointment": its} if (its := booking_for(entity)) else {})
     before = everything(portal)
-    refusal, *rest = [it for answer in portal.send_many(sync).values() for it in answer["results"]]
+    refusal, *rest = [
+        it for answer in portal.send_many(sync).values() for it in answer["results"]
+    ]
     assert (refusal["code"], [it["matchedBy"] for it in refusal["candidates"]]) == conflict
     assert [it["code"] for it in rest] == ["unknown_reference"] * len(rest)
     assert everything(portal) == before
@@ -220,7 +224,9 @@ def test_a_conflict_is_ended_by_a_command_and_the_same_sync_goes_through(
     word, *whom = command
     portal.command(word, entity, *[str(ids[it]) for it in whom], "--yes")
 
-    result, *rest = [it for answer in portal.send_many(sync).values() for it in answer["results"]]
+    result, *rest = [
+        it for answer in portal.send_many(sync).values() for it in answer["results"]
+    ]
     assert (result["success"], result.get("action")) == (True, then[0])
     assert result["id"] not in ids if then[1] is None else result["id"] == ids[then[1]]
     assert [it.get("action") for it in rest] == ["created"] * len(rest)
@@ -230,7 +236,8 @@ def test_a_conflict_is_ended_by_a_command_and_the_same_sync_goes_through(
 
 def test_every_kind_of_conflict_is_among_them() -> None:
     kinds = {
-        (entity, conflict[0]) for entity, _, _, conflict, _, _ in (it.values for it in CONFLICTS)
+        (entity, conflict[0])
+        for entity, _, _, conflict, _, _ in (it.values for it in CONFLICTS)
     }
     assert kinds == {
         ("patient", "identity_conflict"),
@@ -250,10 +257,18 @@ def test_a_booking_of_a_patient_entered_twice_is_freed_by_merging_the_patients(
         new(portal, "patient", ALI, patientNo="P-2"),
     )
     booking = new(portal, "appointment", AT_TEN, appointmentNo="A-1")
-    refused(portal, "identity_conflict", "appointment", LATER, appointmentNo="A-1", patientNo="P-2")
+    refused(
+        portal, "identity_conflict", "appointment", LATER, appointmentNo="A-1", patientNo="P-2"
+    )
     merge(portal, "patient", again, once)
     answer = found(
-        portal, booking, "appointmentNo", "appointment", LATER, appointmentNo="A-1", patientNo="P-2"
+        portal,
+        booking,
+        "appointmentNo",
+        "appointment",
+        LATER,
+        appointmentNo="A-1",
+        patientNo="P-2",
     )
     assert answer["changed"] == ["date", "timeFrom"]
 
@@ -282,7 +297,9 @@ def test_a_merge_moves_bookings(portal: Portal) -> None:
     moved = new(portal, "appointment", LATER, patientNo="P-2", notes="Fasting.")
     merge(portal, "patient", keep, drop)
     assert [it["id"] for it in portal.stored("patient")] == [keep]
-    bookings = {it["id"]: (it["patient_id"], it["notes"]) for it in portal.stored("appointment")}
+    bookings = {
+        it["id"]: (it["patient_id"], it["notes"]) for it in portal.stored("appointment")
+    }
     assert bookings == {kept: (keep, None), moved: (keep, "Fasting.")}
     found(portal, moved, SLOT_KEY, "appointment", AT_ELEVEN)
     found(portal, moved, SLOT_KEY, "appointment", LATER, patientNo="P-2")
@@ -323,9 +340,15 @@ def test_a_merge_keeps_all_numbers_of_both_the_dropped_ones_as_former(
 
 
 def test_a_number_that_the_kept_patient_lacks_becomes_the_current_one(portal: Portal) -> None:
-    keep, drop = new(portal, "patient", ALI, nationalID="N-1"), renumbered_patient_of_no_id(portal)
+    keep, drop = (
+        new(portal, "patient", ALI, nationalID="N-1"),
+        renumbered_patient_of_no_id(portal),
+    )
     merge(portal, "patient", keep, drop)
-    assert (row(portal, "patient", keep)["patient_no"], formers(portal)) == ("P-2", {"P-1": keep})
+    assert (row(portal, "patient", keep)["patient_no"], formers(portal)) == (
+        "P-2",
+        {"P-1": keep},
+    )
 
 
 def renumbered_patient_of_no_id(portal: Portal) -> int:
@@ -334,16 +357,23 @@ def renumbered_patient_of_no_id(portal: Portal) -> int:
     return ali
 
 
-def test_a_number_once_given_up_by_the_kept_patient_comes_back_as_former(portal: Portal) -> None:
+def test_a_number_once_given_up_by_the_kept_patient_comes_back_as_former(
+    portal: Portal,
+) -> None:
     keep = renumbered_patient(portal)
     drop = new(portal, "patient", SARA, patientNo="P-1")
     assert formers(portal) == {}
     merge(portal, "patient", keep, drop)
-    assert (row(portal, "patient", keep)["patient_no"], formers(portal)) == ("P-2", {"P-1": keep})
+    assert (row(portal, "patient", keep)["patient_no"], formers(portal)) == (
+        "P-2",
+        {"P-1": keep},
+    )
 
 
 def test_a_merge_fills_empty_fields_and_the_kept_values_win(portal: Portal) -> None:
-    keep = new(portal, "patient", ALI, patientNo="P-1", email="a@clinic.example", isActive=False)
+    keep = new(
+        portal, "patient", ALI, patientNo="P-1", email="a@clinic.example", isActive=False
+    )
     full = {
         "patientNo": "P-2",
         "nationalID": "N-2",
@@ -365,8 +395,12 @@ def test_a_merge_fills_empty_fields_and_the_kept_values_win(portal: Portal) -> N
     }
 
 
-@pytest.mark.parametrize("key", [{"nationalID": "N-2"}, {"name": "Ali Hassan", "mobile": MOBILE}])
-def test_a_key_that_fills_an_empty_field_finds_the_kept_patient(portal: Portal, key: dict) -> None:
+@pytest.mark.parametrize(
+    "key", [{"nationalID": "N-2"}, {"name": "Ali Hassan", "mobile": MOBILE}]
+)
+def test_a_key_that_fills_an_empty_field_finds_the_kept_patient(
+    portal: Portal, key: dict
+) -> None:
     keep = new(portal, "patient", ALI, patientNo="P-1")
     drop = new(portal, "patient", FAMILY, nationalID="N-2")
     merge(portal, "patient", keep, drop)
@@ -384,7 +418,9 @@ def test_a_doctor_merge_moves_bookings_and_keys_and_fills_in_clinics(portal: Por
     new(portal, "patient", ALI, patientNo="P-1")
     clinic = new(portal, "clinic", {"code": "C-1", "name": "Teeth"})
     keep = new(portal, "doctor", HUDA, licenseNumber="L-1")
-    drop = new(portal, "doctor", OMAR | {"code": "D-2", "phone": MOBILE, "clinicCodes": ["C-1"]})
+    drop = new(
+        portal, "doctor", OMAR | {"code": "D-2", "phone": MOBILE, "clinicCodes": ["C-1"]}
+    )
     booking = new(portal, "appointment", AT_TEN, doctorCode="D-2")
     merge(portal, "doctor", keep, drop)
     (doctor,) = portal.stored("doctor")
@@ -426,7 +462,8 @@ def test_two_doctors_bookings_of_one_patient_stay_apart_in_a_merge(portal: Porta
 
 # The number of the kept patient's booking, of the dropped one's, and of the one that is left.
 @pytest.mark.parametrize(
-    ("kept", "dropped", "left"), [(None, None, None), ("A-1", None, "A-1"), (None, "A-2", "A-2")]
+    ("kept", "dropped", "left"),
+    [(None, None, None), ("A-1", None, "A-1"), (None, "A-2", "A-2")],
 )
 def test_twin_bookings_at_one_slot_become_one_in_a_merge(
     portal: Portal, kept: str | None, dropped: str | None, left: str | None
@@ -466,7 +503,9 @@ def test_two_numbered_bookings_at_one_slot_stay_two_in_a_merge(portal: Portal) -
     assert bookings == {"A-1": keep, "A-2": keep}
 
 
-def test_a_stale_sync_after_a_merge_does_not_bring_the_dropped_patient_back(portal: Portal) -> None:
+def test_a_stale_sync_after_a_merge_does_not_bring_the_dropped_patient_back(
+    portal: Portal,
+) -> None:
     keep, drop = (
         new(portal, "patient", ALI, patientNo="P-1"),
         new(portal, "patient", ALI, patientNo="P-2"),

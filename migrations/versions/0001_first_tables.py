@@ -68,7 +68,9 @@ def upgrade() -> None:
         sa.Column("code", IDENTIFIER),
         sa.Column("license_number", IDENTIFIER),
         sa.Column("name", TEXT, nullable=False),
-        *_text("a_name", "branch", "medical_reg_number", "id_number", "account_no", "cost_center"),
+        *_text(
+            "a_name", "branch", "medical_reg_number", "id_number", "account_no", "cost_center"
+        ),
         *_text("email", "phone", "specialization"),
         sa.Column("gender", sa.String(10)),
         sa.Column("date_of_birth", DATE),

@@ -55,12 +55,16 @@ def main() -> None:
     )  # Windows writes logs in an ANSI code page, which has no room for names
     try:
         response = post("/api/healthcare/sync", Path("everything.json").read_bytes())
-    except OSError as error:  # no file, or no answer: the exceptions of requests are OSErrors, too
+    except (
+        OSError
+    ) as error:  # no file, or no answer: the exceptions of requests are OSErrors, too
         sys.exit(f"Sending failed: {error}")
     try:
         answer = response.json()
     except requests.JSONDecodeError:
-        sys.exit(f"HTTP {response.status_code}, and not from the service: {response.text[:200]}")
+        sys.exit(
+            f"HTTP {response.status_code}, and not from the service: {response.text[:200]}"
+        )
 
     if "total" not in answer:  # the request failed as a whole
         sys.exit(f"HTTP {response.status_code} {answer.get('code')}: {answer.get('detail')}")
