@@ -302,16 +302,9 @@ def _show(operation: Json, request: Any, **responses: Json) -> None:
 
 def _entity(entity: str, schema: Entity, root: str) -> Json:
     """Return what is said of one entity."""
-    rules, name = RULES[entity], entity.title()
-    words = {
-        "Entity": name,
-        "entity": entity,
-        "plural": rules.plural,
-        "purpose": schema.__doc__,
-    }
-    part = _filled("openapi_entity.json", _common(root) | words)
-    records = {name: _record_sent(schema), f"{name}Stored": _record_stored(schema, rules)}
-    part["components"]["schemas"] = records | part["components"]["schemas"]
+    rules = RULES[entity]
+    part = _filled("openapi_entity.json", _common(root) | _words(rules, schema))
+    part["components"]["schemas"] = _records(rules, schema) | part["components"]["schemas"]
     many = part["paths"][f"{root}/{rules.plural}"]
     many["get"]["parameters"] = _filters(schema, rules) + many["get"]["parameters"]
     created, stored = _created(schema, entity), _stored(schema, entity)
@@ -320,6 +313,17 @@ def _entity(entity: str, schema: Entity, root: str) -> Json:
     _show(many["get"], None, _200={"data": [stored], "next": None})
     _show(part["paths"][f"{root}/{rules.plural}/{{id}}"]["get"], None, _200=stored)
     return part
+
+
+def _words(rules: Rules, schema: Entity) -> Json:
+    name = {"Entity": rules.entity.title(), "entity": rules.entity}
+    return name | {"plural": rules.plural, "purpose": schema.__doc__}
+
+
+def _records(rules: Rules, schema: Entity) -> Json:
+    """Return the schemas of an entity's record, as it is sent and as it is stored."""
+    name = rules.entity.title()
+    return {name: _record_sent(schema), f"{name}Stored": _record_stored(schema, rules)}
 
 
 def _show_single(operation: Json, rules: Rules, created: Json) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -154,6 +154,11 @@ def _explain(problem: Problem, batch: Batch, place: int) -> None:
         problem.errors = explained(problem.errors, batch.warnings.get(place, ()))
 
 
+def _chunks(batch: Batch) -> Iterator[Batch]:
+    for first in range(0, batch.size, CHUNK):
+        yield batch.part(range(first, min(first + CHUNK, batch.size)))
+
+
 class _AtOnce:
     """A request in one transaction: all or nothing, or a dry run that stores nothing."""
 
@@ -190,12 +195,12 @@ class _AtOnce:
     ) -> None:
         refused: RefusedSet = set()
         lasting = Index(connection, RULES)  # a dry run's changes are nowhere but in the index
+        index = (lambda: lasting) if dry_run else (lambda: Index(connection, RULES))
         for entity, batch in cleaned.items():
-            self.results[entity] = []
-            for first in range(0, batch.size, CHUNK):
-                part = batch.part(range(first, min(first + CHUNK, batch.size)))
-                index = (lambda: lasting) if dry_run else (lambda: Index(connection, RULES))
-                self.results[entity] += _store(RULES[entity], part, index, refused, dry_run)
+            parts = [
+                _store(RULES[entity], part, index, refused, dry_run) for part in _chunks(batch)
+            ]
+            self.results[entity] = [result for results in parts for result in results]
 
     def _any_refused(self) -> bool:
         every = (result for results in self.results.values() for result in results)

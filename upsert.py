@@ -12,7 +12,7 @@ from engine.index import EntityIndex, Index, Lookup, Record, Records
 from engine.match import agree, same
 from engine.outcome import Notice, Notices
 from engine.problems import Problem, ValidationFailed
-from engine.rules import Reference, Rules, SharedKey, Values
+from engine.rules import Reference, Rules, SharedKey, Values, reads
 from models import Appointment, Clinic, Doctor, DoctorClinic, FormerKey, Patient
 
 # --- Keys that several may share ---------------------------------------------------------------
@@ -46,6 +46,7 @@ SLOT = SharedKey(
 # --- Named rules: patients ---------------------------------------------------------------------
 
 
+@reads("gender", "date_of_birth", "name")
 def opposite_gender(data: Values, record: Record) -> bool:
     """Tell whether one is male and the other female, and no birth date says that this is a typing error.
 
@@ -56,6 +57,7 @@ def opposite_gender(data: Values, record: Record) -> bool:
     return words.is_newborns(data["name"]) or not same(data, record, "date_of_birth")
 
 
+@reads("patient_no", "mobile", "name")
 def placeholder_of_two_files(data: Values, record: Record) -> bool:
     """Tell whether two files share what many do: a phone that is no number, or a newborn's or nobody's name."""
     if not (data.get("patient_no") and record.values["patient_no"]):
@@ -91,6 +93,7 @@ def _is_this_newborn(data: Values, record: Record, lookup: Lookup) -> bool:
     return agree(PATIENT, data, record)
 
 
+@reads("patient_no", "date_of_birth", if_shared=True)
 def renumbered_by_contact(
     data: Values, record: Record, key: str, patients: EntityIndex
 ) -> Notices:
@@ -120,6 +123,7 @@ class SlotTaken(Problem):
     }
 
 
+@reads("patient_id", "date", "time_from")
 def keeps_its_patient(data: Values, record: Record) -> bool:
     """Tell whether a booking found by its number is the one described: with another patient, at its own moment only."""
     if data.get("patient_id") in (None, record.values["patient_id"]):
@@ -127,6 +131,7 @@ def keeps_its_patient(data: Values, record: Record) -> bool:
     return all(data.get(part) == record.values[part] for part in ("date", "time_from"))
 
 
+@reads("doctor_id", "clinic_id", if_shared=True)
 def replaced_by_slot(data: Values, record: Record, key: str, bookings: EntityIndex) -> Notices:
     """Warn where a booking without a number changes the doctor or clinic of the one at its moment."""
     if key != SLOT.name:
@@ -149,6 +154,7 @@ def _code(records: EntityIndex, record_id: int) -> str:
     return records.the(record_id).values[records.rules.unique[0]] or f"id {record_id}"
 
 
+@reads("patient_id", "date", "time_from", "time_to", "appointment_no")
 def reschedule(data: Values, record: Record, bookings: EntityIndex) -> tuple[Values, Notices]:
     """Return the data of a stored booking with its end, and warnings; raise SlotTaken or ValidationFailed.
 
@@ -242,7 +248,6 @@ PATIENT = Rules(
     shared=CONTACT,
     contradicts=("national_id", "date_of_birth"),
     rules_out=(opposite_gender, placeholder_of_two_files),
-    reads_if_shared=("gender",),
     agrees=("name", "date_of_birth"),
     birth="date_of_birth",
     given_name="first_name",
@@ -266,8 +271,6 @@ APPOINTMENT = Rules(
     belongs_not="The number belongs to a booking of another patient.",
     moves=reschedule,
     warns=replaced_by_slot,
-    reads=("time_to",),
-    reads_if_shared=("doctor_id", "clinic_id"),
 )
 # In this order references resolve.
 RULES = {rules.entity: rules for rules in (CLINIC, DOCTOR, PATIENT, APPOINTMENT)}
@@ -340,8 +343,9 @@ def _twin(record: Record, handed: Values, records: EntityIndex) -> Record | None
     if shared is None or key is None or key == record.values[shared.column]:
         return None
     sharing = sorted(records.find(shared.name, key), key=attrgetter("age"))
-    has_number = bool(record.values[number])
-    return next((twin for twin in sharing if not (has_number and twin.values[number])), None)
+    if record.values[number]:
+        sharing = [twin for twin in sharing if not twin.values[number]]
+    return next(iter(sharing), None)
 
 
 def retire(rules: Rules, record: Record, index: Index) -> None:

@@ -301,12 +301,10 @@ class Text(Clean):
                 return [*map(self._memo.__getitem__, column)]
             except TypeError:  # no memo has a list for a key
                 return super().clean_all(column)
-        known = [value for value in column if value is not None] if None in column else column
-        cleaned = self._clean_lines(known)
-        if known is column:
-            return cleaned
-        rest = iter(cleaned)
-        return [ABSENT if value is None else next(rest) for value in column]
+        if None not in column:
+            return self._clean_lines(column)
+        cleaned = iter(self._clean_lines([value for value in column if value is not None]))
+        return [ABSENT if value is None else next(cleaned) for value in column]
 
     def _clean_lines(self, values: Sequence[Any]) -> Sequence[Any]:
         """Clean values as lines of one text: to find those that stay so takes a tenth of looking at each.
@@ -754,12 +752,13 @@ class Codes(Clean):
     def clean(self, value: Any) -> Any:
         if not isinstance(value, list):
             raise ValueError("Must be a list of codes.")
-        cleaned = [ABSENT if item is None else self._code.clean(item) for item in value]
-        doubts = [value.warning for value in cleaned if isinstance(value, Doubt)]
-        plain = [value.value if isinstance(value, Doubt) else value for value in cleaned]
-        codes = tuple(sorted({code for code in plain if code}))
+        cleaned = [self._code.clean(item) for item in value if item is not None]
+        doubts = [element for element in cleaned if isinstance(element, Doubt)]
+        values = {element for element in cleaned if not isinstance(element, Doubt)}
+        codes = tuple(sorted(filter(None, values.union(doubt.value for doubt in doubts))))
         known = codes if codes or not value else ABSENT
-        return Doubt(known, "; ".join(doubts)) if doubts else known
+        warning = "; ".join(doubt.warning for doubt in doubts)
+        return Doubt(known, warning) if doubts else known
 
 
 class Instant(fields.Field):

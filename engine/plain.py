@@ -11,7 +11,7 @@ own. All other records are careful.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import itemgetter, ne
@@ -232,7 +232,7 @@ def _differing(plain: Plain, name: str, stored: Column) -> Iterable[int]:
 
 def _judge_shared(plain: Plain, key: str) -> None:
     """Make careful whom the shared key found, and who changes what a rule reads then."""
-    read = {*plain.rules.reads_if_shared}
+    read = plain.rules.judged_if_shared
     changing = [place for place, names in plain.changes.items() if not read.isdisjoint(names)]
     plain.careful |= {place for place in changing if plain.found_by[place] == key}
 
@@ -259,14 +259,14 @@ def _look_for_holders(plain: Plain) -> None:
     new = [place for place in plain.new if place not in plain.careful]
     for key in plain.rules.key_columns:
         sent = plain.key_values(key, new)
-        held = _held(plain, key, dict.fromkeys(sent.values()))
+        held = _held(plain, key, {*sent.values()})
         plain.careful |= {place for place, value in sent.items() if value in held}
     for name in plain.rules.needs:
-        needed = zip(new, plain.sent(name, new), strict=True)
-        plain.careful |= {place for place, value in needed if not value}
+        lacking = [not value for value in plain.sent(name, new)]
+        plain.careful.update(compress(new, lacking))
 
 
-def _held(plain: Plain, key: str, values: Mapping[Any, Any]) -> set[Any]:
+def _held(plain: Plain, key: str, values: set[Any]) -> set[Any]:
     """Return those of the values of a key that lead to a record, or that a record gave up."""
     rules, column = plain.rules, plain.rules.table.c[plain.rules.key_columns[key]]
     rows = [*plain.records.index.rows_among((column,), column, values)]

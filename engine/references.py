@@ -173,11 +173,10 @@ def describe(rules: Rules, record: Record, index: Index) -> Values:
         linked = values[reference.column]
         if reference.links is not None:
             values[reference.code] = sorted(index.codes(reference, linked))
-        elif linked is None:
-            values[reference.code] = None
-        else:
-            (values[reference.code],) = index.codes(reference, [linked])
-            values[reference.column] = max(linked, 0) or None
+            continue
+        codes = index.codes(reference, [linked] if linked else [])
+        values[reference.code] = codes[0] if codes else None
+        values[reference.column] = max(linked or 0, 0) or None
     return values
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -19,11 +19,33 @@ if TYPE_CHECKING:
 
 Values = dict[str, Any]  # by Python name
 Names = tuple[str, ...]
+T = TypeVar("T")
 FORMER = "former_"  # prefix of the weak key that looks up numbers given up
 
 
 def _never(text: str) -> bool:
     return False
+
+
+def reads(*fields: str, if_shared: bool = False) -> Callable[[T], T]:
+    """Mark a named rule with the fields that it compares, of the data and the stored record.
+
+    A record that changes one of them is judged. `if_shared`: only where the shared key alone found the stored record.
+    """
+
+    def mark(rule: T) -> T:
+        rule.reads = frozenset(fields)  # type: ignore[attr-defined]
+        rule.if_shared = if_shared  # type: ignore[attr-defined]
+        return rule
+
+    return mark
+
+
+def _mark(rule: Any) -> tuple[frozenset[str], bool]:
+    """Return what a named rule reads, and whether only where the shared key alone found the record."""
+    if not hasattr(rule, "reads"):
+        raise ValueError(f"{rule.__name__} does not say what it reads")
+    return rule.reads, rule.if_shared
 
 
 @dataclass(frozen=True)
@@ -66,11 +88,10 @@ class Rules:
     `given_name` is a field with the first word of the name; `first_word` takes that from a folded name, and `is_none`
     tells whether it says nothing.
     A new record: `needs` are the fields without which none is created, `defaults` its values at first.
-    Named rules: `leaves_out` takes from the data what is another record's. `belongs` tells whether a found record takes
-    the data; `belongs_not` is the sentence if it does not. `moves` returns the data with what an update entails, and
-    `warns` what the sender should look at.
-    `reads` are the stored fields that `belongs`, `moves` and `warns` read; `reads_if_shared` those that a rule reads
-    only where the shared key alone found the record.
+    Named rules, each marked with the fields that it `reads`: `leaves_out` removes, before matching, what is another
+    record's. `belongs` tells whether a found record takes the data; `belongs_not` is the sentence if it does not.
+    `moves` adds to the data what follows from them, for every found record. `warns` returns what the sender should look
+    at, where something changes.
     """
 
     entity: str
@@ -94,17 +115,17 @@ class Rules:
     belongs_not: str = ""
     moves: Callable[[Values, "Record", "EntityIndex"], tuple[Values, "Notices"]] | None = None
     warns: Callable[[Values, "Record", str, "EntityIndex"], "Notices"] | None = None
-    reads: Names = ()
-    reads_if_shared: Names = ()
 
     def __post_init__(self) -> None:
-        """Refuse rules that name a column which the table lacks."""
-        shared = (self.shared.column, self.shared.rank) if self.shared else ()
-        named = {*self.guarded, *self.sources, *shared, *self.defaults}
-        missing = named.difference(self.columns)
+        """Refuse rules that name a field which there is not, or a named rule that does not say what it reads."""
+        named = {*self.guarded, *self.sources, *self.defaults, *self.needs}
+        named |= self.judged | self.judged_if_shared
+        known = {*self.blank, ""}
+        missing = sorted(named.difference(known))
         if missing:
-            raise ValueError(f"{self.entity}: no column {', '.join(sorted(missing))}")
-        self.key_values(self.blank)
+            raise ValueError(f"{self.entity}: no column {', '.join(missing)}")
+        if self.shared and self.shared.name not in self.weak:
+            raise ValueError(f"{self.entity}: {self.shared.name} is no weak key")
 
     # Keys
 
@@ -146,10 +167,23 @@ class Rules:
         return tuple(name for name in self.agrees if name != self.birth)
 
     @cached_property
+    def _read(self) -> list[tuple[frozenset[str], bool]]:
+        """What each named rule reads, and whether only where the shared key alone found the record."""
+        rules = [rule for rule in (self.belongs, self.moves, self.warns) if rule]
+        return [*map(_mark, rules), *[(_mark(rule)[0], True) for rule in self.rules_out]]
+
+    @cached_property
     def judged(self) -> frozenset[str]:
         """The fields that can change what a record is taken for, whichever key found it."""
-        fields = (*self.sources, *self.contradicts, *self.agrees, *self.reads)
-        return frozenset((*fields, self.given_name))
+        fields = (*self.sources, *self.contradicts, *self.agrees, self.given_name)
+        return frozenset(fields).union(
+            *[read for read, if_shared in self._read if not if_shared]
+        )
+
+    @cached_property
+    def judged_if_shared(self) -> frozenset[str]:
+        """The fields that can do so where the shared key alone found it."""
+        return frozenset().union(*[read for read, _ in self._read])
 
     # What a record carries
 

@@ -120,12 +120,12 @@ class _Writer:
         if self.plain and self.plain.changes:
             changed = self.plain.changed_columns(self.now)
             database.update_rows(self.connection, self.rules.table, changed)
-        rekeyed = [record for record in self.stored if self._is_rekeyed(record)]
-        others = [record for record in self.stored if not self._is_rekeyed(record)]
         # A column that is set costs the upkeep of its index, even if its value stays.
+        rekeyed = [record for record in self.stored if self._is_rekeyed(record)]
         if rekeyed:
             self._update(rekeyed, self.names.union(self.rules.guarded))
-        if others:
+        if len(rekeyed) < len(self.stored):
+            others = [record for record in self.stored if not self._is_rekeyed(record)]
             self._update(others, self.names.difference(self.rules.guarded))
 
     def _is_rekeyed(self, record: Record) -> bool:

@@ -273,6 +273,16 @@ def test_what_a_record_must_carry_follows_from_the_rules() -> None:
 def test_rules_that_name_a_column_that_is_not_there_are_refused() -> None:
     with pytest.raises(ValueError, match="shelf: no column colour"):
         Rules(entity="shelf", table=SHELVES, unique=("label", "colour"))
+    with pytest.raises(ValueError, match="shelf: no column colour"):
+        Rules(entity="shelf", table=SHELVES, unique=("label",), contradicts=("colour",))
+
+
+def test_a_named_rule_says_what_it_reads() -> None:
+    def unmarked(*_: Any) -> bool:
+        return False
+
+    with pytest.raises(ValueError, match="unmarked does not say what it reads"):
+        Rules(entity="shelf", table=SHELVES, unique=("label",), belongs=unmarked)
 
 
 # --- What it does not know ---------------------------------------------------------------------

@@ -342,6 +342,21 @@ def test_a_slot_that_a_refused_move_asked_for_is_not_settled_beside_it(fast: Por
     assert codes == [[None, "slot_taken"]] * 2
 
 
+def test_ids_of_references_count_in_a_list(fast: Portal) -> None:
+    emptied(fast.app)
+    doctors = [{"code": f"D{number}", "name": "Huda"} for number in (1, 2)]
+    slots = [{"date": "2026-06-16", "timeFrom": f"{hour}:00"} for hour in (10, 11)]
+    bookings = [
+        it | {"appointmentNo": f"A-{it['timeFrom']}", "patientNo": "P-1"} for it in slots
+    ]
+    first = in_lists(fast, {"doctor": doctors, "patient": [ALI], "appointment": bookings})
+    doctor_id = first["doctor"][1]["id"]
+    again = [it | {"doctorId": doctor_id} for it in bookings]
+    told = in_lists(fast, {"appointment": again})["appointment"]
+    assert [it["changed"] for it in told] == [["doctorCode"]] * 2
+    assert [row["doctor_id"] for row in fast.stored("appointment")] == [doctor_id] * 2
+
+
 # --- Races -------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,7 @@ from engine import canonical, fields
 from engine.entity import NO_OBJECT, Batch, Entity, json_name
 from engine.problems import ValidationFailed
 from models import db
+from upsert import CONTACT, PATIENT
 
 RIYADH = ZoneInfo("Asia/Riyadh")
 SCHEMAS = {entity: schema("SA", RIYADH) for entity, schema in schemas.ENTITIES.items()}
@@ -82,6 +84,20 @@ def test_null_is_the_same_as_absent_for_every_field(entity):
     nulls = {json_name(name): None for name in SCHEMAS[entity].load_fields}
     schema = SCHEMAS[entity]
     assert schema.clean(nulls | LEAST[entity]) == schema.clean(LEAST[entity])
+
+
+def test_what_a_record_must_carry_follows_from_the_rules():
+    """A weak key that needs one field more identifies nobody without it."""
+    contact = replace(
+        CONTACT, name="mobile+name+born", sources=(*CONTACT.sources, "date_of_birth")
+    )
+    stricter = replace(PATIENT, shared=contact, weak=("former_patient_no", contact.name))
+    schema = type("StricterSchema", (schemas.PatientSchema,), {"rules": stricter})("SA", RIYADH)
+    sent = {"mobile": "0551234567", "name": "Sara Ali"}
+    with pytest.raises(ValidationFailed) as caught:
+        schema.clean(sent)
+    assert list(caught.value.errors) == ["patient_no"]
+    assert schema.clean(sent | {"dateOfBirth": "1990-05-05"})[1] == []
 
 
 def test_nothing_that_was_not_sent_appears():
