@@ -5,8 +5,9 @@ BENCH := .venv-bench
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --requirement
 
 # What is stored, matched and answered, without servers, browsers and other programs.
-RULES := tests/test_pythons.py tests/test_values.py tests/test_none_and_damage.py tests/test_matching.py \
-  tests/test_placeholders.py tests/test_sequence.py tests/test_nights.py tests/test_answers.py
+RULES := $(addprefix tests/test_, $(addsuffix .py, pythons values forms records every_value none_and_damage \
+  no_merging_by_nothing matching weak_keys formers bookings placeholders older_rules sequence roads nights engine \
+  answers lists options what_is_kept))
 
 .PHONY: run test rules lint bench
 

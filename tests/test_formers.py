@@ -1,6 +1,5 @@
 """Former numbers: a record keeps to what it was called."""
 
-
 import pytest
 from conftest import Portal
 from test_matching import (

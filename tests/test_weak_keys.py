@@ -1,6 +1,5 @@
 """Weak keys: phone and name, slots, and placeholders."""
 
-
 import pytest
 from conftest import Portal
 from test_matching import (
