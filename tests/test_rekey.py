@@ -1,8 +1,10 @@
 """What older rules stored is formed anew: on each database, in chunks, and nobody is merged."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import flask_migrate
 import pytest
@@ -13,6 +15,7 @@ import rekey
 import upsert
 from app import create_app
 from models import db
+from upsert import RULES
 
 NOW = {"created_at": "2026-01-01 00:00:00", "updated_at": "2026-01-01 00:00:00", "version": 1}
 MOBILE = "+966501111111"
@@ -327,3 +330,12 @@ def test_what_a_list_stored_wrongly_on_another_python_is_mended_by_the_next_sync
     rows = sqlite_portal.stored("patient")
     assert [row["name"] for row in rows] == ["Ali Hassan"] * 3
     assert [rows[0]["mobile"], rows[1]["date_of_birth"]] == ["051234567", "1990-01-01"]
+
+
+def test_an_entity_whose_table_a_later_migration_creates_is_left_alone(portal: Portal) -> None:
+    clinics = RULES["clinic"]
+    table = clinics.table.to_metadata(sa.MetaData(), name="invoice")
+    with portal.app.app_context(), db.engine.connect() as connection:
+        later = {"invoice": replace(clinics, entity="invoice", table=table)}
+        with mock.patch.object(rekey, "RULES", RULES | later):
+            assert rekey.form_anew(connection) == []
