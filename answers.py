@@ -76,7 +76,7 @@ def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
 
 
 def undone(batch: Batch, results: Outcomes) -> list[Item]:
-    """Return the items of an answer of which nothing was stored: ids that were given on the way are nobody's."""
+    """Return the items of an answer of which nothing was stored: ids of the rolled-back transaction are hidden."""
     items = [item(batch, place, result, place) for place, result in enumerate(results)]
     created = [answer for answer in items if answer.get("action") == "created"]
     given = {answer["id"] for answer in created}
@@ -169,7 +169,7 @@ def _candidates(candidates: Sequence[tuple[Record, str]]) -> Item:
 
 
 def _failed(answer: Item) -> bool:
-    """Tell a record with a problem from one that only shares the others' rolling back."""
+    """Return whether a record itself has a problem, and was not only rolled back with others."""
     return "code" in answer
 
 

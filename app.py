@@ -260,7 +260,7 @@ def _no_number(text: str) -> NoReturn:
 
 
 def _finite(text: str) -> Decimal:
-    """Return a number as it was written: an identifier must not lose digits, and an exponent tells that it did."""
+    """Return a number with exactly its digits: an identifier must not lose any, and an exponent shows that it did."""
     try:
         return Decimal(text) if math.isfinite(float(text)) else _no_number(text[:SHOWN])
     except InvalidOperation:  # an exponent of more digits than any number has
@@ -329,7 +329,7 @@ def _wrong_body(advice: str, body: Any) -> Problem:
 
 
 def _what_wraps(body: dict[str, Any]) -> str:
-    """Return what to send of an object that wraps a list; '' if it wraps none."""
+    """Return advice on an object that wraps a list; '' if it wraps none."""
     lists = [name for name, value in body.items() if isinstance(value, list)]
     if lists and all(name.lower() in PLURALS for name in body):
         return f"This object goes to {API}/sync; here, send the list that stands in {lists[0][:SHOWN]!r}."
@@ -411,7 +411,7 @@ def read_syncs() -> Response:
 
 @public.get("/healthz")
 def health() -> Response:
-    """Tell whether the database answers."""
+    """Return whether the database answers."""
     try:
         with db.engine.connect() as connection:
             connection.execute(sa.text("SELECT 1"))
@@ -423,7 +423,7 @@ def health() -> Response:
 
 @public.get("/openapi.json")
 def describe() -> Response:
-    """Return the OpenAPI document of everything that is not for people."""
+    """Return the OpenAPI document of the API."""
     return _answer(current_app.extensions["openapi"]())
 
 

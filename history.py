@@ -1,6 +1,7 @@
 """The sync history: a row for each list and each single record that was sent, and for each decision of a person.
 
-It is written in the last transaction of the request itself, so it costs no commit of its own.
+It is written in the last transaction of the request itself, so it costs no commit of its own; a request that stores
+nothing gets a transaction for it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Forming stored keys anew: what older rules stored is put into the form in which it would be stored today.
+"""Forming stored keys anew: what older rules stored is put into the form of today's rules.
 
 A migration calls it after each change of a form, and `flask rekey` tells beforehand what it would do. Nobody is merged:
 where two records come to the same form, the first keeps it, and a person decides about the other.

@@ -55,7 +55,7 @@ _BLOOD_TYPES = {
 
 
 class Wire(Entity):
-    """What all entities have in common here."""
+    """The base of all entities: the words for none."""
 
     nothing = words.NOTHING
 
@@ -136,7 +136,7 @@ class PatientSchema(Wire):
     def faults(
         self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()
     ) -> dict[str, str]:
-        """A name that names nobody identifies nobody."""
+        """A placeholder name identifies nobody."""
         name = data.get("name")
         if name and words.is_nobodys(name):
             data = {other: value for other, value in data.items() if other != "name"}
@@ -187,7 +187,7 @@ class AppointmentSchema(Wire):
         return found
 
     def settle(self, batch: Batch) -> None:
-        """An end that is some day's midnight is the booking's end, or none; without a date the stored one decides."""
+        """Resolve a timeTo that was sent as the midnight of a day; without a date `reschedule` does it."""
         days, ends = batch.columns.get("date"), batch.columns.get("time_to")
         if not days or not ends:
             return

@@ -26,13 +26,15 @@ from models import db
 from schemas import Schemas
 from upsert import RULES
 
-CHUNK = 1000  # records matched and written at once: a live booking waits for so many at most
+CHUNK = (
+    1000  # records matched and written at once: a waiting writer waits for one chunk at most
+)
 ALONG = 9  # further chunks in the same transaction, as long as nobody waits to write
 OUTAGES = 2  # chunks in a row that the database fails before the rest is not tried any more
 CONFLICT = 409
 
 Results = dict[str, Report]  # by entity
-RefusedSet = set[
+RefusedNumbers = set[
     tuple[str, str]
 ]  # (entity, number) of refused persons: no booking of the request may use them
 T = TypeVar("T")
@@ -108,7 +110,7 @@ class _Single:
 def many(schemas: Schemas, batches: Mapping[str, list[Any]], options: Options) -> Results:
     """Upsert lists of records by entity, in the order of RULES, and report what became of each record.
 
-    The lists are used up: they are the most that a large request holds in memory. Raises DatabaseUnavailable if nothing
+    The lists are emptied to free memory. Raises DatabaseUnavailable if nothing
     could be stored.
     """
     order = [(RULES[entity], batches[entity]) for entity in RULES if entity in batches]
@@ -118,12 +120,16 @@ def many(schemas: Schemas, batches: Mapping[str, list[Any]], options: Options) -
 
 
 def _store(
-    rules: Rules, batch: Batch, index: Callable[[], Index], refused: RefusedSet, dry_run: bool
+    rules: Rules,
+    batch: Batch,
+    index: Callable[[], Index],
+    refused: RefusedNumbers,
+    dry_run: bool,
 ) -> Outcomes:
     """Settle a batch, and return what became of each record. Adds to `refused` the numbers of refused persons."""
     fit = batch.fit
     part = batch.part(fit)
-    work = _foretell if dry_run else _settle
+    work = _dry_run if dry_run else _settle
     settled = dict(zip(fit, work(rules, part, index, refused), strict=True))
     for place, result in settled.items():
         if isinstance(result, Problem):
@@ -135,13 +141,13 @@ def _store(
 
 
 def _settle(
-    rules: Rules, batch: Batch, index: Callable[[], Index], refused: RefusedSet
+    rules: Rules, batch: Batch, index: Callable[[], Index], refused: RefusedNumbers
 ) -> Outcomes:
     return settle.settle(rules, batch, index, refused, _now()) if batch.size else []
 
 
-def _foretell(
-    rules: Rules, batch: Batch, index: Callable[[], Index], refused: RefusedSet
+def _dry_run(
+    rules: Rules, batch: Batch, index: Callable[[], Index], refused: RefusedNumbers
 ) -> Outcomes:
     """Settle a batch in the index alone, carefully; nothing is written."""
     outcomes = settle.carefully(rules, batch, index(), refused, range(batch.size))
@@ -149,7 +155,7 @@ def _foretell(
 
 
 def _explain(problem: Problem, batch: Batch, place: int) -> None:
-    """Say beside each missing field what was sent for it and left out."""
+    """Add to each error of a missing field what was sent for it and left out."""
     if isinstance(problem, ValidationFailed):
         problem.errors = explained(problem.errors, batch.warnings.get(place, ()))
 
@@ -171,7 +177,7 @@ class _AtOnce:
         cleaned = {
             rules.entity: self.schemas[rules.entity].clean_all(sent) for rules, sent in order
         }
-        # What cannot end well need not hold up writers.
+        # What is invalid already is settled as a dry run: it need not hold up writers.
         doomed = self.options.atomic and any(batch.refused for batch in cleaned.values())
         dry_run = self.options.dry_run or doomed
 
@@ -193,7 +199,7 @@ class _AtOnce:
     def _settle(
         self, connection: sa.Connection, cleaned: Mapping[str, Batch], dry_run: bool
     ) -> None:
-        refused: RefusedSet = set()
+        refused: RefusedNumbers = set()
         lasting = Index(connection, RULES)  # a dry run's changes are nowhere but in the index
         index = (lambda: lasting) if dry_run else (lambda: Index(connection, RULES))
         for entity, batch in cleaned.items():
@@ -233,8 +239,8 @@ class _Chunk:
         if self.sent:
             self.batch, self.sent = schemas[self.rules.entity].clean_all(self.sent), []
 
-    def conclude(self, results: Outcomes, minimal: bool) -> None:
-        """Report what became of the records, which is all that is kept of it."""
+    def report_on(self, results: Outcomes, minimal: bool) -> None:
+        """Report what became of the records; the results are not kept."""
         self.report = answers.report(self.batch, results, self.first, minimal=minimal)
 
     def records(self) -> list["_Chunk"]:
@@ -253,8 +259,8 @@ class _InChunks:
         self.schemas, self.options = schemas, options
         self.results: Results = {}
         self.waiting: deque[_Chunk] = deque()
-        self._refused: RefusedSet = set()
-        # Until a transaction fails chunks share one, and the last takes the history along.
+        self._refused: RefusedNumbers = set()
+        # Several chunks share a transaction until one fails; the last one also writes the history.
         self._together = True
         self._outages: list[
             DatabaseUnavailable
@@ -301,7 +307,7 @@ class _InChunks:
             self._outages.append(problem)
         refused, places = chunk.batch.refused, range(chunk.batch.size)
         results: Outcomes = [refused.get(place) or problem for place in places]
-        chunk.conclude(results, self.options.minimal)
+        chunk.report_on(results, self.options.minimal)
 
     def _settle(self, chunks: list[_Chunk]) -> bool:
         """Settle the first chunk in a transaction, and take further ones along as long as nobody waits to write."""
@@ -309,7 +315,7 @@ class _InChunks:
         first.clean(self.schemas)
         if not first.batch.fit:
             refusals: Outcomes = [first.batch.refused[at] for at in range(first.batch.size)]
-            first.conclude(refusals, self.options.minimal)
+            first.report_on(refusals, self.options.minimal)
             return False
         if len(self._outages) >= OUTAGES:
             raise self._outages[0]
@@ -319,7 +325,9 @@ class _InChunks:
         self._outages.clear()
         return self._together and not self.waiting
 
-    def _store_together(self, chunks: list[_Chunk], connection: sa.Connection) -> RefusedSet:
+    def _store_together(
+        self, chunks: list[_Chunk], connection: sa.Connection
+    ) -> RefusedNumbers:
         """Store chunks in a transaction, and the history with the last; return the refused numbers."""
         self._put_back(chunks)
         refused = set(self._refused)
@@ -332,26 +340,26 @@ class _InChunks:
         return refused
 
     def _put_back(self, chunks: list[_Chunk]) -> None:
-        """When a transaction is run again, one of its chunks lost a race: the first goes alone."""
+        """Put back all chunks but the first: the transaction runs again, for one of them lost a race."""
         if len(chunks) > 1:
             self.waiting.extendleft(reversed(chunks[1:]))
             del chunks[1:]
             self._together = False
 
     def _may_go_on(self, chunks: list[_Chunk]) -> bool:
-        """Tell whether a further chunk goes into the same transaction."""
+        """Return whether a further chunk goes into the same transaction."""
         if not (self.waiting and self._together and len(chunks) <= ALONG):
             return False
         return database.of(db.engine.dialect).nobody_waits(db.engine)
 
     def _store_chunk(
-        self, connection: sa.Connection, chunk: _Chunk, refused: RefusedSet
+        self, connection: sa.Connection, chunk: _Chunk, refused: RefusedNumbers
     ) -> None:
         chunk.clean(self.schemas)
         results = _store(
             chunk.rules, chunk.batch, lambda: Index(connection, RULES), refused, dry_run=False
         )
-        chunk.conclude(results, self.options.minimal)
+        chunk.report_on(results, self.options.minimal)
 
     def _note_results(self, connection: sa.Connection, chunks: list[_Chunk]) -> None:
         """Write the history of the whole request."""
@@ -390,7 +398,7 @@ def decide(work: Callable[[Index], T], entity: str, origin: Origin | None) -> T:
         index = Index(connection, RULES)
         done = work(index)
         now = _now()
-        write(connection, index.conclude(now), now)
+        write(connection, index.prepare(now), now)
         _note(connection, Options(origin=origin), {entity: Report(Counter(updated=1))})
         return done
 
@@ -398,13 +406,13 @@ def decide(work: Callable[[Index], T], entity: str, origin: Origin | None) -> T:
 
 
 def _note(connection: sa.Connection, options: Options, results: Results) -> None:
-    """Write the history of a request in a transaction of its own records."""
+    """Write the history of a request in the current transaction."""
     if options.origin:
         history.write(connection, options.origin, results, options.dry_run)
 
 
 def _note_alone(options: Options, results: Results) -> None:
-    """Write the history of a request that stored nothing, or stored it before; if that fails, only the log knows."""
+    """Write the history of a request that stored nothing, or stored it before; if that fails, log it."""
     try:
         transact(lambda connection: _note(connection, options, results))
     except Problem as problem:

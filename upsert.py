@@ -21,7 +21,7 @@ from models import Appointment, Clinic, Doctor, DoctorClinic, FormerKey, Patient
 def contact_key(mobile: str, name: str) -> str:
     """Return the digest under which a mobile and a name are one contact (32 hex digits).
 
-    A digest, because NFKC can make many characters of one: no column would be sure to hold them.
+    A digest, because NFKC can make a name longer than any column.
     """
     contact = f"{mobile}\n{canonical.fold_name(name)}"
     return hashlib.blake2b(contact.encode(), digest_size=16).hexdigest()
@@ -48,7 +48,7 @@ SLOT = SharedKey(
 
 @reads("gender", "date_of_birth", "name")
 def opposite_gender(data: Values, record: Record) -> bool:
-    """Tell whether one is male and the other female, and no birth date says that this is a typing error.
+    """Return whether one is male and the other female, and no birth date says that this is a typing error.
 
     A newborn's birth date says nothing: twins share it.
     """
@@ -59,7 +59,7 @@ def opposite_gender(data: Values, record: Record) -> bool:
 
 @reads("patient_no", "mobile", "name")
 def placeholder_of_two_files(data: Values, record: Record) -> bool:
-    """Tell whether two files share what many do: a phone that is no number, or a newborn's or nobody's name."""
+    """Return whether both have a number, and the phone or the name that they share is only a placeholder."""
     if not (data.get("patient_no") and record.values["patient_no"]):
         return False
     name = data["name"]
@@ -69,7 +69,7 @@ def placeholder_of_two_files(data: Values, record: Record) -> bool:
 
 
 def without_the_mothers_id(data: Values, lookup: Lookup) -> tuple[Values, Notices]:
-    """Return a newborn's data without a nationalID of another patient, for it is the mother's; and the warning."""
+    """Remove the nationalID from a newborn's data if another patient holds it; return the data and the warning."""
     holders = {key: record for record, key in lookup.found}
     holder, own = holders.get("national_id"), holders.get("patient_no")
     if holder is None or own is holder:
@@ -86,7 +86,7 @@ def without_the_mothers_id(data: Values, lookup: Lookup) -> tuple[Values, Notice
 
 
 def _is_this_newborn(data: Values, record: Record, lookup: Lookup) -> bool:
-    """Tell whether a newborn's id leads to its own record. Twins agree in all but their numbers."""
+    """Return whether a newborn's id leads to its own record. Twins agree in all but their numbers."""
     other_file = same(data, record, "patient_no") is False
     if other_file and record not in lookup.formers:
         return False
@@ -125,7 +125,7 @@ class SlotTaken(Problem):
 
 @reads("patient_id", "date", "time_from")
 def keeps_its_patient(data: Values, record: Record) -> bool:
-    """Tell whether a booking found by its number is the one described: with another patient, at its own moment only."""
+    """Return whether the patient is the same or not sent; another one is accepted only at the same date and time."""
     if data.get("patient_id") in (None, record.values["patient_id"]):
         return True
     return all(data.get(part) == record.values[part] for part in ("date", "time_from"))
@@ -197,7 +197,7 @@ def _refuse_taken_slot(new: Values, others: Records) -> None:
 
 
 def _may_share_a_slot(booking: Values, other: Values) -> bool:
-    """Tell whether both have a number: a cancelled and a new booking may share a slot."""
+    """Return whether both have a number: only then may two share a slot."""
     return bool(booking["appointment_no"] and other["appointment_no"])
 
 
@@ -297,7 +297,7 @@ def merge(rules: Rules, keep: Record, drop: Record, index: Index) -> None:
     records.change(keep, filling)
     for others, column, referring in referring_to(rules, drop, index):
         for other in referring:
-            _hand_over(other, {column: keep.id}, others)
+            _redirect(other, {column: keep.id}, others)
 
 
 def referring_to(
@@ -325,7 +325,7 @@ def referring_to(
     return found
 
 
-def _hand_over(record: Record, handed: Values, records: EntityIndex) -> None:
+def _redirect(record: Record, handed: Values, records: EntityIndex) -> None:
     """Change what a record refers to; if there is another one like it then, the two become one."""
     twin = _twin(record, handed, records)
     if twin is None:
@@ -349,7 +349,7 @@ def _twin(record: Record, handed: Values, records: EntityIndex) -> Record | None
 
 
 def retire(rules: Rules, record: Record, index: Index) -> None:
-    """Take a record out of matching: it becomes inactive and gives up all keys; one that cannot be so is removed."""
+    """Take a record out of matching: it becomes inactive and gives up all keys; without `isActive` it is removed."""
     records = index.of(rules.entity)
     if "is_active" not in rules.columns:
         records.remove(record)
@@ -359,7 +359,7 @@ def retire(rules: Rules, record: Record, index: Index) -> None:
 
 
 def _filling(rules: Rules, keep: Record, values: Values) -> Values:
-    """Return what `values` know and `keep` does not; keys made of other fields make themselves."""
+    """Return what `values` know and `keep` does not; derived keys are left out."""
     made = (rules.shared.column, rules.shared.rank) if rules.shared else ()
     empty = [
         name for name, value in keep.values.items() if value in (None, ()) and name not in made

@@ -1,6 +1,6 @@
-"""Words that do not mean what they say: for none, for a newborn, for nobody, and what stands before a name.
+"""Word lists: for none, for newborns, for nobody, and for titles.
 
-They are data, and what they are for. The lists of the contract are closed: a word that is added here changes who is
+ The lists of the contract are closed: a word that is added here changes who is
 taken for whom. All are compared folded, so one spelling of each is enough.
 """
 
@@ -24,7 +24,7 @@ NONE = (
     "غير معروف",
     "بدون",
 )
-# A code may well be NA or NONE; nobody's is N/A.
+# A code may well be NA or NONE; none is N/A.
 NONE_FOR_A_CODE = ("n/a", "#n/a", "null", "(null)")
 NOTHING = Nothing(NONE, NONE_FOR_A_CODE)
 
@@ -94,7 +94,7 @@ _NOBODYS_BEGINNINGS = tuple(_NOBODY)
 
 
 def is_newborns(name: str) -> bool:
-    """Tell whether a name is one that children have before they are named."""
+    """Return whether a name is one that children have before they are named."""
     if not canonical.fold_name(name).lstrip(_MARKS).startswith(_NEWBORNS_LETTERS):  # most names
         return False
     words = _words(name)
@@ -102,7 +102,7 @@ def is_newborns(name: str) -> bool:
 
 
 def is_nobodys(name: str) -> bool:
-    """Tell whether a name names nobody."""
+    """Return whether a name names nobody."""
     if (
         not canonical.letters_and_digits(name).lstrip(_DIGITS).startswith(_NOBODYS_BEGINNINGS)
     ):  # most names

@@ -126,12 +126,12 @@ def _without_leftovers(identifier: str) -> str:
 
 
 def is_float(value: str) -> bool:
-    """Tell whether a text is a whole number as a float is written: 123.0."""
+    """Return whether a text is a whole number as a float is written: 123.0."""
     return bool(_FLOAT.fullmatch(without_marks(value).strip()))
 
 
 def is_scientific(identifier: str) -> bool:
-    """Tell whether an identifier is a number in scientific notation: a spreadsheet lost its digits."""
+    """Return whether an identifier is a number in scientific notation: a spreadsheet lost its digits."""
     return bool(_SCIENTIFIC.fullmatch(identifier))
 
 
@@ -147,22 +147,22 @@ def letters_and_digits(value: str) -> str:
 
 
 def has_letter_or_digit(value: str) -> bool:
-    """Tell whether a text has a letter or digit; tatweel is none."""
+    """Return whether a text has a letter or digit; tatweel is none."""
     return bool(_LETTER_OR_DIGIT.search(value))
 
 
 def is_visible(value: str) -> bool:
-    """Tell whether anything of a text can be seen."""
+    """Return whether anything of a text can be seen."""
     return bool(value.translate(_INVISIBLE).strip())
 
 
 def is_damaged(value: str) -> bool:
-    """Tell whether letters of a text were lost on its way: those that a client's code page did not have."""
+    """Return whether letters of a text were lost on its way: those that a client's code page did not have."""
     return ("?" in value or not value.isascii()) and bool(_LOST.search(value))
 
 
 def is_readable(name: str) -> bool:
-    """Tell whether a name can be one: it has a letter or digit, and lost none on its way."""
+    """Return whether a name can be one: it has a letter or digit, and lost none on its way."""
     return has_letter_or_digit(name) and not is_damaged(name)
 
 
@@ -200,7 +200,7 @@ def phone(value: str, region: str) -> str:
 
 @lru_cache(maxsize=1 << 12)  # asked for twice for each
 def is_phone(stored: str) -> bool:
-    """Tell whether a stored phone is a valid number, and not kept as it was sent."""
+    """Return whether a stored phone is a valid number, and not kept as it was sent."""
     if not stored.startswith("+"):
         return False
     plain = _plain_numbers(stored[1:4])
@@ -291,7 +291,7 @@ def end_time(value: str, zone: tzinfo, *, reads_hijri: bool = True) -> str | Non
 
 
 def is_dated(time_to: str) -> bool:
-    """Tell whether an end is the midnight of some day, as `end_time` returns it."""
+    """Return whether an end is the midnight of some day, as `end_time` returns it."""
     return len(time_to) > len(MIDNIGHT)
 
 
@@ -314,7 +314,7 @@ def _next_day(day: str) -> str:
 
 
 def ends_well(time_from: str, time_to: str) -> bool:
-    """Tell whether something ends after it starts: on the same day, at its end, or past it within 12 hours."""
+    """Return whether something ends after it starts: on the same day, at its end, or past it within 12 hours."""
     if time_to == MIDNIGHT or time_from < time_to:
         return True
     return timedelta() < duration(time_from, time_to) <= _LONGEST_OVERNIGHT
@@ -468,7 +468,7 @@ def _parts(day: str) -> tuple[int, int, int]:
 
 
 def _is_hijri(day: str) -> bool:
-    """Tell whether a date's year can only be one of the Hijri calendar."""
+    """Return whether a date's year can only be one of the Hijri calendar."""
     return hijri.FIRST_YEAR <= int(day[:4]) <= hijri.LAST_YEAR
 
 

@@ -100,7 +100,7 @@ class Database:
     that is not there.
     """
 
-    lets_others_write = True  # while a transaction of ours writes
+    lets_others_write = True  # while one of our transactions writes
     keeps_dates_as_text = False
     loads_dates_as_text = False
     races: frozenset = frozenset((1213, 1020, 1062))  # deadlock, record changed, duplicate
@@ -121,7 +121,7 @@ class Database:
         return nullcontext()
 
     def nobody_waits(self, engine: sa.Engine) -> bool:
-        """Tell whoever has the turn whether he may go on; where there are no turns, nobody knows."""
+        """Return whether no other writer waits for the turn; False where nobody can know."""
         return False
 
     def among(self, column: sa.ColumnElement, **parameter: Any) -> sa.ColumnElement[bool]:

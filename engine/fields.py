@@ -268,11 +268,11 @@ class Text(Clean):
         return f"^{_BLANKS}({pattern}){optional}{_BLANKS}$"
 
     def is_none(self, text: str) -> bool:
-        """Tell whether people write this text for no value."""
+        """Return whether people write this text for no value."""
         return False
 
     def is_zero(self, text: str) -> bool:
-        """Tell whether programs write this text for no value."""
+        """Return whether programs write this text for no value."""
         return False
 
     def left_out(self, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The index: the stored records that a chunk's careful records can touch, and what shall become of them.
+"""The index: the stored records that a chunk's careful records can touch, and what will be written of them.
 
 It reads in sets: one query a key, for any number of values. A value that nobody asked for beforehand is asked for when
 it is looked up. So what `find` returns is always right, and only speed depends on `ask`. Nothing is written here.
@@ -21,7 +21,7 @@ from engine.rules import Reference, Rules, SharedKey, Values
 
 
 class Record:
-    """One stored record. `values` are as they shall be, `before` as they are in the database (None: not there).
+    """One record, stored or new. `values` are as they shall be, `before` as they are in the database (None: not there).
 
     A new record has a negative id until it is written; `place` is its place in the chunk.
     """
@@ -91,7 +91,7 @@ class EntityIndex:
     # Reading
 
     def ask(self, key: str, values: Iterable[Any]) -> None:
-        """Load, with one query, every record that one of `values` leads to by `key` (a key's name, or `id`).
+        """Load, with one query, every record that one of `values` leads to by `key` (a key's name, or a column's).
 
         For numbers that nobody holds, the records that gave them up are loaded, too.
         """
@@ -100,7 +100,7 @@ class EntityIndex:
             self._load(key, unknown)
 
     def _knows(self, key: str, value: Any) -> bool:
-        """Tell whether all records are here to which a value leads."""
+        """Return whether all records are here to which a value leads."""
         if key == "id":
             return value in self.records or value in self._asked[key]
         is_unique = key in self.rules.unique
@@ -183,7 +183,7 @@ class EntityIndex:
             raise LostRace
         return record
 
-    def by_number(self, number: str) -> Record | None:
+    def by_first_key(self, number: str) -> Record | None:
         """Return the record with this first unique key, or else the one that gave it up."""
         key = self.rules.unique[0]
         held = self.find(key, number)
@@ -256,7 +256,7 @@ class EntityIndex:
         self.changed[record] = None
 
     def remove(self, record: Record) -> None:
-        """Delete a record."""
+        """Mark a record for deletion: it gives up its keys at once."""
         self.give_up_keys(record)
         record.removed = True
 
@@ -294,7 +294,7 @@ class EntityIndex:
 
     # Before writing
 
-    def conclude(self, now: str) -> Changes:
+    def prepare(self, now: str) -> Changes:
         """Return what is to be written, with its ranks, times and versions."""
         changed = [
             record
@@ -340,7 +340,7 @@ class EntityIndex:
     # Comparing
 
     def touches(self, record_ids: Collection[int], keys: Mapping[str, Collection[Any]]) -> bool:
-        """Tell whether careful records looked at, took or gave up any of these records or (key, value).
+        """Return whether careful records looked at, took or gave up any of these records or (key, value).
 
         A number counts as one key, whether it is current or former.
         """
@@ -349,7 +349,7 @@ class EntityIndex:
         return any(self._saw(key, values) for key, values in keys.items())
 
     def _saw(self, key: str, values: Collection[Any]) -> bool:
-        """Tell whether any of these values was asked for, or is or was the key of a record here."""
+        """Return whether any of these values was asked for, or is or was the key of a record here."""
         kinds = (key, self.rules.former) if key == self.rules.number else (key,)
         seen = [self._asked[kind] for kind in kinds] + [
             self._holders[kind].keys() for kind in kinds
@@ -368,7 +368,7 @@ def _testify(changed: Records, witnesses: Iterable[Record | None]) -> list[Recor
     """Raise the versions of witnesses that do not change themselves, and return them.
 
     A witness is a record on which a change rests: the holder of a former number, or the first of those who share a key.
-    Nobody can take it away at the same moment, for its version is another one then.
+    A writer who changes it at the same moment loses the race, or we do.
     """
     known = {*changed, None}
     unchanged = [
@@ -409,7 +409,7 @@ class Index:
         if codes and reference.links is None:
             codes = (codes,)
         by_id = records.get(record_id) if record_id else None
-        return by_id, {code: records.by_number(code) for code in codes}
+        return by_id, {code: records.by_first_key(code) for code in codes}
 
     def codes(self, reference: Reference, record_ids: Collection[int]) -> list[Any]:
         """Return the codes of records to which others refer; raise LostRace if one has gone since."""
@@ -418,11 +418,11 @@ class Index:
         code = records.rules.unique[0]
         return [records.the(record_id).values[code] for record_id in record_ids]
 
-    def conclude(self, now: str) -> list[Changes]:
+    def prepare(self, now: str) -> list[Changes]:
         """Return what is to be written, with its ranks, times and versions; `now` is UTC, as `2026-06-15 09:00:00`."""
         every = self._entities.values()
         return [
-            records.conclude(now)
+            records.prepare(now)
             for records in every
             if records.changed or records.changed_formers
         ]

@@ -12,7 +12,7 @@ from engine.outcome import Notice, Notices
 from engine.problems import AmbiguousMatch, IdentityConflict, ValidationFailed
 from engine.rules import Rules, Values
 
-CROWD = 20  # stored records that may share a weak key: more are no identity any more
+CROWD = 20  # records that may share a key, new ones too: if there are more it identifies nobody
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Match:
 
 
 def match(rules: Rules, data: Values, lookup: Lookup) -> Match:
-    """Return the stored record that data describe.
+    """Return the match for data: the stored record that they describe, if any.
 
     Raises IdentityConflict or AmbiguousMatch where a person must decide.
     """
@@ -44,7 +44,7 @@ def match(rules: Rules, data: Values, lookup: Lookup) -> Match:
 
 
 def is_certain(rules: Rules, lookup: Lookup) -> bool:
-    """Tell whether all of several unique keys lead to one record: then nothing else can object."""
+    """Return whether all of several unique keys were sent and found the same record: nothing else can object then."""
     return len(lookup.found) == len(rules.unique) > 1 and not _are_several(lookup)
 
 
@@ -74,13 +74,13 @@ def _why_another(rules: Rules, data: Values, lookup: Lookup) -> str:
 
 
 def _is_renumbered(rules: Rules, data: Values, record: Record, lookup: Lookup) -> bool:
-    """Tell whether another unique key differs, and is no former number of the record."""
+    """Return whether another unique key differs, and is no former number of the record."""
     differing = [key for key in rules.unique if same(data, record, key) is False]
     return any(key != rules.number or record not in lookup.formers for key in differing)
 
 
 def _is_somebody_new(rules: Rules, data: Values, record: Record) -> bool:
-    """Tell whether name and birth date are known on both sides, and both differ."""
+    """Return whether name and birth date are known on both sides, and both differ."""
     if same(data, record, rules.birth) is not False:
         return False
     return same_name(rules, data, record) is False
@@ -90,7 +90,7 @@ def _is_somebody_new(rules: Rules, data: Values, record: Record) -> bool:
 
 
 def _contradicts_number(rules: Rules, data: Values, record: Record) -> bool:
-    """Tell whether a record that gave the number up is another one's."""
+    """Return whether a former holder of the number is not the record described."""
     if any(same(data, record, name) is False for name in rules.contradicts):
         return True
     if same_name(rules, data, record) is not False:
@@ -99,7 +99,7 @@ def _contradicts_number(rules: Rules, data: Values, record: Record) -> bool:
 
 
 def _match_shared(rules: Rules, data: Values, sharing: Records) -> Match:
-    """Return the record that the shared key leads to; no record and a warning where it leads to several files."""
+    """Return the record that the shared key leads to; no record but a warning where it leads to several."""
     assert rules.shared is not None
     key = rules.shared.name
     if rules.number and len(sharing) > CROWD:
@@ -117,7 +117,7 @@ def _contradicts_shared(rules: Rules, data: Values, record: Record) -> bool:
 
 
 def _one_of_a_crowd(rules: Rules, data: Values, key: str, holders: Records) -> list[Notice]:
-    """Return the warning of a new record at a key of many; raise AmbiguousMatch if it has no unique key."""
+    """Warn that too many share this key, so that a new record is made; raise AmbiguousMatch without a unique key."""
     if not any(data.get(name) for name in rules.unique):
         raise _ambiguous(key, holders)
     field, said = _sharing(rules)
@@ -132,7 +132,7 @@ def _sharing(rules: Rules) -> tuple[str, str]:
 
 
 def _one_more_file(rules: Rules, data: Values, key: str, candidates: Records) -> list[Notice]:
-    """Return the warning of one more number at a shared key; raise AmbiguousMatch unless all have numbers."""
+    """Warn that several share this key, so that a new record is made; raise AmbiguousMatch unless all have numbers."""
     number = rules.number
     if not data.get(number) or not all(record.values[number] for record in candidates):
         raise _ambiguous(key, candidates)
@@ -173,7 +173,7 @@ def refuse_too_little(rules: Rules, data: Values, lookup: Lookup) -> None:
 
 
 def same(data: Values, record: Record, name: str) -> bool | None:
-    """Compare one field; None where not both sides know it."""
+    """Compare one field; None where not both sides know it, or the rules name none ('')."""
     sent, stored = data.get(name), record.values.get(name)
     return None if sent is None or stored is None else sent == stored
 
@@ -181,7 +181,7 @@ def same(data: Values, record: Record, name: str) -> bool | None:
 def same_name(
     rules: Rules, data: Values, record: Record, part: Callable[[str], str] = str
 ) -> bool | None:
-    """Tell whether any name is the same on both sides, in a part of the folded name; None where none is known."""
+    """Return whether any name is the same on both sides, in a part of the folded name; None where none is known."""
     pairs = [(data.get(name) or "", record.values.get(name) or "") for name in rules.names]
     # A name that would be refused today was stored by older rules: it is not known.
     known = [names for names in pairs if all(map(canonical.is_readable, names))]
@@ -192,7 +192,10 @@ def same_name(
 
 
 def agree(rules: Rules, data: Values, record: Record) -> bool:
-    """Tell a renumbered person from another one: a father's id typed for his twins agrees with neither."""
+    """Return whether name and birth date fit: the same person with another number.
+
+    A father's id that was typed for his twins agrees with neither.
+    """
     same_birth = same(data, record, rules.birth)
     if same_name(rules, data, record):
         return same_birth is not False

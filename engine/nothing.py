@@ -31,7 +31,7 @@ def _in_any_case(character: str) -> str:
 class Nothing:
     """The words that say that there is nothing. All are compared folded, so one spelling of each is enough.
 
-    A code may well be a word (NA): `words_for_a_code` are the few that none is.
+    A code may well be a word (NA): `words_for_a_code` are the few that are never one.
     """
 
     words: tuple[str, ...]
@@ -49,29 +49,29 @@ class Nothing:
         return frozenset(map(canonical.letters_and_digits, self.words))
 
     def is_word(self, text: str) -> bool:
-        """Tell whether a text says that there is nothing: such a word, or nothing but punctuation."""
+        """Return whether a text says that there is nothing: such a word, or nothing but punctuation."""
         bare = canonical.letters_and_digits(text)
         return bare in self._folded or (not bare and canonical.is_visible(text))
 
     def is_word_for_a_code(self, text: str) -> bool:
-        """Tell the same of a code."""
+        """Return whether a code says that there is nothing."""
         blankless = "".join(canonical.fold_name(text).split())
         if blankless in self.words_for_a_code:
             return True
         return not canonical.letters_and_digits(text) and canonical.is_visible(text)
 
     def is_word_or_filler(self, text: str) -> bool:
-        """Tell the same of a number that an authority gives out: what fills a form is none, too."""
+        """Return whether an official number says that there is nothing: what fills a form does, too."""
         number = canonical.identifier(text)  # without a float's .0
         filler = _FILLER.fullmatch(canonical.letters_and_digits(number))
         return bool(filler) or self.is_word(text)
 
 
 def is_zero(text: str) -> bool:
-    """Tell whether a number is what programs write for none: zeros, or a negative number."""
+    """Return whether a number is what programs write for none: zeros, or a negative number."""
     return bool(_ZERO.fullmatch(canonical.identifier(text)))
 
 
 def is_zero_for_a_code(text: str) -> bool:
-    """Tell the same of a code: 000 is one."""
+    """Return whether a code is what programs write for none: 0 or a negative number; 000 is a code."""
     return bool(_ZERO_FOR_A_CODE.fullmatch(canonical.identifier(text)))

@@ -57,7 +57,7 @@ class Plain:
         return self.records.rules
 
     def clash(self) -> bool:
-        """Tell whether a careful record touched anything that a plain one rests on."""
+        """Return whether a careful record touched anything that a plain one rests on."""
         if not self.careful:
             return False
         record_ids = [row[-1] for row in self.rows.values()]
@@ -172,8 +172,8 @@ def divide(rules: Rules, batch: Batch, index: Index, refused: Refused) -> Plain:
     plain = Plain(index.of(rules.entity), resolved, careful)
     _find_rows(plain)
     _compare_rows(plain)
-    _look_for_holders(plain)
-    _part_those_who_share(plain)
+    _check_new(plain)
+    _part_overlapping(plain)
     plain.hand_over(index, plain.careful)
     return plain
 
@@ -254,7 +254,7 @@ def _stored(plain: Plain) -> dict[str, Column]:
     return {name: column for name, column in columns.items() if name in sent}
 
 
-def _look_for_holders(plain: Plain) -> None:
+def _check_new(plain: Plain) -> None:
     """Make careful whoever may be new, but has another key that leads to somebody, or lacks what a new record needs."""
     new = [place for place in plain.new if place not in plain.careful]
     for key in plain.rules.key_columns:
@@ -275,7 +275,7 @@ def _held(plain: Plain, key: str, values: set[Any]) -> set[Any]:
     return {row[0] for row in rows}
 
 
-def _part_those_who_share(plain: Plain) -> None:
+def _part_overlapping(plain: Plain) -> None:
     """Make careful whoever rests on what another record of the chunk sends or rests on."""
     if len(plain.careful) < plain.batch.size:
         for key in plain.rules.key_columns:

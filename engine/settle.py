@@ -47,7 +47,7 @@ def _write(
     outcomes: dict[int, Result], index: Index, now: str, part: Plain | None = None
 ) -> Outcomes:
     """Write the changes of the index and plain records; return all outcomes in order, with the ids of new records."""
-    write(index.connection, index.conclude(now), now, part)
+    write(index.connection, index.prepare(now), now, part)
     for outcome in outcomes.values():
         if isinstance(outcome, Outcome) and outcome.record:
             outcome.record_id = outcome.record.id
@@ -123,7 +123,7 @@ def settle_alone(rules: Rules, data: Values, index: Index, now: str) -> Result:
     except Problem as problem:
         return problem
     if now:
-        write(index.connection, index.conclude(now), now)
+        write(index.connection, index.prepare(now), now)
         outcome.record_id = outcome.record.id if outcome.record else None
     return outcome
 

@@ -29,7 +29,7 @@ class Lock(Protocol):
     """What threads and processes lock."""
 
     def acquire(self, *, timeout: float) -> bool:
-        """Wait so many seconds at most; tell whether it is ours."""
+        """Wait so many seconds at most; return whether it is ours."""
 
     def release(self) -> None:
         """Give it up."""
@@ -43,7 +43,7 @@ class FileLock:
         self._file: BinaryIO | None = None
 
     def acquire(self, *, timeout: float) -> bool:
-        """Wait so many seconds at most; tell whether it is ours."""
+        """Wait so many seconds at most; return whether it is ours."""
         ends, file = time.monotonic() + timeout, self._opened()
         while True:
             try:
@@ -95,7 +95,7 @@ class Turns:
             yield
 
     def wanted(self) -> bool:
-        """Tell whoever has the turn whether somebody waits for it."""
+        """Return whether somebody waits for the turn; ask only while you have it."""
         return not all(_is_free(door) for door, _ in self._gates)
 
 

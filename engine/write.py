@@ -1,4 +1,4 @@
-"""Writing: what shall become of the records of an index, and of plain records, in few statements.
+"""Writing: the changes of an index, and plain records, in few statements.
 
 A unique value may pass from one record to another in one chunk. So rows whose unique columns change are first set to
 NULL, then rows are inserted, then updated. An updated row must still have the version that was read.
@@ -129,7 +129,7 @@ class _Writer:
             self._update(others, self.names.difference(self.rules.guarded))
 
     def _is_rekeyed(self, record: Record) -> bool:
-        """Tell whether a stored record's keys shall be others than they are in the database."""
+        """Return whether a stored record's keys shall be others than they are in the database."""
         return self.rules.key_values(record.values) != self.rules.key_values(
             record.before or {}
         )

@@ -21,7 +21,7 @@ NETWORK_BITS = 64  # of an IPv6 address; the rest its owner may choose at will (
 
 
 def opens(password: str, sent: str, address: str) -> bool:
-    """Tell whether `sent` is the password; raise TooManyRequests if this address was wrong too often."""
+    """Return whether `sent` is the password; raise TooManyRequests if this address was wrong too often."""
     network = network_of(address)
     # Looking first: a flood of tries keeps no writer waiting.
     sync.look(lambda connection: _first_free(connection, network))

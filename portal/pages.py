@@ -70,7 +70,7 @@ class _Sessions(SecureCookieSessionInterface):
     """Signed cookies that are Secure where the page came over https: a clinic's LAN has plain http."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        """Tell whether this request came over https."""
+        """Return whether this request came over https."""
         return request.is_secure
 
 
