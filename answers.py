@@ -78,12 +78,12 @@ def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
 def undone(batch: Batch, results: Outcomes) -> list[Item]:
     """Return the items of an answer of which nothing was stored: ids of the rolled-back transaction are hidden."""
     items = [item(batch, place, result, place) for place, result in enumerate(results)]
-    created = [answer for answer in items if answer.get("action") == "created"]
-    given = {answer["id"] for answer in created}
-    _forget([one for answer in items for one in answer.get("candidates", ())], given)
+    given = {answer["id"] for answer in items if answer.get("action") == "created"}
     for place, result in enumerate(results):
         if isinstance(result, Outcome):
             items[place] |= UNDONE | {"warnings": _warnings(batch, place, result, given)}
+        else:
+            _forget(items[place].get("candidates", ()), given)
     return items
 
 
@@ -101,7 +101,8 @@ def item(batch: Batch, place: int, result: Result, at: int = 0) -> Item:
         success = _success(result.action, result.matched_by, result.changed)
         return success | own | {"warnings": _warnings(batch, place, result)}
     failure = {"index": at, "success": False, "status": result.status, "code": result.code}
-    return failure | {"key": key, "detail": result.detail} | members(result)
+    failure |= {"key": key, "detail": result.detail}
+    return failure | members(result)
 
 
 def _warnings(

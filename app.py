@@ -51,6 +51,7 @@ CHARSETS = {
 NAMES = {"utf-8": "UTF-8", "cp1256": "windows-1256", "cp1252": "windows-1252"}
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 BYTE_ORDER_MARK = "\ufeff"
+PATHS = f"there are {', '.join([*schemas.ENTITIES, *PLURALS, 'sync', 'syncs'])}"
 SWITCHES = {"true": True, "false": False}
 
 log = logging.getLogger(__name__)
@@ -271,17 +272,16 @@ def _options() -> sync.Options:
     """Return what the query and the Prefer header ask for; a misspelt parameter is an error, not ignored."""
     unknown = [name for name in request.args if name not in ("atomic", "dryRun")]
     if unknown:
-        raise problems.InvalidParameter(
-            f"Unknown parameter {unknown[0][:SHOWN]!r}. There are atomic and dryRun."
-        )
-    preferred = re.split(
-        r"[,;]", request.headers.get("Prefer", "").replace(" ", "").replace('"', "").lower()
-    )
+        detail = f"Unknown parameter {unknown[0][:SHOWN]!r}. There are atomic and dryRun."
+        raise problems.InvalidParameter(detail)
     days = current_app.extensions["settings"].history_days
     origin = Origin(g.request_id, g.key_name, request.path[:200], days, g.started)
-    return sync.Options(
-        _switch("atomic"), _switch("dryRun"), "return=minimal" in preferred, origin
-    )
+    return sync.Options(_switch("atomic"), _switch("dryRun"), _prefers_minimal(), origin)
+
+
+def _prefers_minimal() -> bool:
+    preferred = request.headers.get("Prefer", "").replace(" ", "").replace('"', "").lower()
+    return "return=minimal" in re.split(r"[,;]", preferred)
 
 
 def _switch(name: str) -> bool:
@@ -455,8 +455,7 @@ def _answer_failure(error: Exception) -> Response:
     """Turn whatever was raised into problem+json; of what nobody expected the answer names the request id only."""
     problem = error if isinstance(error, Problem) else _as_problem(error)
     if problem.status == problems.InternalError.status:
-        log.error("answered with %s", problem.code)
-        problem.detail += f" Tell the operator this request id: {g.request_id}"
+        _name_request(problem)
     kind = request.accept_mimetypes.best_match([PROBLEM_JSON, HTML])
     if kind == HTML and not request.path.startswith("/api/"):
         response = Response(pages.failure(problem), problem.status, mimetype=HTML)
@@ -464,6 +463,11 @@ def _answer_failure(error: Exception) -> Response:
         response = _answer(_problem_body(problem), problem.status, PROBLEM_JSON)
     response.headers.extend(problem.headers)
     return response
+
+
+def _name_request(problem: Problem) -> None:
+    log.error("answered with %s", problem.code)
+    problem.detail += f" Tell the operator this request id: {g.request_id}"
 
 
 def _problem_body(problem: Problem) -> dict[str, Any]:
@@ -490,15 +494,11 @@ def _as_problem(error: Exception) -> Problem:
 
 def _as_http_problem(error: HTTPException) -> Problem:
     if error.code == problems.NotFound.status:
-        paths = ", ".join([*schemas.ENTITIES, *PLURALS, "sync", "syncs"])
-        return problems.NotFound(
-            f"Nothing is at {request.path[:200]}. Below {API}/ there are {paths}."
-        )
+        return problems.NotFound(f"Nothing is at {request.path[:200]}. Below {API}/ {PATHS}.")
     if error.code == problems.MethodNotAllowed.status:
         headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-        return problems.MethodNotAllowed(
-            f"This path takes {headers.get('Allow')}.", headers=headers
-        )
+        detail = f"This path takes {headers.get('Allow')}."
+        return problems.MethodNotAllowed(detail, headers=headers)
     if error.code == problems.PayloadTooLarge.status:
         return _too_large()
     return problems.InvalidBody(error.description or "The request cannot be read.")

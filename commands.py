@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import click
@@ -50,13 +51,7 @@ def merge(entity: str, keep: int, drop: int, yes: bool) -> None:
     _show(rules, "keep", keep)
     _show(rules, "drop", drop)
     _confirm(f"Merge {entity} {drop} into {entity} {keep}? There is no way back.", yes)
-    _decide(
-        rules,
-        f"merge {entity} {keep} {drop}",
-        lambda index: upsert.merge(
-            rules, _the(rules, keep, index), _the(rules, drop, index), index
-        ),
-    )
+    _decide(rules, f"merge {entity} {keep} {drop}", partial(_merge, rules, keep, drop))
     log.info("merged %s %s into %s", entity, drop, keep)
     click.echo(
         f"Merged: {entity} {drop} is now {entity} {keep}. Make them one in the desktop program too, or they come back."
@@ -77,11 +72,7 @@ def retire(entity: str, record_id: int, yes: bool) -> None:
     rules = RULES[entity]
     _show(rules, "retire", record_id)
     _confirm(f"Retire {entity} {record_id}? There is no way back.", yes)
-    _decide(
-        rules,
-        f"retire {entity} {record_id}",
-        lambda index: upsert.retire(rules, _the(rules, record_id, index), index),
-    )
+    _decide(rules, f"retire {entity} {record_id}", partial(_retire, rules, record_id))
     log.info("retired %s %s", entity, record_id)
     click.echo(f"Retired: {entity} {record_id}. The next sync files everything anew.")
 
@@ -106,6 +97,14 @@ def form_anew(dry_run: bool) -> None:
     for line in rekey.summary(findings, whole=True):
         click.echo(line)
     click.echo("Nothing was changed." if dry_run or not findings else "Done.")
+
+
+def _merge(rules: Rules, keep: int, drop: int, index: Index) -> None:
+    upsert.merge(rules, _the(rules, keep, index), _the(rules, drop, index), index)
+
+
+def _retire(rules: Rules, record_id: int, index: Index) -> None:
+    upsert.retire(rules, _the(rules, record_id, index), index)
 
 
 def _the(rules: Rules, record_id: int, index: Index) -> Record:

@@ -166,13 +166,17 @@ def _field_answered(name: str, field: Any, rules: Rules) -> Json:
         return {**ID, "description": fields.Instant.meaning}
     described = {"description": field.meaning} | field.answered_schema()
     described |= {"readOnly": True} if field.dump_only else {}
-    column = rules.table.c.get(name)
-    is_a_list = isinstance(field, fields.Codes)
-    nullable = not is_a_list if column is None else column.nullable
-    if nullable or name in NULL_IN_A_DRY_RUN:
+    if _may_be_null(name, field, rules):
         described["type"] = [described["type"], "null"]
         described |= {"enum": [*described["enum"], None]} if "enum" in described else {}
     return described
+
+
+def _may_be_null(name: str, field: Any, rules: Rules) -> bool:
+    if name in NULL_IN_A_DRY_RUN:
+        return True
+    column = rules.table.c.get(name)
+    return not isinstance(field, fields.Codes) if column is None else bool(column.nullable)
 
 
 # --- Query parameters --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engine.database import AS_READ, among, update_rows
+from engine.database import among, as_read, update_rows
 from engine.entity import json_name
 from engine.fields import ABSENT, Clean, Doubt
 from engine.index import Index
@@ -189,12 +189,11 @@ class _Rekeying:
             return
         # A retired record has none, whatever it would make.
         keyed = [row for row in rows if row[shared.column] is not None]
-        made = {row["id"]: self.records.shared_key(row) for row in keyed}
-        moving = [row["id"] for row in keyed if made[row["id"]] != row[shared.column]]
-        if not moving:
-            return
-        self._release(shared, moving)
-        self._give_ranks(shared, {record_id: made[record_id] for record_id in moving}, changes)
+        made = [(row, self.records.shared_key(row)) for row in keyed]
+        moving = {row["id"]: key for row, key in made if key != row[shared.column]}
+        if moving:
+            self._release(shared, moving)
+            self._give_ranks(shared, moving, changes)
 
     def _give_ranks(
         self, shared: SharedKey, made: Mapping[int, str | None], changes: dict[int, Row]
@@ -212,18 +211,18 @@ class _Rekeying:
 
     def _ranks(self, shared: SharedKey, keys: Collection[str | None]) -> dict[str, set[int]]:
         """Return the ranks that are taken, by shared key."""
-        column, rank = self.rules.table.c[shared.column], self.rules.table.c[shared.rank]
+        c = self.rules.table.c
+        column, rank = c[shared.column], c[shared.rank]
         held: dict[str, set[int]] = defaultdict(set)
         for key, taken in self.records.index.rows_among((column, rank), column, keys):
             held[key].add(taken)
         return held
 
-    def _write(self, rows: Iterable[Row], changes: Mapping[int, Row]) -> None:
+    def _write(self, rows: Sequence[Row], changes: Mapping[int, Row]) -> None:
         written = [row | changes[row["id"]] | {"version": row["version"] + 1} for row in rows]
         names = (*self.rules.guarded, "updated_at", "version")
         columns = {name: [row[name] for row in written] for name in names}
-        as_read = ([row["id"] for row in written], [row["version"] - 1 for row in written])
-        columns |= dict(zip(AS_READ, as_read, strict=True))
+        columns |= as_read([row["id"] for row in rows], [row["version"] for row in rows])
         update_rows(self.connection, self.rules.table, columns)
 
     # Former numbers

@@ -12,7 +12,7 @@ from engine.index import EntityIndex, Index, Lookup, Record, Records
 from engine.match import agree, same
 from engine.outcome import Notice, Notices
 from engine.problems import Problem, ValidationFailed
-from engine.rules import Reference, Rules, SharedKey, Values, reads
+from engine.rules import Reference, Rules, SharedKey, Values, reads, without
 from models import Appointment, Clinic, Doctor, DoctorClinic, FormerKey, Patient
 
 # --- Keys that several may share ---------------------------------------------------------------
@@ -81,8 +81,7 @@ def without_the_mothers_id(data: Values, lookup: Lookup) -> tuple[Values, Notice
         return data, ()
     before = f'"{data["national_id"]}" is left out: it is that of patient '
     after = ", and this is a newborn: it is the mother's, or a twin's"
-    left = {field: value for field, value in data.items() if field != "national_id"}
-    return left, [Notice("national_id", before, (holder,), after)]
+    return without(data, "national_id"), [Notice("national_id", before, (holder,), after)]
 
 
 def _is_this_newborn(data: Values, record: Record, lookup: Lookup) -> bool:
@@ -181,9 +180,7 @@ def _with_its_end(data: Values, record: Record) -> tuple[Values, Notices]:
     day = data.get("date") or record.values["date"]
     end, warning = canonical.settled_end(day, time_to)
     warnings = [Notice("time_to", warning)] if warning else []
-    if end:
-        return data | {"time_to": end}, warnings
-    return {name: value for name, value in data.items() if name != "time_to"}, warnings
+    return (data | {"time_to": end} if end else without(data, "time_to")), warnings
 
 
 def _refuse_taken_slot(new: Values, others: Records) -> None:
@@ -342,10 +339,10 @@ def _twin(record: Record, handed: Values, records: EntityIndex) -> Record | None
     key = records.shared_key(record.values | handed)
     if shared is None or key is None or key == record.values[shared.column]:
         return None
-    sharing = sorted(records.find(shared.name, key), key=attrgetter("age"))
+    twins = list(records.find(shared.name, key))
     if record.values[number]:
-        sharing = [twin for twin in sharing if not twin.values[number]]
-    return next(iter(sharing), None)
+        twins = [twin for twin in twins if not twin.values[number]]
+    return min(twins, key=attrgetter("age"), default=None)
 
 
 def retire(rules: Rules, record: Record, index: Index) -> None:

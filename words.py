@@ -1,7 +1,7 @@
 """Word lists: for none, for newborns, for nobody, and for titles.
 
- The lists of the contract are closed: a word that is added here changes who is
-taken for whom. All are compared folded, so one spelling of each is enough.
+The lists of the contract are closed: a word that is added here changes who is taken for whom. All are compared folded,
+so one spelling of each is enough.
 """
 
 import re

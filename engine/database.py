@@ -60,6 +60,11 @@ def insert_for_ids(
     return of(connection.dialect).insert_for_ids(connection, table, columns)
 
 
+def as_read(ids: Sequence[int], versions: Sequence[int]) -> dict[str, Any]:
+    """Return the columns that tell what rows must still be: their ids and versions."""
+    return dict(zip(AS_READ, (ids, versions), strict=True))
+
+
 def update_rows(connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
     """Set columns of the rows whose id and version are still those of AS_READ; raise LostRace if one is not there."""
     count = len(columns[AS_READ[0]])
@@ -369,13 +374,11 @@ def _update_arrays(table: sa.Table, columns: tuple[str, ...]) -> sa.Update:
 
 def _unnested(table: sa.Table, names: tuple[str, ...]) -> sa.ColumnCollection:
     """Return the columns of the rows that PostgreSQL makes of an array for each."""
-    kinds = {name: table.c[name.removeprefix("old_")].type for name in names}
-    arrays = [
-        _array(sa.bindparam(f"all_{name}", type_=Joined()), kind)
-        for name, kind in kinds.items()
-    ]
-    columns = [sa.column(name, kind) for name, kind in kinds.items()]
-    return sa.func.unnest(*arrays).table_valued(*columns, name="sent").render_derived().c
+    kinds = [table.c[name.removeprefix("old_")].type for name in names]
+    joined = [sa.bindparam(f"all_{name}", type_=Joined()) for name in names]
+    columns = [*map(sa.column, names, kinds)]
+    unnested = sa.func.unnest(*map(_array, joined, kinds))
+    return unnested.table_valued(*columns, name="sent").render_derived().c
 
 
 KINDS: dict[str, Database] = {

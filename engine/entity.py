@@ -132,12 +132,10 @@ class Entity(Schema):
         super().__init__()
         self._fields = cast("dict[str, Clean]", self.load_fields)
         self._names = _spellings(self.load_fields)
-        self._carried = {name for identity in self.rules.identities for name in identity}
+        identities, names = self.rules.identities, {*self.rules.names}
+        self._carried = {name for identity in identities for name in identity}
         # A name may be nobody's, so only `faults` can tell.
-        names = {*self.rules.names}
-        self._sure = [
-            identity for identity in self.rules.identities if names.isdisjoint(identity)
-        ]
+        self._sure = [identity for identity in identities if names.isdisjoint(identity)]
         self._read_only = _spellings(self.dump_fields).keys() - self._names.keys()
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
@@ -190,14 +188,10 @@ class Entity(Schema):
         for place, spelling in enumerate(spellings):
             lower = spelling.lower()
             name = self._names.get(spelling) or self._names.get(lower)
-            if name is None and lower not in self._read_only:
+            if name is not None:
+                _note_place(shape, name, place)
+            elif lower not in self._read_only:
                 shape.warnings.append(UNKNOWN_FIELD + spelling[:SHOWN])
-            elif name is None:
-                continue
-            elif name in shape.places:
-                shape.twice[name] = ["Sent twice, in two spellings."]
-            else:
-                shape.places[name] = place
         return shape
 
     def settle(self, batch: Batch) -> None:
@@ -237,12 +231,10 @@ class Entity(Schema):
         self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()
     ) -> dict[str, str]:
         """Return what is wrong with the fields together; `wrong` are those that already have an error."""
-        identities = self.rules.identities
-        if any(all(map(data.get, identity)) for identity in identities):
-            return {}
         unknown = {name for name in self._carried if data.get(name) is None} - wrong
-        if any(unknown.isdisjoint(identity) for identity in identities):
-            return {}
+        for identity in self.rules.identities:
+            if unknown.isdisjoint(identity) or all(map(data.get, identity)):
+                return {}
         return {name: self.asking for name in self.rules.asked_for if name in unknown}
 
     def _refuse(self, batch: Batch, place: int, shape: Shape, sent: Columns) -> None:
@@ -268,16 +260,15 @@ class Entity(Schema):
         (key,) = self.keys({name: [value] for name, value in data.items()}, 1)
         return ValidationFailed(_hint(shape.warnings), errors=errors, key=key)
 
-    def _load(self, sent: Mapping[str, Any]) -> tuple[Values, dict[str, list[str]]]:
+    def _load(self, sent: Mapping[str, Any]) -> tuple[Values, Errors]:
         """Return the data of a record, and the errors, both by Python name."""
         body = {json_name(name): value for name, value in sent.items() if value is not None}
         try:
             valid, found = self.load(body), {}
         except ValidationError as error:
             valid, found = error.valid_data, error.messages_dict
-        return _without_gaps(valid), {
-            self._names[name]: sentences for name, sentences in found.items()
-        }
+        errors = {self._names[name]: sentences for name, sentences in found.items()}
+        return _without_gaps(valid), errors
 
 
 def _misspelt(spelt: Sequence[Shape]) -> set[int]:
@@ -328,6 +319,13 @@ class _Shapes(dict):
         return shape
 
 
+def _note_place(shape: Shape, name: str, place: int) -> None:
+    if name in shape.places:
+        shape.twice[name] = ["Sent twice, in two spellings."]
+    else:
+        shape.places[name] = place
+
+
 def _columns(
     records: Sequence[Any], spelt: Sequence[Shape], shapes: Collection[Shape]
 ) -> Columns:
@@ -341,8 +339,9 @@ def _columns(
 def _columns_of_many_shapes(
     records: Sequence[Any], spelt: Sequence[Shape], shapes: Iterable[Shape]
 ) -> Columns:
-    names = dict.fromkeys(name for shape in shapes for name in shape.places)
-    columns: dict[str, list[Any]] = {name: [None] * len(records) for name in names}
+    columns: dict[str, list[Any]] = {}
+    for shape in shapes:
+        columns |= {name: [None] * len(records) for name in shape.places}
     for place, shape in enumerate(spelt):
         values = [*records[place].values()] if shape.places else []
         for name, at in shape.places.items():

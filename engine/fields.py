@@ -487,6 +487,7 @@ class Name(Text):
 
 
 _PUNCTUATION = str.maketrans("", "", " ().-")
+_SPELT = re.compile(r"[ -]|\.0")  # what international numbers are written with, too
 _LATE_PLUS = re.compile(r"[ ().-]\+")
 _FLOAT_LINE = re.compile(r"\.00?$", re.MULTILINE)
 
@@ -506,9 +507,7 @@ class Phone(Value):
         Only what is a plain number then was surely meant so: it spares most numbers the parser.
         """
         plus = lines.count("+")
-        if plus == lines.count("\n") - 1 and not any(
-            mark in lines for mark in (" ", "-", ".0")
-        ):
+        if plus == lines.count("\n") - 1 and not _SPELT.search(lines):
             return lines
         lines = lines if lines.isascii() else canonical.without_marks(lines)
         if plus > lines.count("\n+"):  # "(+966) 55" is no number
@@ -753,12 +752,13 @@ class Codes(Clean):
         if not isinstance(value, list):
             raise ValueError("Must be a list of codes.")
         cleaned = [self._code.clean(item) for item in value if item is not None]
-        doubts = [element for element in cleaned if isinstance(element, Doubt)]
-        values = {element for element in cleaned if not isinstance(element, Doubt)}
-        codes = tuple(sorted(filter(None, values.union(doubt.value for doubt in doubts))))
-        known = codes if codes or not value else ABSENT
-        warning = "; ".join(doubt.warning for doubt in doubts)
-        return Doubt(known, warning) if doubts else known
+        doubts = [code for code in cleaned if isinstance(code, Doubt)]
+        codes = {code.value if isinstance(code, Doubt) else code for code in cleaned} - {
+            None,
+            ABSENT,
+        }
+        known = tuple(sorted(codes)) if codes or not value else ABSENT
+        return Doubt(known, "; ".join([doubt.warning for doubt in doubts])) if doubts else known
 
 
 class Instant(fields.Field):

@@ -329,12 +329,10 @@ class EntityIndex:
 
     def _give_rank(self, record: Record, shared: SharedKey) -> Record | None:
         holders = self.find(shared.name, record.values[shared.column])
-        ranked = {
-            holder.values[shared.rank]: holder for holder in holders if holder is not record
-        }
-        free = (rank for rank in range(len(ranked) + 1) if rank not in ranked)
-        record.values[shared.rank] = next(free)
-        stored = [rank for rank, holder in ranked.items() if holder.before and rank is not None]
+        ranked = {holder.values[shared.rank]: holder for holder in holders}
+        record.values[shared.rank] = min({*range(len(ranked) + 1)}.difference(ranked))
+        del ranked[None]  # the record itself, and others that have no rank yet
+        stored = [rank for rank, holder in ranked.items() if holder.before]
         return ranked[min(stored)] if stored else None
 
     # Comparing
@@ -405,9 +403,8 @@ class Index:
     ) -> tuple[Record | None, dict[str, Record | None]]:
         """Return the record that a reference's id names, and by code the records that its code or codes name."""
         records, record_id = self.of(reference.target), data.get(reference.column)
-        codes = data.get(reference.code) or ()
-        if codes and reference.links is None:
-            codes = (codes,)
+        code = data.get(reference.code) or ()
+        codes = (code,) if code and reference.links is None else code
         by_id = records.get(record_id) if record_id else None
         return by_id, {code: records.by_first_key(code) for code in codes}
 

@@ -182,13 +182,17 @@ def same_name(
     rules: Rules, data: Values, record: Record, part: Callable[[str], str] = str
 ) -> bool | None:
     """Return whether any name is the same on both sides, in a part of the folded name; None where none is known."""
-    pairs = [(data.get(name) or "", record.values.get(name) or "") for name in rules.names]
-    # A name that would be refused today was stored by older rules: it is not known.
-    known = [names for names in pairs if all(map(canonical.is_readable, names))]
+    known = _known_names(rules, data, record)
     if not known:
         return None
     folded = [[part(canonical.fold_name(name)) for name in names] for names in known]
     return any(sent == stored != "" for sent, stored in folded)
+
+
+def _known_names(rules: Rules, data: Values, record: Record) -> list[tuple[str, str]]:
+    """Return the names that are known on both sides: one that would be refused today, by older rules, is not."""
+    pairs = [(data.get(name) or "", record.values.get(name) or "") for name in rules.names]
+    return [names for names in pairs if all(map(canonical.is_readable, names))]
 
 
 def agree(rules: Rules, data: Values, record: Record) -> bool:

@@ -93,10 +93,8 @@ class Plain:
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return what became of the plain records, by place, once they are written."""
-        outcomes = {
-            place: Outcome("unchanged", row[-1], self.found_by[place])
-            for place, row in self.rows.items()
-        }
+        keys, rows = self.found_by, self.rows.items()
+        outcomes = {place: Outcome("unchanged", row[-1], keys[place]) for place, row in rows}
         for place, names in self.changes.items():
             outcomes[place].action = "updated"
             outcomes[place].changed = self.rules.sent_names(names)
@@ -123,11 +121,14 @@ class Plain:
         """Return the columns of the new rows."""
         columns: Columns = {}
         for name in self.rules.columns:
-            blank, sent = self.rules.blank[name], self.sent(name, self.new)
-            columns[name] = [blank if value is ABSENT else value for value in sent]
+            columns[name] = self._sent_or_blank(name)
         stamps = {"created_at": now, "updated_at": now, "version": 1}
         columns |= {name: [value] * len(self.new) for name, value in stamps.items()}
         return columns | self._shared_columns()
+
+    def _sent_or_blank(self, name: str) -> list[Any]:
+        blank = self.rules.blank[name]
+        return [blank if value is ABSENT else value for value in self.sent(name, self.new)]
 
     def _shared_columns(self) -> Columns:
         """Return the shared keys of the new rows, and their ranks: each is the first."""
@@ -142,12 +143,14 @@ class Plain:
         """Return the columns of the rows that change, with what must still be as it was read."""
         rows = [self.rows[place] for place in self.changes]
         changing = {name for names in self.changes.values() for name in names}
-        columns: Columns = {}
-        for at, name in enumerate(self.rules.columns):
-            if name in changing:
-                pairs = zip(self.sent(name, self.changes), rows, strict=True)
-                columns[name] = [row[at] if value is ABSENT else value for value, row in pairs]
+        names = changing.intersection(self.rules.columns)
+        columns: Columns = {name: self._sent_or_stored(name, rows) for name in sorted(names)}
         return columns | _stamps(rows, self.rules.columns.index("version"), now)
+
+    def _sent_or_stored(self, name: str, rows: Rows) -> list[Any]:
+        at, sent = self.rules.columns.index(name), self.sent(name, self.changes)
+        pairs = zip(sent, rows, strict=True)
+        return [row[at] if value is ABSENT else value for value, row in pairs]
 
     def links(self, name: str) -> Links:
         """Return the ids to which records are to be linked, by the record's id, where that is new."""
@@ -161,9 +164,8 @@ class Plain:
 def _stamps(rows: Rows, version: int, now: str) -> Columns:
     """Return the times and versions of rows that change, and what must still be as it was read."""
     versions = [row[version] for row in rows]
-    as_read = ([row[-1] for row in rows], versions)
     written = {"updated_at": [now] * len(rows), "version": [number + 1 for number in versions]}
-    return written | dict(zip(database.AS_READ, as_read, strict=True))
+    return {**written, **database.as_read([row[-1] for row in rows], versions)}
 
 
 def divide(rules: Rules, batch: Batch, index: Index, refused: Refused) -> Plain:
@@ -261,9 +263,14 @@ def _check_new(plain: Plain) -> None:
         sent = plain.key_values(key, new)
         held = _held(plain, key, {*sent.values()})
         plain.careful |= {place for place, value in sent.items() if value in held}
-    for name in plain.rules.needs:
-        lacking = [not value for value in plain.sent(name, new)]
-        plain.careful.update(compress(new, lacking))
+    lacking = [_lacks(plain, name, new) for name in plain.rules.needs]
+    plain.careful.update(*lacking)
+
+
+def _lacks(plain: Plain, name: str, places: Iterable[int]) -> list[int]:
+    """Return the places of those that do not send a field."""
+    pairs = zip(places, plain.sent(name, places), strict=True)
+    return [place for place, value in pairs if not value]
 
 
 def _held(plain: Plain, key: str, values: set[Any]) -> set[Any]:

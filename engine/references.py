@@ -138,12 +138,9 @@ def _ids_by_code(
 ) -> dict[str, int]:
     """Return the id of each current code among these, but for refused ones."""
     target = index.rules[reference.target]
-    column, sent = (
-        target.table.c[target.unique[0]],
-        {code for code in codes if code is not ABSENT},
-    )
-    if reference.links is not None:
-        sent = {*_flat(sent)}
+    sent = {*codes} - {ABSENT}
+    sent = {*_flat(sent)} if reference.links is not None else sent
+    column = target.table.c[target.unique[0]]
     rows = index.rows_among((column, target.table.c.id), column, sent)
     return {code: record_id for code, record_id in rows if (target.entity, code) not in refused}
 
@@ -174,8 +171,7 @@ def describe(rules: Rules, record: Record, index: Index) -> Values:
         if reference.links is not None:
             values[reference.code] = sorted(index.codes(reference, linked))
             continue
-        codes = index.codes(reference, [linked] if linked else [])
-        values[reference.code] = codes[0] if codes else None
+        values[reference.code] = index.codes(reference, [linked])[0] if linked else None
         values[reference.column] = max(linked or 0, 0) or None
     return values
 
@@ -183,9 +179,7 @@ def describe(rules: Rules, record: Record, index: Index) -> Values:
 def describe_all(record_ids: Sequence[int], records: EntityIndex) -> list[Values]:
     """Return the described records with these ids, with a few queries; one that is not stored is left out."""
     records.ask("id", record_ids)
-    stored = [
-        records.records[record_id] for record_id in record_ids if record_id in records.records
-    ]
+    stored = [record for record in map(records.records.get, record_ids) if record]
     for reference in records.rules.references:
         linked = [record.values[reference.column] for record in stored]
         linked = _flat(linked) if reference.links is not None else linked

@@ -23,6 +23,11 @@ T = TypeVar("T")
 FORMER = "former_"  # prefix of the weak key that looks up numbers given up
 
 
+def without(data: Values, name: str) -> Values:
+    """Return data without one field."""
+    return {field: value for field, value in data.items() if field != name}
+
+
 def _never(text: str) -> bool:
     return False
 
@@ -120,10 +125,9 @@ class Rules:
         """Refuse rules that name a field which there is not, or a named rule that does not say what it reads."""
         named = {*self.guarded, *self.sources, *self.defaults, *self.needs}
         named |= self.judged | self.judged_if_shared
-        known = {*self.blank, ""}
-        missing = sorted(named.difference(known))
+        missing = named.difference(self.blank, ("",))
         if missing:
-            raise ValueError(f"{self.entity}: no column {', '.join(missing)}")
+            raise ValueError(f"{self.entity}: no column {', '.join(sorted(missing))}")
         if self.shared and self.shared.name not in self.weak:
             raise ValueError(f"{self.entity}: {self.shared.name} is no weak key")
 

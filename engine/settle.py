@@ -17,7 +17,7 @@ from engine.outcome import Notice, Outcome, Outcomes, Result
 from engine.plain import Plain
 from engine.problems import Problem
 from engine.references import Refused
-from engine.rules import Rules, Values
+from engine.rules import Rules, Values, without
 from engine.write import write
 
 T = TypeVar("T")
@@ -183,4 +183,4 @@ def _without_former_number(rules: Rules, data: Values, warnings: list[Notice]) -
     """Return the data without a former number of the record, which keeps its current one; warn of it."""
     kept = f"is a former number of this {rules.entity}, which keeps its current one"
     warnings.append(Notice(rules.number, f"{data[rules.number]} {kept}"))
-    return {name: value for name, value in data.items() if name != rules.number}
+    return without(data, rules.number)

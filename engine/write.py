@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine import database
-from engine.database import AS_READ, Columns, LostRace
+from engine.database import Columns, LostRace
 from engine.index import Changes, Links, Record, Records, link_columns
 from engine.plain import Plain
 from engine.rules import Reference
@@ -120,13 +120,11 @@ class _Writer:
         if self.plain and self.plain.changes:
             changed = self.plain.changed_columns(self.now)
             database.update_rows(self.connection, self.rules.table, changed)
-        # A column that is set costs the upkeep of its index, even if its value stays.
         rekeyed = [record for record in self.stored if self._is_rekeyed(record)]
-        if rekeyed:
-            self._update(rekeyed, self.names.union(self.rules.guarded))
-        if len(rekeyed) < len(self.stored):
-            others = [record for record in self.stored if not self._is_rekeyed(record)]
-            self._update(others, self.names.difference(self.rules.guarded))
+        others = [record for record in self.stored if not self._is_rekeyed(record)]
+        # A column that is set costs the upkeep of its index, even if its value stays.
+        self._update(rekeyed, self.names.union(self.rules.guarded))
+        self._update(others, self.names.difference(self.rules.guarded))
 
     def _is_rekeyed(self, record: Record) -> bool:
         """Return whether a stored record's keys shall be others than they are in the database."""
@@ -135,11 +133,12 @@ class _Writer:
         )
 
     def _update(self, records: Records, names: Collection[str]) -> None:
+        if not records:
+            return
         written = [name for name in self.rules.columns if name in names]
         columns = {name: [record.values[name] for record in records] for name in written}
         versions = [(record.before or {})["version"] for record in records]
-        as_read = ([record.id for record in records], versions)
-        columns |= dict(zip(AS_READ, as_read, strict=True))
+        columns |= database.as_read([record.id for record in records], versions)
         database.update_rows(self.connection, self.rules.table, columns)
 
     def look_again_for_formers(self) -> None:
@@ -168,11 +167,8 @@ class _Writer:
         linked |= self._changed_links(reference.column)
         rows = [(owner, other) for owner, others in linked.items() for other in others]
         owner, other = link_columns(self.rules, reference)
-        columns = {
-            owner.name: [value for value, _ in rows],
-            other.name: [value for _, value in rows],
-        }
-        self._replace(owner, [*linked], columns)
+        names, values = (owner.name, other.name), zip(*rows, strict=True)
+        self._replace(owner, [*linked], dict(zip(names, values, strict=False)))
 
     def _changed_links(self, column: str) -> Links:
         """Return the ids to which records are to be linked, by the record's id, where that changes."""

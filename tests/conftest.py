@@ -189,3 +189,11 @@ def samples() -> dict[str, dict[str, Any]]:
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in SAMPLES.glob("*.json")
     }
+
+
+@pytest.fixture
+def stored(http: Http, samples: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The four samples, stored; returns them as they were sent."""
+    records = {f"{entity}s": [sample] for entity, sample in samples.items()}
+    assert http.post("/sync", records).get_json()["created"] == len(samples)
+    return samples

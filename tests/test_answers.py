@@ -82,19 +82,6 @@ def faces(item: dict[str, Any], expected: dict[str, Any]) -> bool:
     return {name: item.get(name) for name in expected} == expected
 
 
-@pytest.fixture
-def stored(http: Http, samples: dict[str, dict]) -> dict[str, dict]:
-    """The four samples, stored; returns them as they were sent."""
-    assert (
-        told(
-            http.post("/sync", {f"{entity}s": [sample] for entity, sample in samples.items()}),
-            200,
-        )["created"]
-        == 4
-    )
-    return samples
-
-
 # --- One record --------------------------------------------------------------------------------
 
 
