@@ -18,7 +18,13 @@ ACTIONS = ("created", "updated", "unchanged")
 COUNTS = (*ACTIONS, "failed")
 
 Item = dict[str, Any]  # one record's part of an answer
-UNDONE: Item = {"success": False, "action": None, "id": None, "matchedBy": None, "changed": []}
+UNDONE: Item = {
+    "success": False,
+    "action": None,
+    "id": None,
+    "matchedBy": None,
+    "changed": [],
+}
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -29,13 +35,14 @@ class Report:
 
     counts: Counter = field(default_factory=Counter)
     failures: list[Item] = field(default_factory=list)
-    texts: list[str] = field(
-        default_factory=list
-    )  # of one item or several, with commas between
+    # Each is of one item or several, with commas between.
+    texts: list[str] = field(default_factory=list)
 
     def __add__(self, more: "Report") -> "Report":
         return Report(
-            self.counts + more.counts, self.failures + more.failures, self.texts + more.texts
+            self.counts + more.counts,
+            self.failures + more.failures,
+            self.texts + more.texts,
         )
 
     def extend(self, more: "Report") -> None:
@@ -50,7 +57,9 @@ class Report:
         return any(self.counts[action] for action in ACTIONS)
 
 
-def report(batch: Batch, results: Outcomes, first: int = 0, *, minimal: bool = False) -> Report:
+def report(
+    batch: Batch, results: Outcomes, first: int = 0, *, minimal: bool = False
+) -> Report:
     """Return what became of a batch's records, whose places in their list begin with `first`."""
     counts = Counter([getattr(result, "action", "failed") for result in results])
     failures, texts = [], []
@@ -68,7 +77,9 @@ def report(batch: Batch, results: Outcomes, first: int = 0, *, minimal: bool = F
 def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
     """Return a report of items."""
     items = list(items)
-    shown = [item for item in items if _failed(item) or item["warnings"]] if minimal else items
+    shown = (
+        [item for item in items if _failed(item) or item["warnings"]] if minimal else items
+    )
     counts = Counter(item.get("action", "failed") for item in items)
     return Report(
         counts, [item for item in items if _failed(item)], [encode(item) for item in shown]
@@ -80,15 +91,15 @@ def undone(batch: Batch, results: Outcomes) -> list[Item]:
     items = [item(batch, place, result, place) for place, result in enumerate(results)]
     given = {answer["id"] for answer in items if answer.get("action") == "created"}
     for place, result in enumerate(results):
+        _forget(items[place], given)
         if isinstance(result, Outcome):
             items[place] |= UNDONE | {"warnings": _warnings(batch, place, result, given)}
-        else:
-            _forget(items[place].get("candidates", ()), given)
     return items
 
 
-def _forget(candidates: Iterable[Item], given: Set[int]) -> None:
-    for candidate in candidates:
+def _forget(answer: Item, given: Set[int]) -> None:
+    """Hide these ids among the candidates of a refused record."""
+    for candidate in answer.get("candidates", ()):
         if candidate["id"] in given:
             candidate["id"] = None
 
@@ -96,13 +107,11 @@ def _forget(candidates: Iterable[Item], given: Set[int]) -> None:
 def item(batch: Batch, place: int, result: Result, at: int = 0) -> Item:
     """Return one record's part of the answer; `at` is its place in the list."""
     key = batch.keys[place]
-    if isinstance(result, Outcome):
-        own = {"index": at, "id": result.record_id, "key": key}
-        success = _success(result.action, result.matched_by, result.changed)
-        return success | own | {"warnings": _warnings(batch, place, result)}
-    failure = {"index": at, "success": False, "status": result.status, "code": result.code}
-    failure |= {"key": key, "detail": result.detail}
-    return failure | members(result)
+    if isinstance(result, Problem):
+        return _failure(result) | {"index": at, "key": key}
+    own = {"index": at, "id": result.record_id, "key": key}
+    success = _success(result.action, result.matched_by, result.changed)
+    return success | own | {"warnings": _warnings(batch, place, result)}
 
 
 def _warnings(
@@ -120,6 +129,17 @@ def alone(batch: Batch, result: Result, dry_run: bool) -> Item:
     answer = item(batch, 0, result) | ({"dryRun": True} if dry_run else {})
     del answer["index"]
     return answer
+
+
+def _failure(problem: Problem) -> Item:
+    """Return the item of a failure without what is the record's own: index and key."""
+    failure = {
+        "index": None,
+        "success": False,
+        "status": problem.status,
+        "code": problem.code,
+    }
+    return failure | {"key": None, "detail": problem.detail} | members(problem)
 
 
 def _success(action: str, matched_by: str, changed: Iterable[str]) -> Item:
@@ -163,7 +183,8 @@ def _candidates(candidates: Sequence[tuple[Record, str]]) -> Item:
     for record, key in candidates:
         keys.setdefault(record, key)
     named = [
-        {"id": record.public_id, "matchedBy": json_name(key)} for record, key in keys.items()
+        {"id": record.public_id, "matchedBy": json_name(key)}
+        for record, key in keys.items()
     ]
     count = {"candidateCount": len(named)} if len(named) > MOST_CANDIDATES else {}
     return {"candidates": named[:MOST_CANDIDATES]} | count
@@ -177,7 +198,9 @@ def _failed(answer: Item) -> bool:
 # --- The whole ---------------------------------------------------------------------------------
 
 
-def totals(reports: Iterable[Report], *, atomic: bool = False, dry_run: bool = False) -> Item:
+def totals(
+    reports: Iterable[Report], *, atomic: bool = False, dry_run: bool = False
+) -> Item:
     """Return the counts of an answer, over all its lists."""
     counted = sum((report.counts for report in reports), Counter())
     answer: Item = {"success": not counted["failed"], "total": counted.total()}
@@ -199,7 +222,8 @@ def listed(result_list: Report, **options: bool) -> str:
 def all_listed(reports: Mapping[str, Report], **options: bool) -> str:
     """Return the JSON of the answer to several lists, by entity."""
     parts = {
-        RULES[entity].plural: listed(report, **options) for entity, report in reports.items()
+        RULES[entity].plural: listed(report, **options)
+        for entity, report in reports.items()
     }
     return _with(totals(reports.values(), **options), parts)
 

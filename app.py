@@ -106,9 +106,8 @@ def _add_database(app: Flask, values: config.Settings) -> None:
 def _log_from(level: str) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(level)
-    logging.getLogger("alembic").setLevel(
-        logging.WARNING
-    )  # our revisions print their own results
+    # Our revisions print their own results.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.setLogRecordFactory(_log_record)
 
 
@@ -116,7 +115,9 @@ def _log_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     """Make a record of the log, which names the request that it belongs to, and its key; never the key itself."""
     record = logging.LogRecord(*args, **kwargs)
     names = (
-        [g.get(name) for name in ("request_id", "key_name")] if has_request_context() else []
+        [g.get(name) for name in ("request_id", "key_name")]
+        if has_request_context()
+        else []
     )
     before = "".join(f"{name} " for name in names if name)
     record.msg = f"{before.replace('%', '%%') if record.args else before}{record.msg}"
@@ -210,10 +211,14 @@ def _charset() -> str:
     sent = request.headers.get("Content-Type", "")
     kind, parameters = parse_options_header(sent)
     charset = CHARSETS.get(
-        parameters.get("charset", "malformed" if "charset" in sent.lower() else "utf-8").lower()
+        parameters.get(
+            "charset", "malformed" if "charset" in sent.lower() else "utf-8"
+        ).lower()
     )
     if request.headers.get("Content-Encoding"):
-        raise problems.UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
+        raise problems.UnsupportedMediaType(
+            "Send the body as it is, without Content-Encoding."
+        )
     if kind.lower() != "application/json" and not re.fullmatch(
         r"application/[\w.+-]+\+json", kind.lower(), re.ASCII
     ):
@@ -336,7 +341,9 @@ def _what_wraps(body: dict[str, Any]) -> str:
     if lists:
         return f"This object wraps a list: send what stands in {lists[0][:SHOWN]!r}."
     if body and all(name.isdecimal() for name in body):
-        return "This object's members are numbered: send them as a list, without the numbers."
+        return (
+            "This object's members are numbered: send them as a list, without the numbers."
+        )
     return ""
 
 
@@ -350,7 +357,9 @@ def _refuse_too_many(count: int) -> None:
 
 def _too_large() -> Problem:
     limit = (request.max_content_length or 1) - 1
-    return problems.PayloadTooLarge(f"At most {limit} bytes go into one request. Send parts.")
+    return problems.PayloadTooLarge(
+        f"At most {limit} bytes go into one request. Send parts."
+    )
 
 
 # --- Routes ------------------------------------------------------------------------------------
@@ -371,10 +380,14 @@ def upsert_many(plural: str) -> Response:
     """Upsert many records of one entity."""
     options, body, entity = _options(), _body(), PLURALS[plural]
     if not isinstance(body, list):
-        raise _wrong_body(f"Send a JSON list of objects, or one object to {API}/{entity}", body)
+        raise _wrong_body(
+            f"Send a JSON list of objects, or one object to {API}/{entity}", body
+        )
     _refuse_too_many(len(body))
     reports = sync.many(current_app.extensions["schemas"], {entity: body}, options)
-    return _answer_many(reports, answers.listed(reports[entity], **options.counted), options)
+    return _answer_many(
+        reports, answers.listed(reports[entity], **options.counted), options
+    )
 
 
 @api.post("/sync")
@@ -391,7 +404,9 @@ def read_many(plural: str) -> Response:
     """Return a page of records."""
     entity = PLURALS[plural]
     sent = request.args.to_dict(flat=False)
-    return _answer(reading.page(current_app.extensions["schemas"][entity], RULES[entity], sent))
+    return _answer(
+        reading.page(current_app.extensions["schemas"][entity], RULES[entity], sent)
+    )
 
 
 @api.get(f"/<any({', '.join(PLURALS)}):plural>/<int:record_id>")
@@ -438,7 +453,9 @@ def _answer(
 
 def _answer_text(text: str, status: int, kind: str = "application/json") -> Response:
     # A lone surrogate in a name that is repeated to the sender becomes its JSON escape.
-    return Response(text.encode("utf-8", "backslashreplace") + b"\n", status, content_type=kind)
+    return Response(
+        text.encode("utf-8", "backslashreplace") + b"\n", status, content_type=kind
+    )
 
 
 def _answer_many(reports: sync.Results, text: str, options: sync.Options) -> Response:
@@ -451,13 +468,18 @@ def _answer_many(reports: sync.Results, text: str, options: sync.Options) -> Res
     return response
 
 
+def _prefers_a_page() -> bool:
+    """Return whether a person reads the answer: outside the API, in a browser."""
+    kind = request.accept_mimetypes.best_match([PROBLEM_JSON, HTML])
+    return kind == HTML and not request.path.startswith("/api/")
+
+
 def _answer_failure(error: Exception) -> Response:
     """Turn whatever was raised into problem+json; of what nobody expected the answer names the request id only."""
     problem = error if isinstance(error, Problem) else _as_problem(error)
     if problem.status == problems.InternalError.status:
         _name_request(problem)
-    kind = request.accept_mimetypes.best_match([PROBLEM_JSON, HTML])
-    if kind == HTML and not request.path.startswith("/api/"):
+    if _prefers_a_page():
         response = Response(pages.failure(problem), problem.status, mimetype=HTML)
     else:
         response = _answer(_problem_body(problem), problem.status, PROBLEM_JSON)
@@ -492,13 +514,19 @@ def _as_problem(error: Exception) -> Problem:
     return _as_http_problem(error)
 
 
+def _method_not_allowed(error: HTTPException) -> Problem:
+    headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+    detail = f"This path takes {headers.get('Allow')}."
+    return problems.MethodNotAllowed(detail, headers=headers)
+
+
 def _as_http_problem(error: HTTPException) -> Problem:
     if error.code == problems.NotFound.status:
-        return problems.NotFound(f"Nothing is at {request.path[:200]}. Below {API}/ {PATHS}.")
+        return problems.NotFound(
+            f"Nothing is at {request.path[:200]}. Below {API}/ {PATHS}."
+        )
     if error.code == problems.MethodNotAllowed.status:
-        headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-        detail = f"This path takes {headers.get('Allow')}."
-        return problems.MethodNotAllowed(detail, headers=headers)
+        return _method_not_allowed(error)
     if error.code == problems.PayloadTooLarge.status:
         return _too_large()
     return problems.InvalidBody(error.description or "The request cannot be read.")

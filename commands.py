@@ -69,12 +69,12 @@ def retire(entity: str, record_id: int, yes: bool) -> None:
     A patient or doctor becomes inactive and is found by no key any more; the bookings stay with it until the next sync
     sends them again. An appointment is removed. ID is the record's id, as a refused record's candidates name it.
     """
-    rules = RULES[entity]
+    rules, record = RULES[entity], f"{entity} {record_id}"
     _show(rules, "retire", record_id)
-    _confirm(f"Retire {entity} {record_id}? There is no way back.", yes)
-    _decide(rules, f"retire {entity} {record_id}", partial(_retire, rules, record_id))
-    log.info("retired %s %s", entity, record_id)
-    click.echo(f"Retired: {entity} {record_id}. The next sync files everything anew.")
+    _confirm(f"Retire {record}? There is no way back.", yes)
+    _decide(rules, f"retire {record}", partial(_retire, rules, record_id))
+    log.info("retired %s", record)
+    click.echo(f"Retired: {record}. The next sync files everything anew.")
 
 
 @click.command("rekey")

@@ -80,15 +80,16 @@ def environment() -> dict[str, str]:
     """Return `.env` of the project's root, and the process's environment over it."""
     path = ROOT / ".env"
     read = dotenv_values(stream=io.StringIO(_text_of(path))) if path.exists() else {}
-    return {name: value for name, value in read.items() if value is not None} | dict(os.environ)
+    return {name: value for name, value in read.items() if value is not None} | dict(
+        os.environ
+    )
 
 
 def _text_of(path: Path) -> str:
     """Return the text of a file that a person wrote with some editor; raise SettingError unless it is UTF-8."""
     try:
-        text = path.read_text(
-            encoding="utf-8-sig"
-        )  # Windows' editors put a mark before the first name
+        # Windows' editors put a mark before the first name.
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:  # UTF-16
@@ -166,7 +167,9 @@ def _check_key(key: ApiKey) -> None:
         reason = "must be printable ASCII text, as a header carries it."
         raise SettingError(f"API_KEYS: the key {key.name!r} {reason}")
     if len(key.secret) < SHORTEST_KEY or key.secret == PLACEHOLDER:
-        warning = "API_KEYS: THE KEY %r IS EASY TO GUESS. Anybody who does can write patients."
+        warning = (
+            "API_KEYS: THE KEY %r IS EASY TO GUESS. Anybody who does can write patients."
+        )
         log.warning(warning, key.name)
 
 
@@ -220,9 +223,8 @@ def _checked_sqlite(url: sa.URL) -> sa.URL:
         raise SettingError(
             "DATABASE_URL: SQLite in memory forgets everything. Give a file: sqlite:///clinic.db"
         )
-    return url.set(
-        database=str(ROOT / "instance" / url.database)
-    )  # an absolute path stays as it is
+    # An absolute path stays as it is.
+    return url.set(database=str(ROOT / "instance" / url.database))
 
 
 def _host(text: str) -> str:
@@ -237,7 +239,9 @@ def _time_zone(text: str) -> ZoneInfo:
     try:
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SettingError("TIME_ZONE must be a time zone's name, as Asia/Riyadh.") from None
+        raise SettingError(
+            "TIME_ZONE must be a time zone's name, as Asia/Riyadh."
+        ) from None
 
 
 def _hijri_dates(env: Mapping[str, str]) -> bool:

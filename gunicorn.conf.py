@@ -17,9 +17,7 @@ bind = (
 workers = settings.web_concurrency
 # Threads, because a sync worker drops requests in flight at SIGTERM, and one stalled client blocks it.
 worker_class = "gthread"
-threads = (
-    8  # at most 14: whoever waits for the turn to write holds one of the pool's 15 connections
-)
+threads = 8  # at most 14: whoever waits for the turn to write holds one of the pool's 15 connections
 timeout = 120  # seconds without a sign of life from a worker
 graceful_timeout = 60  # seconds for what is in flight at SIGTERM
 keepalive = 5

@@ -22,6 +22,7 @@ from upsert import RULES
 FAILURES = 1000  # of a list, that a row keeps
 PRUNED_AT_ONCE = 500  # rows: one request never pays for a long past
 PRUNING = 0.02  # share of requests that prune
+# What is kept of a failure.
 KEPT = (
     "index",
     "key",
@@ -30,7 +31,7 @@ KEPT = (
     "errors",
     "candidates",
     "candidateCount",
-)  # of a failure
+)
 
 
 @dataclass(frozen=True)
@@ -87,5 +88,8 @@ def _summary(report: Report) -> dict[str, Any]:
         for failure in report.failures[:FAILURES]
     ]
     counts = {action: report.counts[action] for action in ACTIONS}
-    failed = {"failed": len(report.failures), "failures": json.dumps(kept, ensure_ascii=True)}
+    failed = {
+        "failed": len(report.failures),
+        "failures": json.dumps(kept, ensure_ascii=True),
+    }
     return {"total": report.counts.total()} | counts | failed

@@ -67,7 +67,9 @@ def _filled(file: str, parts: Mapping[str, Any]) -> Json:
 
 
 def _common(root: str) -> Json:
-    keys = [json_name(key) for rules in RULES.values() for key in (*rules.unique, *rules.weak)]
+    keys = [
+        json_name(key) for rules in RULES.values() for key in (*rules.unique, *rules.weak)
+    ]
     return {
         "keysOrNull": [*dict.fromkeys(keys), None],
         "keys": [*dict.fromkeys(keys)],
@@ -239,7 +241,12 @@ def _refusal(status: int) -> Json:
 
 
 def _example(kind: type[Problem]) -> Json:
-    body = {"type": "about:blank", "title": kind.title, "status": kind.status, "success": False}
+    body = {
+        "type": "about:blank",
+        "title": kind.title,
+        "status": kind.status,
+        "success": False,
+    }
     value = body | {"code": kind.code, "detail": kind.title, **kind.example}
     return {"summary": kind.title, "value": value}
 
@@ -251,9 +258,8 @@ SAMPLES = {
     for entity in ENTITIES
 }
 LISTS = {plural: [SAMPLES[entity]] for plural, entity in PLURALS.items()}
-IDS = dict(
-    zip(RULES, (2, 5, 17, 31, 41, 53, 67, 79), strict=False)
-)  # of the samples, once stored
+# The ids of the samples, once stored.
+IDS = dict(zip(RULES, (2, 5, 17, 31, 41, 53, 67, 79), strict=False))
 MOMENT = "2026-06-01 09:00:00"
 REFUSED: Json = {
     "success": False,
@@ -290,7 +296,9 @@ def _totalled(lists: Mapping[str, list[Json]]) -> Json:
 
 
 def _report(results: Iterable[Json]) -> Report:
-    return answers.report_of({"index": index} | result for index, result in enumerate(results))
+    return answers.report_of(
+        {"index": index} | result for index, result in enumerate(results)
+    )
 
 
 def _show(operation: Json, request: Any, **responses: Json) -> None:
@@ -298,7 +306,9 @@ def _show(operation: Json, request: Any, **responses: Json) -> None:
     if request is not None:
         operation["requestBody"]["content"][JSON]["example"] = request
     for status, example in responses.items():
-        operation["responses"][status.removeprefix("_")]["content"][JSON]["example"] = example
+        operation["responses"][status.removeprefix("_")]["content"][JSON]["example"] = (
+            example
+        )
 
 
 # --- Entities, and all of them -----------------------------------------------------------------
@@ -312,7 +322,9 @@ def _entity(entity: str, schema: Entity, root: str) -> Json:
     many = part["paths"][f"{root}/{rules.plural}"]
     many["get"]["parameters"] = _filters(schema, rules) + many["get"]["parameters"]
     created, stored = _created(schema, entity), _stored(schema, entity)
-    _show_single(part["paths"][f"{root}/{entity}"]["post"], rules, created | {"data": stored})
+    _show_single(
+        part["paths"][f"{root}/{entity}"]["post"], rules, created | {"data": stored}
+    )
     _show_lists(many["post"], LISTS[rules.plural], created)
     _show(many["get"], None, _200={"data": [stored], "next": None})
     _show(part["paths"][f"{root}/{rules.plural}/{{id}}"]["get"], None, _200=stored)
@@ -344,7 +356,8 @@ def _add_sync(described: Json, schemas: Schemas, root: str) -> None:
     """Add to the path that takes all entities what they are, and examples; and to the history's."""
     _add_lists(described["components"]["schemas"])
     created = {
-        RULES[entity].plural: [_created(schema, entity)] for entity, schema in schemas.items()
+        RULES[entity].plural: [_created(schema, entity)]
+        for entity, schema in schemas.items()
     }
     failed = {"patients": [REFUSED]}
     every, some, none = map(_totalled, (created, created | failed, failed))

@@ -101,7 +101,9 @@ def _unknown_parameter(name: str, known: Iterable[str]) -> InvalidParameter:
 
 def filters(schema: Entity, rules: Rules) -> dict[str, str]:
     """Return the parameters that a list takes, by JSON name, each with what it means."""
-    by_field = {json_name(name): "equal, as on writing" for name in _filtered_fields(schema)}
+    by_field = {
+        json_name(name): "equal, as on writing" for name in _filtered_fields(schema)
+    }
     dates = DATES if "date" in rules.table.c else {}
     since = {"updatedSince": "written at this instant (RFC 3339) or later"}
     return by_field | dates | since | PAGING
@@ -128,7 +130,9 @@ def _single(sent: Parameters) -> dict[str, str]:
     return {name: values[0] for name, values in sent.items()}
 
 
-def _condition(schema: Entity, rules: Rules, name: str, value: str) -> sa.ColumnElement[bool]:
+def _condition(
+    schema: Entity, rules: Rules, name: str, value: str
+) -> sa.ColumnElement[bool]:
     c = rules.table.c
     if name == "after":
         return c.id > _position(value)

@@ -55,9 +55,7 @@ class Finding:
     other: int | None = None
 
     def __str__(self) -> str:
-        merge = (
-            f" One person? flask --app app merge {self.entity} {self.other} {self.record_id}"
-        )
+        merge = f" One person? flask --app app merge {self.entity} {self.other} {self.record_id}"
         return SENTENCES[self.what].format(
             entity=self.entity,
             id=self.record_id,
@@ -98,9 +96,8 @@ class _Rekeying:
         self.connection, self.rules, self.fields = connection, rules, fields
         self.records = Index(connection, RULES).of(rules.entity)
         self.findings: list[Finding] = []
-        self.without_formers: set[int] = (
-            set()
-        )  # records whose former numbers are other people's
+        # Records whose former numbers are other people's.
+        self.without_formers: set[int] = set()
 
     def run(self) -> list[Finding]:
         """Do all rows, and the former numbers; return what was found."""
@@ -110,7 +107,9 @@ class _Rekeying:
             self._form_formers()
         return self.findings
 
-    def _find(self, what: str, record_id: int, field: str, other: int | None = None) -> None:
+    def _find(
+        self, what: str, record_id: int, field: str, other: int | None = None
+    ) -> None:
         self.findings.append(Finding(what, self.rules.entity, record_id, field, other))
 
     # The rows
@@ -161,7 +160,9 @@ class _Rekeying:
             # The record stood under a number that many share, so its former numbers are other people's.
             self.without_formers.add(record_id)
 
-    def _give_forms(self, key: str, formed: Mapping[int, str], changes: dict[int, Row]) -> None:
+    def _give_forms(
+        self, key: str, formed: Mapping[int, str], changes: dict[int, Row]
+    ) -> None:
         """Note today's form of a key, for the first record that comes to it."""
         c = self.rules.table.c
         rows = self.records.index.rows_among((c[key], c.id), c[key], {*formed.values()})
@@ -180,7 +181,9 @@ class _Rekeying:
         taken = {change[number] for change in changes if change.get(number)}
         if taken:
             theirs = among(self.connection, FORMER_KEYS.c.value, taken)
-            self.connection.execute(sa.delete(FORMER_KEYS).where(self.rules.is_former, theirs))
+            self.connection.execute(
+                sa.delete(FORMER_KEYS).where(self.rules.is_former, theirs)
+            )
 
     def _rank_anew(self, rows: Iterable[Row], changes: dict[int, Row]) -> None:
         """Note the changes of the shared key: who comes to one takes the lowest free rank."""
@@ -209,17 +212,19 @@ class _Rekeying:
         nulls = {shared.column: None, shared.rank: None}
         self.connection.execute(sa.update(self.rules.table).where(theirs).values(nulls))
 
-    def _ranks(self, shared: SharedKey, keys: Collection[str | None]) -> dict[str, set[int]]:
+    def _ranks(
+        self, shared: SharedKey, keys: Collection[str | None]
+    ) -> dict[str, set[int]]:
         """Return the ranks that are taken, by shared key."""
         c = self.rules.table.c
-        column, rank = c[shared.column], c[shared.rank]
         held: dict[str, set[int]] = defaultdict(set)
-        for key, taken in self.records.index.rows_among((column, rank), column, keys):
+        shown = (c[shared.column], c[shared.rank])
+        for key, taken in self.records.index.rows_among(shown, shown[0], keys):
             held[key].add(taken)
         return held
 
     def _write(self, rows: Sequence[Row], changes: Mapping[int, Row]) -> None:
-        written = [row | changes[row["id"]] | {"version": row["version"] + 1} for row in rows]
+        written = [_next_version(row | changes[row["id"]]) for row in rows]
         names = (*self.rules.guarded, "updated_at", "version")
         columns = {name: [row[name] for row in written] for name in names}
         columns |= as_read([row["id"] for row in rows], [row["version"] for row in rows])
@@ -230,7 +235,9 @@ class _Rekeying:
     def _form_formers(self) -> None:
         """Put former numbers into today's form, where nobody else has it."""
         c = FORMER_KEYS.c
-        query = sa.select(c.value, c.record_id).where(self.rules.is_former).order_by(c.value)
+        query = (
+            sa.select(c.value, c.record_id).where(self.rules.is_former).order_by(c.value)
+        )
         for value, record_id in self.connection.execute(query).all():
             self._form_former(value, record_id)
 
@@ -252,7 +259,9 @@ class _Rekeying:
         """Return the id of the record whose number, or former number, this is; None: nobody's."""
         current = self.rules.table.c[self.rules.number] == form
         former = (self.rules.is_former, FORMER_KEYS.c.value == form)
-        held = self.connection.scalars(sa.select(self.rules.table.c.id).where(current)).first()
+        held = self.connection.scalars(
+            sa.select(self.rules.table.c.id).where(current)
+        ).first()
         given_up = sa.select(FORMER_KEYS.c.record_id).where(*former)
         return held or self.connection.scalars(given_up).first()
 
@@ -269,6 +278,10 @@ def _form_of(field: Clean, stored: str | None) -> tuple[str, Any]:
     if form is ABSENT:
         return EMPTIED, None
     return ("", form) if form == stored else (FORMED, form)
+
+
+def _next_version(row: Row) -> Row:
+    return row | {"version": row["version"] + 1}
 
 
 def _lowest_free(ranks: set[int]) -> int:

@@ -49,7 +49,10 @@ _GENDERS |= {"ذكر": "Male", "أنثى": "Female"}
 _BLOOD_TYPES = {
     f"{group}{spelling}".lower(): f"{group}{sign}"
     for group in ("A", "B", "AB", "O")
-    for sign, spellings in {"+": ("+", "+ve"), "-": ("-", "-ve", "\u2212", "\u2013")}.items()
+    for sign, spellings in {
+        "+": ("+", "+ve"),
+        "-": ("-", "-ve", "\u2212", "\u2013"),
+    }.items()
     for spelling in spellings
 }
 
@@ -182,7 +185,9 @@ class AppointmentSchema(Wire):
         time_from, time_to = data.get("time_from"), data.get("time_to")
         if time_from and time_to and not canonical.is_dated(time_to):
             found |= (
-                {} if canonical.ends_well(time_from, time_to) else {"time_to": TIME_TO_WRONG}
+                {}
+                if canonical.ends_well(time_from, time_to)
+                else {"time_to": TIME_TO_WRONG}
             )
         return found
 
@@ -192,7 +197,9 @@ class AppointmentSchema(Wire):
         if not days or not ends:
             return
         dated = [
-            at for at, end in enumerate(ends) if days[at] and end and canonical.is_dated(end)
+            at
+            for at, end in enumerate(ends)
+            if days[at] and end and canonical.is_dated(end)
         ]
         settled = list(ends)
         for at in dated:
@@ -240,4 +247,6 @@ PLURALS = {schema.rules.plural: entity for entity, schema in ENTITIES.items()}
 
 def all_for(phone_region: str, zone: tzinfo, reads_hijri: bool) -> dict[str, Entity]:
     """Return the schema of each entity, for a region (ISO 3166-1), a time zone, and with Hijri dates or without."""
-    return {name: entity(phone_region, zone, reads_hijri) for name, entity in ENTITIES.items()}
+    return {
+        name: entity(phone_region, zone, reads_hijri) for name, entity in ENTITIES.items()
+    }

@@ -26,17 +26,14 @@ from models import db
 from schemas import Schemas
 from upsert import RULES
 
-CHUNK = (
-    1000  # records matched and written at once: a waiting writer waits for one chunk at most
-)
+CHUNK = 1000  # records matched and written at once: a waiting writer waits for one chunk at most
 ALONG = 9  # further chunks in the same transaction, as long as nobody waits to write
 OUTAGES = 2  # chunks in a row that the database fails before the rest is not tried any more
 CONFLICT = 409
 
 Results = dict[str, Report]  # by entity
-RefusedNumbers = set[
-    tuple[str, str]
-]  # (entity, number) of refused persons: no booking of the request may use them
+# (entity, number) of refused persons: no booking of the request may use them.
+RefusedNumbers = set[tuple[str, str]]
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -175,7 +172,8 @@ class _AtOnce:
     def run(self, order: Iterable[tuple[Rules, list[Any]]]) -> Results:
         """Settle everything, and report."""
         cleaned = {
-            rules.entity: self.schemas[rules.entity].clean_all(sent) for rules, sent in order
+            rules.entity: self.schemas[rules.entity].clean_all(sent)
+            for rules, sent in order
         }
         # What is invalid already is settled as a dry run: it need not hold up writers.
         doomed = self.options.atomic and any(batch.refused for batch in cleaned.values())
@@ -200,11 +198,13 @@ class _AtOnce:
         self, connection: sa.Connection, cleaned: Mapping[str, Batch], dry_run: bool
     ) -> None:
         refused: RefusedNumbers = set()
-        lasting = Index(connection, RULES)  # a dry run's changes are nowhere but in the index
+        # A dry run's changes are nowhere but in the index.
+        lasting = Index(connection, RULES)
         index = (lambda: lasting) if dry_run else (lambda: Index(connection, RULES))
         for entity, batch in cleaned.items():
             parts = [
-                _store(RULES[entity], part, index, refused, dry_run) for part in _chunks(batch)
+                _store(RULES[entity], part, index, refused, dry_run)
+                for part in _chunks(batch)
             ]
             self.results[entity] = [result for results in parts for result in results]
 
@@ -357,7 +357,11 @@ class _InChunks:
     ) -> None:
         chunk.clean(self.schemas)
         results = _store(
-            chunk.rules, chunk.batch, lambda: Index(connection, RULES), refused, dry_run=False
+            chunk.rules,
+            chunk.batch,
+            lambda: Index(connection, RULES),
+            refused,
+            dry_run=False,
         )
         chunk.report_on(results, self.options.minimal)
 

@@ -131,19 +131,21 @@ def keeps_its_patient(data: Values, record: Record) -> bool:
 
 
 @reads("doctor_id", "clinic_id", if_shared=True)
-def replaced_by_slot(data: Values, record: Record, key: str, bookings: EntityIndex) -> Notices:
+def replaced_by_slot(
+    data: Values, record: Record, key: str, bookings: EntityIndex
+) -> Notices:
     """Warn where a booking without a number changes the doctor or clinic of the one at its moment."""
     if key != SLOT.name:
         return ()
-    changed = [to for to in (TO_DOCTOR, TO_CLINIC) if same(data, record, to.column) is False]
+    changed = [
+        to for to in (TO_DOCTOR, TO_CLINIC) if same(data, record, to.column) is False
+    ]
     return [_replaced(reference, data, record, bookings.index) for reference in changed]
 
 
 def _replaced(reference: Reference, data: Values, record: Record, index: Index) -> Notice:
     others, column = index.of(reference.target), reference.column
-    codes = (
-        f"{_code(others, record.values[column])} is replaced by {_code(others, data[column])}"
-    )
+    codes = f"{_code(others, record.values[column])} is replaced by {_code(others, data[column])}"
     sentence = f"{codes}: without a number two bookings at one time are one"
     return Notice(reference.code, sentence)
 
@@ -154,7 +156,9 @@ def _code(records: EntityIndex, record_id: int) -> str:
 
 
 @reads("patient_id", "date", "time_from", "time_to", "appointment_no")
-def reschedule(data: Values, record: Record, bookings: EntityIndex) -> tuple[Values, Notices]:
+def reschedule(
+    data: Values, record: Record, bookings: EntityIndex
+) -> tuple[Values, Notices]:
     """Return the data of a stored booking with its end, and warnings; raise SlotTaken or ValidationFailed.
 
     A booking that moves without an end keeps its length. Two may share a slot only if each has a number.
@@ -316,7 +320,11 @@ def referring_to(
                 (
                     others,
                     column,
-                    [candidate for candidate in every if candidate.values[column] == record.id],
+                    [
+                        candidate
+                        for candidate in every
+                        if candidate.values[column] == record.id
+                    ],
                 )
             )
     return found
@@ -339,9 +347,12 @@ def _twin(record: Record, handed: Values, records: EntityIndex) -> Record | None
     key = records.shared_key(record.values | handed)
     if shared is None or key is None or key == record.values[shared.column]:
         return None
-    twins = list(records.find(shared.name, key))
-    if record.values[number]:
-        twins = [twin for twin in twins if not twin.values[number]]
+    has_number = record.values[number] is not None
+    twins = [
+        twin
+        for twin in records.find(shared.name, key)
+        if not (has_number and twin.values[number])
+    ]
     return min(twins, key=attrgetter("age"), default=None)
 
 
@@ -359,6 +370,8 @@ def _filling(rules: Rules, keep: Record, values: Values) -> Values:
     """Return what `values` know and `keep` does not; derived keys are left out."""
     made = (rules.shared.column, rules.shared.rank) if rules.shared else ()
     empty = [
-        name for name, value in keep.values.items() if value in (None, ()) and name not in made
+        name
+        for name, value in keep.values.items()
+        if value in (None, ()) and name not in made
     ]
     return {name: values[name] for name in empty if values[name] not in (None, ())}

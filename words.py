@@ -95,7 +95,9 @@ _NOBODYS_BEGINNINGS = tuple(_NOBODY)
 
 def is_newborns(name: str) -> bool:
     """Return whether a name is one that children have before they are named."""
-    if not canonical.fold_name(name).lstrip(_MARKS).startswith(_NEWBORNS_LETTERS):  # most names
+    if (
+        not canonical.fold_name(name).lstrip(_MARKS).startswith(_NEWBORNS_LETTERS)
+    ):  # most names
         return False
     words = _words(name)
     return words == BABY or f"{words} ".startswith(_NEWBORNS_BEGINNINGS)
@@ -104,7 +106,9 @@ def is_newborns(name: str) -> bool:
 def is_nobodys(name: str) -> bool:
     """Return whether a name names nobody."""
     if (
-        not canonical.letters_and_digits(name).lstrip(_DIGITS).startswith(_NOBODYS_BEGINNINGS)
+        not canonical.letters_and_digits(name)
+        .lstrip(_DIGITS)
+        .startswith(_NOBODYS_BEGINNINGS)
     ):  # most names
         return NOTHING.is_word(name)
     said = [word for word in _words(name).split() if not word.isdecimal()]

@@ -30,12 +30,10 @@ Step = Callable[[int], None]  # plays one round
 def main() -> None:
     """Measure, print the goals, and write the report."""
     plan = QUICK if _arguments().quick else FULL
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit("ended")
-    )  # so that what was started is ended, too
-    sys.setswitchinterval(
-        0.001
-    )  # a client that has its answer should not wait long for its turn to look at the clock
+    # An exit ends what was started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    # A client that has its answer should not wait long for its turn to look at the clock.
+    sys.setswitchinterval(0.001)
     about, figures, start = machine.described(), Figures(), time.monotonic()
     print(*about, sep="\n", flush=True)
     with ExitStack() as stack:
@@ -46,7 +44,9 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--quick", action="store_true", help="one round of small lists, two minutes"
@@ -63,7 +63,9 @@ def _steps(figures: Figures, plan: Plan, stack: ExitStack) -> dict[str, Step]:
     steps["lists of other sizes"] = lambda _: cases.sizes(figures, plan, base)
     steps["messy records"] = lambda _: cases.untidy(figures, plan, base)
     for kind in cases.MIXED:
-        steps[f"mixed, {kind.name}"] = partial(_each, cases.mixed, kind, figures, plan, base)
+        steps[f"mixed, {kind.name}"] = partial(
+            _each, cases.mixed, kind, figures, plan, base
+        )
     if _prepared(figures, "growth", lambda: cases.fill(plan, base)):
         steps["growth"] = lambda number: cases.growth(figures, plan, base, number)
     urls: list[str] = []
@@ -106,8 +108,12 @@ def _play(steps: dict[str, Step], figures: Figures, plan: Plan) -> None:
             try:
                 step(number)
             except Exception as error:
-                figures.hole(name, f"in round {number + 1}: {type(error).__name__}: {error}")
-            print(f"round {number + 1}: {name} ({time.monotonic() - start:.0f} s)", flush=True)
+                figures.hole(
+                    name, f"in round {number + 1}: {type(error).__name__}: {error}"
+                )
+            print(
+                f"round {number + 1}: {name} ({time.monotonic() - start:.0f} s)", flush=True
+            )
 
 
 def _write(figures: Figures, plan: Plan, about: list[str]) -> None:

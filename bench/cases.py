@@ -56,7 +56,9 @@ def _folder(base: Path) -> Iterator[Path]:
 
 def raw_sqlite(figures: Figures, plan: Plan, base: Path) -> None:
     """Raw SQLite: the bulk, and one durable commit of one row."""
-    lists = {case: tuples(records) for case, records in cases(_patients(plan.records)).items()}
+    lists = {
+        case: tuples(records) for case, records in cases(_patients(plan.records)).items()
+    }
     with _folder(base) as folder, closing(RawSqlite(folder / "raw.db")) as sqlite:
         for case, rows in lists.items():
             figures.add("bulk", "raw", case, value=len(rows) / sqlite.send(rows))
@@ -72,7 +74,9 @@ def bulk_and_singles(kind: type[Peer], figures: Figures, plan: Plan, base: Path)
         _bulk(running, figures, ("bulk", kind.name), cases(_patients(plan.records)))
         figures.add("memory", kind.name, str(plan.records), value=running.peak_memory())
         if running.stored() != (plan.records, plan.records):
-            raise Unusable(f"stored and changed should be {plan.records}: {running.stored()}")
+            raise Unusable(
+                f"stored and changed should be {plan.records}: {running.stored()}"
+            )
         samples = hammer(running, SINGLES, for_seconds(plan.seconds))
         _note_singles(samples, figures, ("singles", kind.name))
 
@@ -149,7 +153,9 @@ def mixed(kind: type[Peer], figures: Figures, plan: Plan, base: Path) -> None:
         busy, times = _beside_bulks(running, records, plan.seconds)
     _note_singles(alone, figures, ("mixed", kind.name, "alone"))
     overlapping = [
-        it for it in busy if any(it.sent < end and it.answered > start for start, end in times)
+        it
+        for it in busy
+        if any(it.sent < end and it.answered > start for start, end in times)
     ]
     _note_singles(overlapping, figures, ("mixed", kind.name, "beside a bulk"))
     rates = [len(records) / (end - start) for start, end in times]
@@ -168,7 +174,9 @@ def _beside_bulks(
         try:
             with closing(running.client()) as client:
                 while going():
-                    body = running.bulk([changed(record, len(times) + 1) for record in records])
+                    body = running.bulk(
+                        [changed(record, len(times) + 1) for record in records]
+                    )
                     start = time.perf_counter()
                     client.send(running.bulk_path, body)
                     times.append((start, time.perf_counter()))
@@ -216,9 +224,15 @@ def growth(figures: Figures, plan: Plan, base: Path, number: int) -> None:
         with Service(folder) as running, closing(running.client()) as client:
             running.send(client, running.bulk(old))
             for case, records in (("unchanged", old), ("changed", new)):
-                seconds = _checked(running, client, running.bulk(records), case, len(records))
+                seconds = _checked(
+                    running, client, running.bulk(records), case, len(records)
+                )
                 figures.add(
-                    "growth", Service.name, case, str(size), value=seconds / len(records) * 1e6
+                    "growth",
+                    Service.name,
+                    case,
+                    str(size),
+                    value=seconds / len(records) * 1e6,
                 )
         with closing(RawSqlite(folder / "raw.db")) as sqlite:
             sqlite.send(tuples(old))

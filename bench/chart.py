@@ -34,12 +34,17 @@ def svg(figures: Figures, plan: Plan) -> str:
 
 def _bars(figures: Figures, plan: Plan, left: int) -> list[str]:
     rates = {
-        (peer, case): figures.median("bulk", peer, case) for case in CASES for peer in COLOURS
+        (peer, case): figures.median("bulk", peer, case)
+        for case in CASES
+        for peer in COLOURS
     }
     low, high = _decades([rate for rate in rates.values() if rate])
     parts = [
         _text(
-            left, 24, f"Records per second, bulk of {plan.records:,} (logarithmic)", bold=True
+            left,
+            24,
+            f"Records per second, bulk of {plan.records:,} (logarithmic)",
+            bold=True,
         ),
         *_grid(left, low, high),
     ]
@@ -64,7 +69,10 @@ def _lines(figures: Figures, plan: Plan, left: int) -> list[str]:
     low, high = _decades([cost for costs in lines.values() for cost in costs.values()])
     parts = [
         _text(
-            left, 24, "Microseconds a record against rows of the table (logarithmic)", bold=True
+            left,
+            24,
+            "Microseconds a record against rows of the table (logarithmic)",
+            bold=True,
         )
     ]
     parts += _grid(left, low, high)
@@ -105,7 +113,8 @@ def _height(value: float, low: int, high: int) -> float:
 def _spread(left: int, sizes: tuple[int, ...]) -> list[float]:
     first, last = math.log(sizes[0]), math.log(sizes[-1])
     return [
-        left + 40 + (math.log(size) - first) / (last - first) * (PANEL - 80) for size in sizes
+        left + 40 + (math.log(size) - first) / (last - first) * (PANEL - 80)
+        for size in sizes
     ]
 
 
@@ -149,7 +158,13 @@ def _legend(left: int, colours: dict[str, str], more: str = "") -> list[str]:
 
 
 def _text(
-    x: float, y: float, words: str, anchor: str = "start", *, size: int = 12, bold: bool = False
+    x: float,
+    y: float,
+    words: str,
+    anchor: str = "start",
+    *,
+    size: int = 12,
+    bold: bool = False,
 ) -> str:
     weight = ' font-weight="bold"' if bold else ""
     where = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"'

@@ -75,7 +75,9 @@ def exponent(figures: Figures, plan: Plan, what: str, case: str) -> float | None
     sizes = [math.log(size) for size in plan.tables]
     logs = [math.log(cost) for cost in costs if cost]
     middle, mean = sum(sizes) / len(sizes), sum(logs) / len(logs)
-    rise = sum((size - middle) * (cost - mean) for size, cost in zip(sizes, logs, strict=True))
+    rise = sum(
+        (size - middle) * (cost - mean) for size, cost in zip(sizes, logs, strict=True)
+    )
     return rise / sum((size - middle) ** 2 for size in sizes)
 
 
@@ -98,7 +100,9 @@ def _singles(figures: Figures) -> list[Goal]:
     spread = figures.ratio((*ours, "p99"), (*ours, "p50"))
     return [
         Goal("one record, 8 connections: requests/s against PocketBase", per_second, 1.0),
-        Goal("one record, 8 connections: p99 against PocketBase's", slowest, 1.0, operator.le),
+        Goal(
+            "one record, 8 connections: p99 against PocketBase's", slowest, 1.0, operator.le
+        ),
         Goal("one record, 8 connections: p99 against p50", spread, 3.0, operator.le),
     ]
 
@@ -125,8 +129,12 @@ def _sizes(figures: Figures, plan: Plan) -> list[Goal]:
     ]
     for size, bound in zip((plan.records, plan.sizes[1]), MEMORY, strict=True):
         peak = figures.median("memory", "service", str(size))
-        found.append(Goal(f"worker's peak memory at {size:,}, MiB", peak, bound, operator.le))
-    messy = figures.ratio(("messy", "service", "unchanged"), ("bulk", "service", "unchanged"))
+        found.append(
+            Goal(f"worker's peak memory at {size:,}, MiB", peak, bound, operator.le)
+        )
+    messy = figures.ratio(
+        ("messy", "service", "unchanged"), ("bulk", "service", "unchanged")
+    )
     return [*found, Goal("messy records against clean ones, unchanged", messy, 0.8)]
 
 
@@ -136,7 +144,9 @@ def _of_usual(figures: Figures, size: str, case: str) -> float | None:
 
 def _growth(figures: Figures, plan: Plan) -> list[Goal]:
     what = f"growth from {plan.tables[0]:,} to {plan.tables[-1]:,} rows, exponent"
-    ours = {case: exponent(figures, plan, "service", case) for case in ("unchanged", "changed")}
+    ours = {
+        case: exponent(figures, plan, "service", case) for case in ("unchanged", "changed")
+    }
     return [
         Goal(f"{what}, unchanged", ours["unchanged"], 0.10, operator.le),
         Goal(

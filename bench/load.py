@@ -49,7 +49,9 @@ def hammer(peer: Peer, first: int, going: Callable[[], bool]) -> list[Sample]:
 
     with ThreadPoolExecutor(CONNECTIONS) as clients:
         return [
-            sample for samples in clients.map(client, range(CONNECTIONS)) for sample in samples
+            sample
+            for samples in clients.map(client, range(CONNECTIONS))
+            for sample in samples
         ]
 
 

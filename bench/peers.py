@@ -67,7 +67,9 @@ class Peer:
     def __enter__(self) -> Self:
         log = self.folder / "log.txt"
         self.prepare()
-        self.process = processes.start(self.command(), self.workplace, log, self.environment)
+        self.process = processes.start(
+            self.command(), self.workplace, log, self.environment
+        )
         try:
             processes.wait(self.process, self.port, self.health_path, log)
             self.opened()
@@ -111,9 +113,7 @@ class Peer:
     def stored(self) -> tuple[int, int]:
         """Return how many patients are stored, and how many of them have been changed."""
         with closing(sqlite3.connect(self.database, timeout=60)) as connection:
-            counts = (
-                "SELECT count(*), count(CASE WHEN email LIKE 'new%' THEN 1 END) FROM patient"
-            )
+            counts = "SELECT count(*), count(CASE WHEN email LIKE 'new%' THEN 1 END) FROM patient"
             return tuple(connection.execute(counts).fetchone())
 
     def send(self, client: Client, body: bytes) -> tuple[float, bytes]:
@@ -189,10 +189,13 @@ class MergeService(Peer):
 
     def prepare(self) -> None:
         """Make the tables."""
-        self.workplace = ROOT / "bench"  # not the root, whose gunicorn.conf.py is the service's
+        # Not the root, whose gunicorn.conf.py is the service's.
+        self.workplace = ROOT / "bench"
         self.environment = {"DATABASE_URL": f"sqlite:///{self.database}"}
         create = self.environment | {"CREATE_TABLES": "1"}
-        processes.run([sys.executable, "-c", "import merge_service"], self.workplace, create)
+        processes.run(
+            [sys.executable, "-c", "import merge_service"], self.workplace, create
+        )
 
     def command(self) -> list[str]:
         """Return the command that serves it."""
@@ -272,7 +275,9 @@ class Datasette(Peer):
             keys = KEYS.replace("UNIQUE (patientNo)", "PRIMARY KEY (patientNo)")
             connection.execute(f"CREATE TABLE patient ({COLUMNS}, {keys})")
         command = [_installed("datasette"), "create-token", "root", "--secret", self.secret]
-        self.headers = {"Authorization": f"Bearer {processes.run(command, self.folder, {})}"}
+        self.headers = {
+            "Authorization": f"Bearer {processes.run(command, self.folder, {})}"
+        }
 
     def command(self) -> list[str]:
         """Return the command that serves it, without limits of a request."""

@@ -21,7 +21,11 @@ def start(
     try:
         with log.open("w") as output:
             return subprocess.Popen(
-                command, cwd=folder, env=os.environ | environment, stdout=output, stderr=output
+                command,
+                cwd=folder,
+                env=os.environ | environment,
+                stdout=output,
+                stderr=output,
             )
     except OSError as error:
         raise Unusable(f"{Path(command[0]).name}: {error.strerror}") from error
@@ -32,7 +36,12 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     try:
         surroundings = os.environ | environment
         done = subprocess.run(
-            command, check=False, cwd=folder, env=surroundings, capture_output=True, text=True
+            command,
+            check=False,
+            cwd=folder,
+            env=surroundings,
+            capture_output=True,
+            text=True,
         )
     except OSError as error:
         raise Unusable(f"{Path(command[0]).name}: {error.strerror}") from error

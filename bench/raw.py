@@ -22,9 +22,7 @@ def tuples(records: list[Record]) -> list[tuple]:
 class RawSqlite:
     """A table with a patient's unique keys (WAL, synchronous=FULL)."""
 
-    UPSERT = (
-        f"INSERT INTO patient ({COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))}) {ON_CONFLICT}"
-    )
+    UPSERT = f"INSERT INTO patient ({COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))}) {ON_CONFLICT}"
 
     def __init__(self, path: Path) -> None:
         self.connection = sqlite3.connect(path)
@@ -52,7 +50,8 @@ class RawPostgresql:
     def __init__(self, url: str) -> None:
         self.connection = psycopg.connect(url)
         texts = ", ".join(
-            f"{field} boolean" if field == "isActive" else f"{field} text" for field in FIELDS
+            f"{field} boolean" if field == "isActive" else f"{field} text"
+            for field in FIELDS
         )
         texts = texts.replace("dateOfBirth text", "dateOfBirth date")
         self.connection.execute("DROP TABLE IF EXISTS patient")

@@ -12,12 +12,22 @@ COMMON: Record = {
     "bloodType": "O+",
 }
 COMMON |= {"isActive": True}
-FIELDS = ("patientNo", "nationalID", "name", "mobile", "phone", "dateOfBirth", "email", *COMMON)
+FIELDS = (
+    "patientNo",
+    "nationalID",
+    "name",
+    "mobile",
+    "phone",
+    "dateOfBirth",
+    "email",
+    *COMMON,
+)
+# What each case is, and what the service calls it.
 CASES = {
     "insert": "created",
     "unchanged": "unchanged",
     "changed": "updated",
-}  # and what the service calls it
+}
 
 
 def patient(number: int) -> Record:

@@ -39,7 +39,9 @@ REASONS = "Why some are not met, what was tried, and where the time goes: [decis
 
 def summary(figures: Figures, plan: Plan) -> str:
     """Return the goals, each beside its figure, and what could not be measured."""
-    rows = [(goal.what, number(goal.value), goal.verdict()) for goal in goals(figures, plan)]
+    rows = [
+        (goal.what, number(goal.value), goal.verdict()) for goal in goals(figures, plan)
+    ]
     return _table(("service", "figure", ""), rows) + _holes(figures)
 
 
@@ -75,7 +77,9 @@ def _holes(figures: Figures) -> str:
 
 
 def _bulk(figures: Figures, plan: Plan) -> list[str]:
-    rows = [(peer, *(_rate(figures, peer, case) for case in CASES)) for peer in RAW_AND_PEERS]
+    rows = [
+        (peer, *(_rate(figures, peer, case) for case in CASES)) for peer in RAW_AND_PEERS
+    ]
     ratios = [(peer, *(_ratio(figures, peer, case) for case in CASES)) for peer in AGAINST]
     commit = figures.median("commit")
     return [
@@ -112,7 +116,10 @@ def _sizes(figures: Figures, plan: Plan) -> list[str]:
         for what, name in lists.items()
     ]
     peaks = [
-        (f"{peer}, {plan.records:,}", number(figures.median("memory", peer, str(plan.records))))
+        (
+            f"{peer}, {plan.records:,}",
+            number(figures.median("memory", peer, str(plan.records))),
+        )
         for peer in RAW_AND_PEERS[1:]
     ]
     peaks.append(
@@ -164,18 +171,25 @@ def _beside(figures: Figures, peer: str, when: str) -> str:
 
 
 def _growth(figures: Figures, plan: Plan) -> list[str]:
-    lines = [(what, case) for what in ("service", "raw") for case in ("unchanged", "changed")]
+    lines = [
+        (what, case) for what in ("service", "raw") for case in ("unchanged", "changed")
+    ]
     rows = [
         (
             f"{what}, {case}",
-            *(number(figures.median("growth", what, case, str(size))) for size in plan.tables),
+            *(
+                number(figures.median("growth", what, case, str(size)))
+                for size in plan.tables
+            ),
             number(exponent(figures, plan, what, case)),
         )
         for what, case in lines
     ]
     return [
         f"## Growth: a re-sync of {min(plan.tables):,} from all over the table, µs a record",
-        _table(("rows of the table", *(f"{size:,}" for size in plan.tables), "exponent"), rows),
+        _table(
+            ("rows of the table", *(f"{size:,}" for size in plan.tables), "exponent"), rows
+        ),
     ]
 
 

@@ -66,9 +66,8 @@ _MOMENT = re.compile(
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TICKS = re.compile(r"/Date\((?P<ms>-?\d{1,15})(?P<offset>[+-]\d{4})?\)/", re.ASCII)
 _CLOCK = re.compile(rf"{_HOUR}(?:(?<=:\d\d:\d\d)\.\d+)?", re.ASCII)
-_DAYS_END = re.compile(
-    r"(?:24:00(?::00)?|1\.00:00:00)(?:(?<=:00:00)\.0+)?"
-)  # the second is .NET's TimeSpan of a day
+# The second is .NET's TimeSpan of a day.
+_DAYS_END = re.compile(r"(?:24:00(?::00)?|1\.00:00:00)(?:(?<=:00:00)\.0+)?")
 _DATED_END = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ]24:00(?::00(?:\.0+)?)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What programs write for no date: .NET, SQL Server, OLE and Excel, SQL Server again, MySQL.
@@ -173,9 +172,8 @@ def fold_name(value: str) -> str:
     return _folded(value) if len(value) <= _NAME else _folded.__wrapped__(value)
 
 
-@lru_cache(
-    maxsize=1 << 12
-)  # a name is asked for several times on its way; a longer one is none, and would fill memory
+# A name is asked for several times on its way; a longer one is none, and would fill memory.
+@lru_cache(maxsize=1 << 12)
 def _folded(value: str) -> str:
     folded = _settled(
         value,
@@ -234,7 +232,9 @@ def calendar_date(
     return day, was_hijri
 
 
-def clock_time(value: str, zone: tzinfo, *, reads_hijri: bool = True) -> tuple[str, str | None]:
+def clock_time(
+    value: str, zone: tzinfo, *, reads_hijri: bool = True
+) -> tuple[str, str | None]:
     """Return the time of day that is meant as HH:MM:SS, and the date that was sent with it, or None.
 
     Fractions of a second are dropped. The time of a date-time with an offset counts in `zone`; with a date that
@@ -303,7 +303,10 @@ def settled_end(day: str, time_to: str) -> tuple[str | None, str]:
     midnight_of = time_to.removesuffix(MIDNIGHT).strip()
     if date.fromisoformat(midnight_of) - timedelta(days=1) == date.fromisoformat(day):
         return MIDNIGHT, ""
-    return None, "" if midnight_of == day else f'"{time_to}" is not the end of {day}, left out'
+    return (
+        None,
+        "" if midnight_of == day else f'"{time_to}" is not the end of {day}, left out',
+    )
 
 
 def _next_day(day: str) -> str:
@@ -369,7 +372,9 @@ def _plain_numbers(start: str) -> re.Pattern | None:
     Only where one region has the calling code to itself; and numbers that begin like its national prefix are left to
     the library, which may take them for something else.
     """
-    codes = [start[:size] for size in (1, 2, 3) if re.fullmatch("[1-9][0-9]*", start[:size])]
+    codes = [
+        start[:size] for size in (1, 2, 3) if re.fullmatch("[1-9][0-9]*", start[:size])
+    ]
     country = next((code for code in codes if int(code) in _COUNTRIES), "0")
     regions = _COUNTRIES.get(int(country), ())
     metadata = (
@@ -382,7 +387,9 @@ def _plain_numbers(start: str) -> re.Pattern | None:
     prefix = metadata.national_prefix_for_parsing
     kinds = (metadata.mobile, metadata.fixed_line)
     plain = "|".join(
-        kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern
+        kind.national_number_pattern
+        for kind in kinds
+        if kind and kind.national_number_pattern
     )
     general = metadata.general_desc and metadata.general_desc.national_number_pattern
     return re.compile(

@@ -137,7 +137,9 @@ class Database:
         self, shown: tuple[sa.Column, ...], column: sa.Column, *also: sa.ColumnElement[bool]
     ) -> sa.Select:
         """Return the query of columns where `column` is one of the parameter `values`."""
-        return sa.select(*shown).where(*also, self.among(column, key="values", required=True))
+        return sa.select(*shown).where(
+            *also, self.among(column, key="values", required=True)
+        )
 
     def insert(self, connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
         """Insert the rows that these columns make."""
@@ -165,9 +167,8 @@ SERVER_OPTIONS = {
     "pool_pre_ping": True,  # a server may have restarted
     "isolation_level": "READ COMMITTED",  # keys and versions guard the rest; a retry must see the winner
 }
-FEW_AT_ONCE = {
-    "insertmanyvalues_page_size": 200
-}  # rows: MariaDB takes 16 MB at most (max_allowed_packet)
+# In rows: MariaDB takes 16 MB at most (max_allowed_packet).
+FEW_AT_ONCE = {"insertmanyvalues_page_size": 200}
 
 
 class SQLite(Database):
@@ -254,9 +255,8 @@ def _open_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
         )
     connection.execute("PRAGMA synchronous=FULL")  # a small site has no UPS
     connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute(
-        "PRAGMA wal_autocheckpoint=4000"
-    )  # pages: a large list is written less often
+    # In pages: with more of them a large list is written less often.
+    connection.execute("PRAGMA wal_autocheckpoint=4000")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
@@ -285,7 +285,8 @@ class PostgreSQL(Database):
     """It gets each column as one text, and makes an array of it itself."""
 
     loads_dates_as_text = True
-    races = frozenset(("40001", "40P01", "23505"))  # serialization failure, deadlock, unique
+    # A serialization failure, a deadlock, a unique constraint.
+    races = frozenset(("40001", "40P01", "23505"))
     references = frozenset(("23503",))
     no_table = frozenset(("42P01",))
 
@@ -293,7 +294,9 @@ class PostgreSQL(Database):
         # A plan kept from when a table was empty reads the whole table for each chunk, until somebody analyses it.
         plan = "-c plan_cache_mode=force_custom_plan"
         settings = f"-c lock_timeout={LOCK_WAIT_SECONDS}s {plan} -c datestyle=ISO"
-        return SERVER_OPTIONS | {"connect_args": {"connect_timeout": 10, "options": settings}}
+        return SERVER_OPTIONS | {
+            "connect_args": {"connect_timeout": 10, "options": settings}
+        }
 
     def prepare(self, engine: sa.Engine) -> None:
         sa.event.listen(engine, "connect", _open_postgresql)
@@ -345,9 +348,8 @@ class Joined(TypeDecorator):
         marks = joined.count(self.BETWEEN), joined.count(self.NULL)
         expected = max(len(value) - 1, 0), value.count(None)
         if marks != expected or [*value] == [""]:  # no list is joined to that, too
-            raise ValueError(
-                "a value holds a separator"
-            )  # each after it would be another row's
+            # Each after it would be another row's.
+            raise ValueError("a value holds a separator")
         return joined
 
 
@@ -358,7 +360,9 @@ def _arrays(columns: Columns) -> dict[str, Sequence[Any]]:
 def _array(joined: sa.BindParameter, kind: Any) -> sa.ColumnElement:
     """Return the array that PostgreSQL makes of joined values. A cast to VARCHAR(64) would cut them in silence."""
     kind = sa.Text() if isinstance(kind, sa.String) else kind
-    return sa.cast(sa.func.string_to_array(joined, Joined.BETWEEN, Joined.NULL), sa.ARRAY(kind))
+    return sa.cast(
+        sa.func.string_to_array(joined, Joined.BETWEEN, Joined.NULL), sa.ARRAY(kind)
+    )
 
 
 @lru_cache(maxsize=256)
@@ -369,7 +373,9 @@ def _insert_arrays(table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
 @lru_cache(maxsize=256)
 def _update_arrays(table: sa.Table, columns: tuple[str, ...]) -> sa.Update:
     *sent, old_id, old_version = _unnested(table, (*columns, *AS_READ))
-    return _as_read(table, old_id, old_version).values(dict(zip(columns, sent, strict=True)))
+    return _as_read(table, old_id, old_version).values(
+        dict(zip(columns, sent, strict=True))
+    )
 
 
 def _unnested(table: sa.Table, names: tuple[str, ...]) -> sa.ColumnCollection:

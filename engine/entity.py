@@ -20,6 +20,8 @@ from engine.rules import Rules, Values
 
 Column = Sequence[Any]
 Columns = dict[str, Column]  # by Python name, all of the same length
+# By Python name, which of ABSENT, WRONG and Doubt stand in its column.
+Odd = Mapping[str, set[type]]
 Errors = Mapping[str, Sequence[str]]  # by field, sentences
 
 T = TypeVar("T")
@@ -154,30 +156,35 @@ class Entity(Schema):
         """Return a batch of sent records, whatever they are."""
         shapes = _Shapes(self._shape)
         spelt = [
-            shapes[tuple(record) if isinstance(record, dict) else None] for record in records
+            shapes[tuple(record) if isinstance(record, dict) else None]
+            for record in records
         ]
         sent = _columns(records, spelt, shapes.values())
         batch = Batch(len(records))
         odd = self._clean_columns(batch, sent)
-        _settle_doubts(batch, [name for name in odd if Doubt in odd[name]], spelt)
+        _settle_doubts(batch, odd, spelt)
         self.settle(batch)
         batch.keys = self.keys(batch.columns, batch.size)
         if any(shape.warnings for shape in shapes.values()):
             _warn_of_unknown(batch, spelt)
-        wrong = self._wrong(batch, [name for name in odd if type(WRONG) in odd[name]])
+        wrong = self._faulty(batch, self.suspects(batch))
+        wrong |= _wrong(batch, odd)
         if any(shape.twice or shape is NO_SHAPE for shape in shapes.values()):
             wrong |= _misspelt(spelt)
         for place in wrong:
             self._refuse(batch, place, spelt[place], sent)
         return batch
 
-    def _clean_columns(self, batch: Batch, sent: Columns) -> dict[str, set[type]]:
+    def _clean_columns(self, batch: Batch, sent: Columns) -> Odd:
         """Clean the columns, and return which of ABSENT, WRONG and Doubt stand in each that changed."""
-        columns = {name: self._fields[name].clean_all(column) for name, column in sent.items()}
+        columns = {
+            name: self._fields[name].clean_all(column) for name, column in sent.items()
+        }
         # A column that comes back as it went in holds values alone.
         formed = [name for name, column in columns.items() if column is not sent[name]]
         odd = {name: ODD.intersection(map(type, columns[name])) for name in formed}
-        batch.columns, batch.gappy = columns, {name for name in formed if odd[name]}
+        batch.columns = columns
+        batch.gappy = {name for name in formed if odd[name]}
         return odd
 
     def _shape(self, spellings: tuple[str, ...] | None) -> Shape:
@@ -186,13 +193,19 @@ class Entity(Schema):
             return NO_SHAPE
         shape = Shape({}, [], {})
         for place, spelling in enumerate(spellings):
-            lower = spelling.lower()
-            name = self._names.get(spelling) or self._names.get(lower)
-            if name is not None:
-                _note_place(shape, name, place)
-            elif lower not in self._read_only:
-                shape.warnings.append(UNKNOWN_FIELD + spelling[:SHOWN])
+            name = self._names.get(spelling) or self._names.get(spelling.lower())
+            if name is None:
+                self._note_unknown(shape, spelling)
+            elif name in shape.places:
+                shape.twice[name] = ["Sent twice, in two spellings."]
+            else:
+                shape.places[name] = place
         return shape
+
+    def _note_unknown(self, shape: Shape, spelling: str) -> None:
+        """Warn of an unknown field; one that only answers carry may come back."""
+        if spelling.lower() not in self._read_only:
+            shape.warnings.append(UNKNOWN_FIELD + spelling[:SHOWN])
 
     def settle(self, batch: Batch) -> None:
         """Settle values that depend on others of their record."""
@@ -208,13 +221,9 @@ class Entity(Schema):
 
     # What is wrong
 
-    def _wrong(self, batch: Batch, faulty: Iterable[str]) -> set[int]:
-        """Return the places of the records that have a wrong value, or lack one."""
-        suspects = self.suspects(batch)
-        wrong = {place for place in suspects if self.faults(batch.data(place))}
-        for name in faulty:
-            wrong |= {at for at, value in enumerate(batch.columns[name]) if value is WRONG}
-        return wrong
+    def _faulty(self, batch: Batch, suspects: Iterable[int]) -> set[int]:
+        """Return the places of those of these records whose fields are wrong together."""
+        return {place for place in suspects if self.faults(batch.data(place))}
 
     def suspects(self, batch: Batch) -> Collection[int]:
         """Return the places of the records in which `faults` may find something, as columns alone show."""
@@ -239,7 +248,9 @@ class Entity(Schema):
 
     def _refuse(self, batch: Batch, place: int, shape: Shape, sent: Columns) -> None:
         """Refuse a record with every error that it has."""
-        values = {name: column[place] for name, column in sent.items() if name in shape.places}
+        values = {
+            name: column[place] for name, column in sent.items() if name in shape.places
+        }
         warnings = batch.warnings.pop(place, ())
         problem = ValidationFailed(NO_OBJECT)
         if shape is not NO_SHAPE:
@@ -255,7 +266,9 @@ class Entity(Schema):
             name: found[name] for name in shape.places if name in found
         }
         errors |= shape.twice
-        missing = {name: [said] for name, said in self.faults(data, frozenset(errors)).items()}
+        missing = {
+            name: [said] for name, said in self.faults(data, frozenset(errors)).items()
+        }
         errors |= explained(missing, warnings, self._carried)
         (key,) = self.keys({name: [value] for name, value in data.items()}, 1)
         return ValidationFailed(_hint(shape.warnings), errors=errors, key=key)
@@ -289,19 +302,34 @@ def _warn_of_unknown(batch: Batch, spelt: Sequence[Shape]) -> None:
             batch.warnings[place] = [*shape.warnings, *batch.warnings.get(place, ())]
 
 
-def _settle_doubts(batch: Batch, doubtful: Iterable[str], spelt: Sequence[Shape]) -> None:
+def _settle_doubts(batch: Batch, odd: Odd, spelt: Sequence[Shape]) -> None:
     """Put values in the place of doubts, and note their warnings, as the fields stand in the record."""
     warnings: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    for name in doubtful:
-        column = batch.columns[name]
-        doubts = {place: doubt for place, doubt in enumerate(column) if type(doubt) is Doubt}
-        batch.columns[name] = settled = list(column)
-        for place, doubt in doubts.items():
-            settled[place] = doubt.value
+    for name in [name for name, kinds in odd.items() if Doubt in kinds]:
+        for place, doubt in _take_doubts(batch, name).items():
             sentence = f"{json_name(name)}: {doubt.warning}"
             warnings[place].append((spelt[place].places[name], sentence))
     for place, found in warnings.items():
         batch.warnings[place] = [sentence for _, sentence in sorted(found)]
+
+
+def _take_doubts(batch: Batch, name: str) -> dict[int, Doubt]:
+    """Put values in the place of a column's doubts, and return the doubts by place."""
+    settled = list(batch.columns[name])
+    doubts = {place: doubt for place, doubt in enumerate(settled) if type(doubt) is Doubt}
+    for place, doubt in doubts.items():
+        settled[place] = doubt.value
+    batch.columns[name] = settled
+    return doubts
+
+
+def _wrong(batch: Batch, odd: Odd) -> set[int]:
+    """Return the places of the records that have a wrong value."""
+    wrong: set[int] = set()
+    for name, kinds in odd.items():
+        if type(WRONG) in kinds:
+            wrong |= {at for at, value in enumerate(batch.columns[name]) if value is WRONG}
+    return wrong
 
 
 NO_SHAPE = Shape({}, [], {})  # of what is no JSON object
@@ -317,13 +345,6 @@ class _Shapes(dict):
     def __missing__(self, spellings: tuple[str, ...] | None) -> Shape:
         self[spellings] = shape = self._shape(spellings)
         return shape
-
-
-def _note_place(shape: Shape, name: str, place: int) -> None:
-    if name in shape.places:
-        shape.twice[name] = ["Sent twice, in two spellings."]
-    else:
-        shape.places[name] = place
 
 
 def _columns(
@@ -357,7 +378,9 @@ def _spellings(names: Iterable[str]) -> dict[str, str]:
     return found | lower | pascal
 
 
-def explained(errors: Errors, warnings: Sequence[str], names: Collection[str] = ()) -> Errors:
+def explained(
+    errors: Errors, warnings: Sequence[str], names: Collection[str] = ()
+) -> Errors:
     """Return errors of missing fields, with what was sent for them, or for the other names, and left out."""
     found: dict[str, Sequence[str]] = dict(errors)
     for name in dict.fromkeys((*errors, *names)) if errors else ():
@@ -369,7 +392,9 @@ def explained(errors: Errors, warnings: Sequence[str], names: Collection[str] = 
 def _reasons(name: str, warnings: Sequence[str]) -> list[str]:
     """Return why what was sent for a field was left out."""
     begins = f"{json_name(name)}: "
-    mine = [warning.removeprefix(begins) for warning in warnings if warning.startswith(begins)]
+    mine = [
+        warning.removeprefix(begins) for warning in warnings if warning.startswith(begins)
+    ]
     return [warning for warning in mine if warning.endswith(LEFT_OUT)]
 
 

@@ -92,9 +92,8 @@ def shown(value: Any) -> str:
 
 Json = dict[str, Any]
 
-COMPONENTS = (
-    "#/components/schemas/"  # where the OpenAPI document keeps what several fields share
-)
+# Where the OpenAPI document keeps what several fields share.
+COMPONENTS = "#/components/schemas/"
 NONE = "{none}"  # stands in a pattern for the words for none
 _BLANKS = r"[ \t\r\n]*"
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f"
@@ -140,7 +139,8 @@ class Clean(fields.Field):
     sent: ClassVar[Json]
     present: ClassVar[Json] = {}
     answered: ClassVar[Json]
-    entity: "Entity"  # the schema that holds the field: it knows the region and the time zone
+    # The schema that holds the field: it knows the region and the time zone.
+    entity: "Entity"
 
     def __init__(self, meaning: str, **kwargs: Any):
         super().__init__(**kwargs)
@@ -166,7 +166,8 @@ class Clean(fields.Field):
 
     def clean(self, value: Any) -> Any:
         """Return the canonical value of what was sent (never null), in a Doubt if it was not taken as it came."""
-        raise NotImplementedError(type(self).__name__)  # each kind of field brings its own rule
+        # Each kind of field brings its own rule.
+        raise NotImplementedError(type(self).__name__)
 
     def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
         """Return what `cleaned` makes of each value of a column."""
@@ -292,7 +293,11 @@ class Text(Clean):
         """Return what the sender is to know of a value that is stored; '' for nothing."""
         if canonical.is_float(came) and not canonical.is_float(formed):
             return "is taken for the whole number"
-        return f"is stored as it came, but {LETTERS_LOST}" if canonical.is_damaged(came) else ""
+        return (
+            f"is stored as it came, but {LETTERS_LOST}"
+            if canonical.is_damaged(came)
+            else ""
+        )
 
     def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
         """Return the column itself where all of it stays as it is."""
@@ -342,12 +347,15 @@ class Text(Clean):
 
     @cached_property
     def _plain_lines(self) -> re.Pattern:
-        return re.compile(f"(?:(?:{self.plain.pattern})\n)*", self.plain.flags | re.MULTILINE)
+        return re.compile(
+            f"(?:(?:{self.plain.pattern})\n)*", self.plain.flags | re.MULTILINE
+        )
 
     @cached_property
     def _odd_lines(self) -> re.Pattern:
         return re.compile(
-            rf"\n(?!(?:{self.plain.pattern})\n|\Z)(?P<odd>.*)", self.plain.flags | re.MULTILINE
+            rf"\n(?!(?:{self.plain.pattern})\n|\Z)(?P<odd>.*)",
+            self.plain.flags | re.MULTILINE,
         )
 
     def spell(self, lines: str) -> str:
@@ -558,7 +566,9 @@ class Choice(Value):
         super().__init__(meaning)
         self.spellings, self.spaced = spellings, spaced
         self.choices = tuple(dict.fromkeys(spellings.values()))
-        self.accepts = f"one of {', '.join(self.choices)}; other words for none count as absent"
+        self.accepts = (
+            f"one of {', '.join(self.choices)}; other words for none count as absent"
+        )
         self._folded = {
             canonical.fold_name(spelling): choice for spelling, choice in spellings.items()
         }
@@ -566,7 +576,10 @@ class Choice(Value):
     def sent_schema(self) -> Json:
         choices = nothing.any_case(self.spellings, " *" if self.spaced else "")
         pattern = f"{choices}|{self.entity.nothing.pattern}"
-        return WORD | {"pattern": self._among_blanks(pattern), "examples": list(self.choices)}
+        return WORD | {
+            "pattern": self._among_blanks(pattern),
+            "examples": list(self.choices),
+        }
 
     def answered_schema(self) -> Json:
         return {"type": "string", "enum": list(self.choices)}
@@ -622,7 +635,11 @@ class Day(Value):
             and day > datetime.now(self.entity.zone).date().isoformat()
         ):
             raise ValueError("Lies in the future.")
-        return Doubt(day, f"{shown(text)} is read as a Hijri date: {day}") if was_hijri else day
+        return (
+            Doubt(day, f"{shown(text)} is read as a Hijri date: {day}")
+            if was_hijri
+            else day
+        )
 
     def _no_day(self, text: str, reason: canonical.NoDay) -> Doubt:
         if self.birth:
@@ -710,7 +727,9 @@ class Flag(Clean):
 class RecordId(Clean):
     """The id of a stored record; 0 is .NET's unset int, a negative number its nothing selected."""
 
-    accepts = "id of a stored record, a whole number; 0 and negative numbers count as absent"
+    accepts = (
+        "id of a stored record, a whole number; 0 and negative numbers count as absent"
+    )
     sent = {
         "type": ["integer", "string", "null"],
         "pattern": f"0+|-[0-9]+|{NONE}",
@@ -753,12 +772,11 @@ class Codes(Clean):
             raise ValueError("Must be a list of codes.")
         cleaned = [self._code.clean(item) for item in value if item is not None]
         doubts = [code for code in cleaned if isinstance(code, Doubt)]
-        codes = {code.value if isinstance(code, Doubt) else code for code in cleaned} - {
-            None,
-            ABSENT,
-        }
+        codes = {code.value if isinstance(code, Doubt) else code for code in cleaned}
+        codes -= {None, ABSENT}
         known = tuple(sorted(codes)) if codes or not value else ABSENT
-        return Doubt(known, "; ".join([doubt.warning for doubt in doubts])) if doubts else known
+        warning = "; ".join([doubt.warning for doubt in doubts])
+        return Doubt(known, warning) if doubts else known
 
 
 class Instant(fields.Field):
@@ -770,5 +788,7 @@ class Instant(fields.Field):
         """Return the JSON schema of what is answered."""
         return {"type": "string", "format": "date-time"}
 
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+    def _serialize(
+        self, value: Any, attr: str | None, obj: Any, **kwargs: Any
+    ) -> str | None:
         return value and f"{value.replace(' ', 'T')}Z"

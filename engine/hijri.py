@@ -38,7 +38,9 @@ LAST_YEAR = FIRST_YEAR + len(_YEARS) - 1
 
 # Days of each month, from 1 Muharram 1343 on; and how many days lie before each.
 _LENGTHS = [
-    _LONG if bit == "1" else _SHORT for year in _YEARS for bit in f"{int(year, 16):0{_MONTHS}b}"
+    _LONG if bit == "1" else _SHORT
+    for year in _YEARS
+    for bit in f"{int(year, 16):0{_MONTHS}b}"
 ]
 _DAYS_BEFORE = [0, *accumulate(_LENGTHS)]
 

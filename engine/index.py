@@ -28,7 +28,9 @@ class Record:
 
     __slots__ = ("before", "id", "place", "removed", "values")
 
-    def __init__(self, record_id: int, values: Values, before: Values | None, place: int = 0):
+    def __init__(
+        self, record_id: int, values: Values, before: Values | None, place: int = 0
+    ):
         self.id, self.values, self.before = record_id, values, before
         self.place, self.removed = place, False
 
@@ -83,7 +85,8 @@ class EntityIndex:
     changed: dict[Record, None] = field(default_factory=dict)  # new ones, too; in order
     _names: set[str] = field(default_factory=set)
     changed_formers: set[str] = field(default_factory=set)
-    _asked: dict[str, set] = field(default_factory=lambda: defaultdict(set))  # values, by key
+    # The values of each key to which all holders are here: those asked for, and unique ones that are held.
+    _known: dict[str, set] = field(default_factory=lambda: defaultdict(set))
     _holders: dict[str, dict[Any, list[Record]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
@@ -95,16 +98,10 @@ class EntityIndex:
 
         For numbers that nobody holds, the records that gave them up are loaded, too.
         """
-        unknown = [value for value in dict.fromkeys(values) if not self._knows(key, value)]
+        known = self._known[key]
+        unknown = [value for value in dict.fromkeys(values) if value not in known]
         if unknown:
             self._load(key, unknown)
-
-    def _knows(self, key: str, value: Any) -> bool:
-        """Return whether all records are here to which a value leads."""
-        if key == "id":
-            return value in self.records or value in self._asked[key]
-        is_unique = key in self.rules.unique
-        return value in self._asked[key] or (is_unique and value in self._holders[key])
 
     def _load(self, key: str, values: Sequence[Any]) -> None:
         if key == self.rules.former:
@@ -119,7 +116,7 @@ class EntityIndex:
 
     def learn(self, key: str, values: Collection[Any], rows: Rows) -> None:
         """Take in the rows that these values of a key lead to: all of them."""
-        self._asked[key].update(values)
+        self._known[key].update(values)
         new = [row for row in rows if row[-1] not in self.records]
         for row in new:
             # The id at the end of a row is left out.
@@ -129,7 +126,9 @@ class EntityIndex:
             self._learn_links(self.rules.links.column, [row[-1] for row in new])
         if key == self.rules.number:
             held = self._holders[key]
-            self.ask(self.rules.former, [number for number in values if not held.get(number)])
+            self.ask(
+                self.rules.former, [number for number in values if not held.get(number)]
+            )
 
     def _learn_links(self, column: str, record_ids: Sequence[int]) -> None:
         for record_id, linked in self.linked(record_ids).items():
@@ -150,7 +149,7 @@ class EntityIndex:
         return self.index.rows_among((c.value, c.record_id), c.value, numbers, mine)
 
     def _load_formers(self, numbers: Collection[str]) -> None:
-        self._asked[self.rules.former].update(numbers)
+        self._known[self.rules.former].update(numbers)
         rows = self.former_rows(numbers)
         self.ask("id", [record_id for _, record_id in rows])
         for number, record_id in rows:
@@ -159,14 +158,22 @@ class EntityIndex:
     def _take_in(self, record: Record) -> None:
         """Put a record under its id and its keys."""
         self.records[record.id] = record
-        for key, column in self.rules.key_columns.items():
-            value = record.values[column]
-            if value is not None:
-                self._holders[key].setdefault(value, []).append(record)
+        self._known["id"].add(record.id)
+        self._hold(record, self.rules.key_columns)
+
+    def _hold(self, record: Record, keys: Iterable[str]) -> None:
+        """Put a record under these of its keys; who holds a unique key is its only holder."""
+        for key in keys:
+            value = record.values[self.rules.key_columns[key]]
+            if value is None:
+                continue
+            self._holders[key].setdefault(value, []).append(record)
+            if key in self.rules.unique:
+                self._known[key].add(value)
 
     def find(self, key: str, value: Any) -> Records:
         """Return the records that `value` leads to by `key`."""
-        if not self._knows(key, value):
+        if value not in self._known[key]:
             self._load(key, [value])
         return self._holders[key].get(value, ())
 
@@ -234,12 +241,16 @@ class EntityIndex:
 
     def change(self, record: Record, changes: Values) -> None:
         """Change a record; a number that it gives up for another one becomes a former one."""
-        number, old = self.rules.number, record.values
+        old = record.values
         record.values = old | changes
         self.changed[record] = None
         self._names |= changes.keys()
-        if self.rules.sources.isdisjoint(changes):
-            return
+        if not self.rules.sources.isdisjoint(changes):
+            self._rekey(record, old, changes)
+
+    def _rekey(self, record: Record, old: Values, changes: Values) -> None:
+        """Put a changed record under the keys that it has now; `old` are the values under which it stands."""
+        number = self.rules.number
         self._make_shared_key(record)
         if number in changes and old[number] is not None:
             self.set_former(old[number], record)
@@ -262,7 +273,7 @@ class EntityIndex:
 
     def set_former(self, number: str, record: Record | None) -> None:
         """Let `number` lead to `record` alone as a former one; None: to nobody."""
-        self._asked[self.rules.former].add(number)
+        self._known[self.rules.former].add(number)
         self._holders[self.rules.former][number] = [record] if record else []
         self.changed_formers.add(number)
 
@@ -283,14 +294,13 @@ class EntityIndex:
 
     def _move(self, record: Record, old: Values) -> None:
         """Put a record under its new keys; `old` are the values under which it stands."""
-        for key, column in self.rules.key_columns.items():
-            value, before = record.values[column], old[column]
-            if value == before:
-                continue
+        columns = self.rules.key_columns.items()
+        moved = [key for key, column in columns if record.values[column] != old[column]]
+        for key in moved:
+            before = old[self.rules.key_columns[key]]
             if before is not None:
                 self._holders[key][before].remove(record)
-            if value is not None:
-                self._holders[key].setdefault(value, []).append(record)
+        self._hold(record, moved)
 
     # Before writing
 
@@ -328,16 +338,20 @@ class EntityIndex:
         return [self._give_rank(record, shared) for record in unranked]
 
     def _give_rank(self, record: Record, shared: SharedKey) -> Record | None:
-        holders = self.find(shared.name, record.values[shared.column])
-        ranked = {holder.values[shared.rank]: holder for holder in holders}
-        record.values[shared.rank] = min({*range(len(ranked) + 1)}.difference(ranked))
+        key = record.values[shared.column]
+        ranked = {
+            holder.values[shared.rank]: holder for holder in self.find(shared.name, key)
+        }
+        record.values[shared.rank] = min({*range(len(ranked))}.difference(ranked))
         del ranked[None]  # the record itself, and others that have no rank yet
         stored = [rank for rank, holder in ranked.items() if holder.before]
-        return ranked[min(stored)] if stored else None
+        return ranked.get(min(stored, default=None))
 
     # Comparing
 
-    def touches(self, record_ids: Collection[int], keys: Mapping[str, Collection[Any]]) -> bool:
+    def touches(
+        self, record_ids: Collection[int], keys: Mapping[str, Collection[Any]]
+    ) -> bool:
         """Return whether careful records looked at, took or gave up any of these records or (key, value).
 
         A number counts as one key, whether it is current or former.
@@ -347,12 +361,10 @@ class EntityIndex:
         return any(self._saw(key, values) for key, values in keys.items())
 
     def _saw(self, key: str, values: Collection[Any]) -> bool:
-        """Return whether any of these values was asked for, or is or was the key of a record here."""
+        """Return whether any of these values was asked for, or is or was a key of a record here."""
         kinds = (key, self.rules.former) if key == self.rules.number else (key,)
-        seen = [self._asked[kind] for kind in kinds] + [
-            self._holders[kind].keys() for kind in kinds
-        ]
-        return not all(known.isdisjoint(values) for known in seen)
+        seen = [self._known[kind] | self._holders[kind].keys() for kind in kinds]
+        return not all(some.isdisjoint(values) for some in seen)
 
 
 def _stamp(record: Record, now: str) -> None:
@@ -404,7 +416,7 @@ class Index:
         """Return the record that a reference's id names, and by code the records that its code or codes name."""
         records, record_id = self.of(reference.target), data.get(reference.column)
         code = data.get(reference.code) or ()
-        codes = (code,) if code and reference.links is None else code
+        codes = (code,) if isinstance(code, str) else code
         by_id = records.get(record_id) if record_id else None
         return by_id, {code: records.by_first_key(code) for code in codes}
 

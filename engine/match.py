@@ -12,7 +12,8 @@ from engine.outcome import Notice, Notices
 from engine.problems import AmbiguousMatch, IdentityConflict, ValidationFailed
 from engine.rules import Rules, Values
 
-CROWD = 20  # records that may share a key, new ones too: if there are more it identifies nobody
+# Records that may share a key, new ones too: if there are more it identifies nobody.
+CROWD = 20
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,9 @@ def _match_shared(rules: Rules, data: Values, sharing: Records) -> Match:
     key = rules.shared.name
     if rules.number and len(sharing) > CROWD:
         return Match(warnings=_one_of_a_crowd(rules, data, key, sharing))
-    candidates = [record for record in sharing if not _contradicts_shared(rules, data, record)]
+    candidates = [
+        record for record in sharing if not _contradicts_shared(rules, data, record)
+    ]
     if len(candidates) > 1:
         return Match(warnings=_one_more_file(rules, data, key, candidates))
     return Match(candidates[0], key) if candidates else Match()
@@ -131,7 +134,9 @@ def _sharing(rules: Rules) -> tuple[str, str]:
     return first, f"it is, with the {' and '.join(others)},"
 
 
-def _one_more_file(rules: Rules, data: Values, key: str, candidates: Records) -> list[Notice]:
+def _one_more_file(
+    rules: Rules, data: Values, key: str, candidates: Records
+) -> list[Notice]:
     """Warn that several share this key, so that a new record is made; raise AmbiguousMatch unless all have numbers."""
     number = rules.number
     if not data.get(number) or not all(record.values[number] for record in candidates):
@@ -139,7 +144,9 @@ def _one_more_file(rules: Rules, data: Values, key: str, candidates: Records) ->
     field, said = _sharing(rules)
     in_order = tuple(_oldest_first(candidates))
     return [
-        Notice(field, f"{said} also that of {rules.entity} ", in_order, ": a file of its own")
+        Notice(
+            field, f"{said} also that of {rules.entity} ", in_order, ": a file of its own"
+        )
     ]
 
 
@@ -157,7 +164,7 @@ def _oldest_first(records: Iterable[Record]) -> list[Record]:
 
 def refuse_too_little(rules: Rules, data: Values, lookup: Lookup) -> None:
     """Raise ValidationFailed if there is too little for a new record."""
-    missing = [rules.codes.get(name, name) for name in rules.needs if data.get(name) is None]
+    missing = [rules.sent_as[name] for name in rules.needs if data.get(name) is None]
     if missing:
         sentence = f"Missing: needed to create the {rules.entity}."
         errors = {name: [sentence] for name in missing}

@@ -10,9 +10,8 @@ from engine import canonical
 # Typed where a form insists on a number: 9999999999, 10000000, and the keys of a keyboard in their order.
 FILLER = r"([0-9])\1{7,}|[0-9]0{7,}|0?123456789|1234567890"
 _FILLER = re.compile(FILLER)
-_ZERO = re.compile(
-    r"\{?-*0[0-]*\}?|-[0-9]+(?:\.0+)?"
-)  # a Guid of zeros has hyphens, and maybe braces
+# A Guid of zeros has hyphens, and maybe braces.
+_ZERO = re.compile(r"\{?-*0[0-]*\}?|-[0-9]+(?:\.0+)?")
 _ZERO_FOR_A_CODE = re.compile(r"0|-[0-9]+(?:\.0+)?")
 _MARK = r"[ -/:-@\[-`{-~]"  # ASCII punctuation, and the blank
 

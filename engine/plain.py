@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from operator import itemgetter, ne
+from operator import ne
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -49,7 +49,8 @@ class Plain:
     new: list[int] = field(default_factory=list)
     new_ids: Sequence[int] = ()
     loaded: list[Loaded] = field(default_factory=list)
-    shared_keys: ByPlace = field(default_factory=dict)  # by place, None where one is not sent
+    # By place; None where its sources are not sent.
+    shared_keys: ByPlace = field(default_factory=dict)
 
     @property
     def rules(self) -> Rules:
@@ -94,12 +95,18 @@ class Plain:
     def outcomes(self) -> dict[int, Outcome]:
         """Return what became of the plain records, by place, once they are written."""
         keys, rows = self.found_by, self.rows.items()
-        outcomes = {place: Outcome("unchanged", row[-1], keys[place]) for place, row in rows}
-        for place, names in self.changes.items():
-            outcomes[place].action = "updated"
-            outcomes[place].changed = self.rules.sent_names(names)
+        outcomes = {
+            place: Outcome("unchanged", row[-1], keys[place]) for place, row in rows
+        }
+        self._note_changes(outcomes)
         created = [Outcome("created", record_id) for record_id in self.new_ids]
         return outcomes | dict(zip(self.new, created, strict=True))
+
+    def _note_changes(self, outcomes: dict[int, Outcome]) -> None:
+        sent_as = self.rules.sent_as
+        for place, names in self.changes.items():
+            outcomes[place].action = "updated"
+            outcomes[place].changed = tuple(sent_as[name] for name in names)
 
     def hand_over(self, index: Index, places: Collection[int]) -> None:
         """Let an index learn what the keys of the records at these places led to."""
@@ -144,7 +151,9 @@ class Plain:
         rows = [self.rows[place] for place in self.changes]
         changing = {name for names in self.changes.values() for name in names}
         names = changing.intersection(self.rules.columns)
-        columns: Columns = {name: self._sent_or_stored(name, rows) for name in sorted(names)}
+        columns: Columns = {
+            name: self._sent_or_stored(name, rows) for name in sorted(names)
+        }
         return columns | _stamps(rows, self.rules.columns.index("version"), now)
 
     def _sent_or_stored(self, name: str, rows: Rows) -> list[Any]:
@@ -164,7 +173,10 @@ class Plain:
 def _stamps(rows: Rows, version: int, now: str) -> Columns:
     """Return the times and versions of rows that change, and what must still be as it was read."""
     versions = [row[version] for row in rows]
-    written = {"updated_at": [now] * len(rows), "version": [number + 1 for number in versions]}
+    written = {
+        "updated_at": [now] * len(rows),
+        "version": [number + 1 for number in versions],
+    }
     return {**written, **database.as_read([row[-1] for row in rows], versions)}
 
 
@@ -190,7 +202,7 @@ def _find_rows(plain: Plain) -> None:
         left = [place for place in left if place not in sent]
     plain.careful |= {*left}
     plain.new.sort()
-    plain.rows = dict(sorted(plain.rows.items(), key=itemgetter(0)))  # in the order of places
+    plain.rows = dict(sorted(plain.rows.items()))
 
 
 def _follow(plain: Plain, key: str, sent: ByPlace) -> None:
@@ -235,7 +247,9 @@ def _differing(plain: Plain, name: str, stored: Column) -> Iterable[int]:
 def _judge_shared(plain: Plain, key: str) -> None:
     """Make careful whom the shared key found, and who changes what a rule reads then."""
     read = plain.rules.judged_if_shared
-    changing = [place for place, names in plain.changes.items() if not read.isdisjoint(names)]
+    changing = [
+        place for place, names in plain.changes.items() if not read.isdisjoint(names)
+    ]
     plain.careful |= {place for place in changing if plain.found_by[place] == key}
 
 
@@ -244,11 +258,9 @@ def _stored(plain: Plain) -> dict[str, Column]:
     rows, sent = plain.rows.values(), plain.batch.columns
     if not rows:
         return {}
-    columns: dict[str, Column] = dict(
-        zip(
-            plain.rules.columns, zip(*rows, strict=True), strict=False
-        )  # the id at the end is left out
-    )
+    by_column = zip(*rows, strict=True)
+    # The id at the end is left out.
+    columns: dict[str, Column] = dict(zip(plain.rules.columns, by_column, strict=False))
     links = plain.rules.links
     if links and links.column in sent:
         linked = plain.records.linked([row[-1] for row in rows])

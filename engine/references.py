@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from engine.entity import Batch, Column
@@ -11,15 +12,8 @@ from engine.outcome import Notice
 from engine.problems import UnknownReference, ValidationFailed
 from engine.rules import Reference, Rules, Values
 
-Refused = Set[
-    tuple[str, str]
-]  # (entity, number) of records that were refused: nothing may refer to them
-
-
-def _flat(lists: Iterable[Iterable[Any]]) -> list[Any]:
-    return [element for several in lists for element in several]
-
-
+# (entity, number) of records that were refused: nothing may refer to them
+Refused = Set[tuple[str, str]]
 Resolved = tuple[Values, list[Notice]]  # data with ids in the place of codes, and warnings
 
 
@@ -32,10 +26,14 @@ def foresee(rules: Rules, sent: Sequence[Values], index: Index) -> None:
         records = index.of(reference.target)
         codes = [data[reference.code] for data in sent if data.get(reference.code)]
         ids = [data[reference.column] for data in sent if reference.column in data]
-        records.ask(
-            records.rules.unique[0], _flat(codes) if reference.links is not None else codes
-        )
+        records.ask(records.rules.unique[0], _each(reference, codes))
         records.ask("id", ids)
+
+
+def _each(reference: Reference, column: Iterable[Any]) -> list[Any]:
+    """Return the values of a column, ABSENT left out; of a column of lists, what these hold."""
+    sent = [value for value in column if value is not ABSENT]
+    return sent if reference.links is None else [*chain.from_iterable(sent)]
 
 
 def resolve(rules: Rules, data: Values, index: Index, refused: Refused) -> Resolved:
@@ -46,14 +44,11 @@ def resolve(rules: Rules, data: Values, index: Index, refused: Refused) -> Resol
     named = [(reference, *index.named(reference, data)) for reference in rules.references]
     resolved, faults = dict(data), _Faults()
     for reference, by_id, by_code in named:
-        codes, record_id = (
-            resolved.pop(reference.code, None),
-            resolved.pop(reference.column, None),
-        )
+        codes = resolved.pop(reference.code, None)
+        record_id = resolved.pop(reference.column, None)
         if reference.links is not None and codes is not None:
-            resolved[reference.column] = tuple(
-                sorted({record.id for record in by_code.values() if record})
-            )
+            found = {record.id for record in by_code.values() if record}
+            resolved[reference.column] = tuple(sorted(found))
             faults.left_out(reference, by_code)
         elif reference.links is None and (codes or record_id):
             faults.judge(reference, record_id, by_id, codes, by_code.get(codes), refused)
@@ -138,11 +133,12 @@ def _ids_by_code(
 ) -> dict[str, int]:
     """Return the id of each current code among these, but for refused ones."""
     target = index.rules[reference.target]
-    sent = {*codes} - {ABSENT}
-    sent = {*_flat(sent)} if reference.links is not None else sent
     column = target.table.c[target.unique[0]]
+    sent = {*_each(reference, codes)}
     rows = index.rows_among((column, target.table.c.id), column, sent)
-    return {code: record_id for code, record_id in rows if (target.entity, code) not in refused}
+    return {
+        code: record_id for code, record_id in rows if (target.entity, code) not in refused
+    }
 
 
 def _found(reference: Reference, codes: Iterable[Any], known: dict[str, int]) -> list[Any]:
@@ -170,19 +166,19 @@ def describe(rules: Rules, record: Record, index: Index) -> Values:
         linked = values[reference.column]
         if reference.links is not None:
             values[reference.code] = sorted(index.codes(reference, linked))
-            continue
-        values[reference.code] = index.codes(reference, [linked])[0] if linked else None
-        values[reference.column] = max(linked or 0, 0) or None
+        elif linked:
+            values[reference.code] = index.codes(reference, [linked])[0]
+            values[reference.column] = max(linked, 0) or None
+        else:
+            values[reference.code] = None
     return values
 
 
 def describe_all(record_ids: Sequence[int], records: EntityIndex) -> list[Values]:
     """Return the described records with these ids, with a few queries; one that is not stored is left out."""
     records.ask("id", record_ids)
-    stored = [record for record in map(records.records.get, record_ids) if record]
+    stored = [*filter(None, map(records.records.get, record_ids))]
     for reference in records.rules.references:
-        linked = [record.values[reference.column] for record in stored]
-        linked = _flat(linked) if reference.links is not None else linked
-        others = records.index.of(reference.target)
-        others.ask("id", [record_id for record_id in linked if record_id is not None])
+        linked = _each(reference, [record.values[reference.column] for record in stored])
+        records.index.of(reference.target).ask("id", filter(None, linked))
     return [describe(records.rules, record, records.index) for record in stored]

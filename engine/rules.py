@@ -4,11 +4,10 @@ Rules are data, and the only statement of the keys. What a record must carry, wh
 document and the reference say follow from them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
@@ -118,7 +117,9 @@ class Rules:
     leaves_out: Callable[[Values, "Lookup"], tuple[Values, "Notices"]] | None = None
     belongs: Callable[[Values, "Record"], bool] | None = None
     belongs_not: str = ""
-    moves: Callable[[Values, "Record", "EntityIndex"], tuple[Values, "Notices"]] | None = None
+    moves: Callable[[Values, "Record", "EntityIndex"], tuple[Values, "Notices"]] | None = (
+        None
+    )
     warns: Callable[[Values, "Record", str, "EntityIndex"], "Notices"] | None = None
 
     def __post_init__(self) -> None:
@@ -192,32 +193,29 @@ class Rules:
     # What a record carries
 
     @cached_property
-    def codes(self) -> dict[str, str]:
-        """The field by which the sender names what each column refers to."""
-        return {reference.column: reference.code for reference in self.references}
-
-    def sent_names(self, columns: Iterable[str]) -> Names:
-        """Return the fields in which the sender sends these columns."""
-        return tuple(self.codes.get(name, name) for name in columns)
+    def sent_as(self) -> dict[str, str]:
+        """The field in which the sender sends each column: a code in the place of an id."""
+        codes = {reference.column: reference.code for reference in self.references}
+        return dict(zip(self.blank, self.blank, strict=True)) | codes
 
     @cached_property
     def identities(self) -> tuple[Names, ...]:
         """The sets of sent fields of which a record must carry one: each finds it again."""
         sets: list[Names] = [(key,) for key in self.unique]
         if self.shared:
-            ways = [self._sent_as(source) for source in self.shared.sources]
+            ways = [self._ways_to_send(source) for source in self.shared.sources]
             sets += product(*ways)
         return tuple(sets)
 
-    def _sent_as(self, column: str) -> Names:
-        """Return the fields in which the sender can send a column."""
-        return (self.codes[column], column) if column in self.codes else (column,)
+    def _ways_to_send(self, column: str) -> Names:
+        """Return the fields in which the sender can send a column: a code or an id, or the column itself."""
+        return tuple(dict.fromkeys((self.sent_as[column], column)))
 
     @cached_property
     def asked_for(self) -> Names:
         """The fields to ask for where no identity is sent: the first key, or what creating needs, if that is one."""
         if self.shared and set(self.shared.sources) <= set(self.needs):
-            return tuple(self._sent_as(source)[0] for source in self.shared.sources)
+            return tuple(self.sent_as[source] for source in self.shared.sources)
         return self.unique[:1]
 
     # Columns
@@ -226,7 +224,8 @@ class Rules:
     def links(self) -> Reference | None:
         """The reference to many records, or None."""
         return next(
-            (reference for reference in self.references if reference.links is not None), None
+            (reference for reference in self.references if reference.links is not None),
+            None,
         )
 
     @cached_property
@@ -246,16 +245,11 @@ class Rules:
         return {**dict.fromkeys(self.columns), **linked, **self.defaults}
 
     @cached_property
-    def key_values(self) -> Callable[[Values], Any]:
-        """What takes the guarded columns from a record's values."""
-        return itemgetter(*self.guarded)
-
-    @cached_property
     def is_former(self) -> sa.ColumnElement[bool]:
         """The condition that a row of `formers` is of this entity."""
         return self.former_columns.entity == self.entity
 
-    @property
+    @cached_property
     def former_columns(self) -> Any:
         """The columns of `formers`."""
         assert self.formers is not None, "rules with a former key name its table"

@@ -176,7 +176,8 @@ def _apply(outcome: Outcome, changes: Values, data: Values, records: EntityIndex
         warnings = rules.warns(data, record, outcome.matched_by, records)
         outcome.warnings = [*outcome.warnings, *warnings]
     records.change(record, changes)
-    outcome.action, outcome.changed = "updated", rules.sent_names(changes)
+    outcome.action = "updated"
+    outcome.changed = tuple(rules.sent_as[name] for name in changes)
 
 
 def _without_former_number(rules: Rules, data: Values, warnings: list[Notice]) -> Values:

@@ -65,9 +65,8 @@ class FileLock:
     def _opened(self) -> Any:
         # Opened anew each time, because a process that forks would share an open one with its child.
         try:
-            return open(
-                self._path, "rb"
-            )  # whoever may read it can lock it: root may have made it
+            # Whoever may read it can lock it: root may have made it.
+            return open(self._path, "rb")
         except FileNotFoundError:
             return open(self._path, "ab")
 

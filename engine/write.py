@@ -5,6 +5,7 @@ NULL, then rows are inserted, then updated. An updated row must still have the v
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,10 @@ from engine.rules import Reference
 
 
 def write(
-    connection: sa.Connection, changes: Sequence[Changes], now: str, plain: Plain | None = None
+    connection: sa.Connection,
+    changes: Sequence[Changes],
+    now: str,
+    plain: Plain | None = None,
 ) -> None:
     """Write all changes, and plain records; `now` is UTC, as `2026-06-15 09:00:00`.
 
@@ -63,7 +67,11 @@ class _Writer:
     """Writes what shall become of the records of one entity."""
 
     def __init__(
-        self, connection: sa.Connection, changes: Changes, now: str, plain: Plain | None = None
+        self,
+        connection: sa.Connection,
+        changes: Changes,
+        now: str,
+        plain: Plain | None = None,
     ):
         self.connection, self.records, self.rules = (
             connection,
@@ -118,19 +126,20 @@ class _Writer:
     def update(self) -> None:
         """Update what changed or goes; raise LostRace if another writer changed one of the records."""
         if self.plain and self.plain.changes:
-            changed = self.plain.changed_columns(self.now)
-            database.update_rows(self.connection, self.rules.table, changed)
+            self._update_plain(self.plain)
         rekeyed = [record for record in self.stored if self._is_rekeyed(record)]
-        others = [record for record in self.stored if not self._is_rekeyed(record)]
+        kept = {*self.stored}.difference(rekeyed)
         # A column that is set costs the upkeep of its index, even if its value stays.
         self._update(rekeyed, self.names.union(self.rules.guarded))
-        self._update(others, self.names.difference(self.rules.guarded))
+        self._update(
+            [record for record in self.stored if record in kept],
+            self.names.difference(self.rules.guarded),
+        )
 
     def _is_rekeyed(self, record: Record) -> bool:
         """Return whether a stored record's keys shall be others than they are in the database."""
-        return self.rules.key_values(record.values) != self.rules.key_values(
-            record.before or {}
-        )
+        values, before = record.values, record.before or {}
+        return any(values[key] != before[key] for key in self.rules.guarded)
 
     def _update(self, records: Records, names: Collection[str]) -> None:
         if not records:
@@ -139,6 +148,10 @@ class _Writer:
         columns = {name: [record.values[name] for record in records] for name in written}
         versions = [(record.before or {})["version"] for record in records]
         columns |= database.as_read([record.id for record in records], versions)
+        database.update_rows(self.connection, self.rules.table, columns)
+
+    def _update_plain(self, plain: Plain) -> None:
+        columns = plain.changed_columns(self.now)
         database.update_rows(self.connection, self.rules.table, columns)
 
     def look_again_for_formers(self) -> None:
@@ -165,10 +178,10 @@ class _Writer:
         """Write the links of the records whose links changed: all anew."""
         linked = self.plain.links(reference.column) if self.plain else {}
         linked |= self._changed_links(reference.column)
-        rows = [(owner, other) for owner, others in linked.items() for other in others]
         owner, other = link_columns(self.rules, reference)
-        names, values = (owner.name, other.name), zip(*rows, strict=True)
-        self._replace(owner, [*linked], dict(zip(names, values, strict=False)))
+        owners = [record_id for record_id, others in linked.items() for _ in others]
+        columns = {owner.name: owners, other.name: [*chain(*linked.values())]}
+        self._replace(owner, [*linked], columns)
 
     def _changed_links(self, column: str) -> Links:
         """Return the ids to which records are to be linked, by the record's id, where that changes."""
@@ -186,7 +199,11 @@ class _Writer:
         assert self.rules.formers is not None
         held = {number: record.id for number, record in self.formers.items() if record}
         entity = [self.rules.entity] * len(held)
-        columns: Columns = {"entity": entity, "value": [*held], "record_id": [*held.values()]}
+        columns: Columns = {
+            "entity": entity,
+            "value": [*held],
+            "record_id": [*held.values()],
+        }
         self._replace(
             self.rules.formers.c.value, [*self.formers], columns, self.rules.is_former
         )

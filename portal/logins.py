@@ -36,7 +36,9 @@ def network_of(address: str) -> str:
     """Return what counts as one address: an IPv4 address, or an IPv6 network; some proxies add a port."""
     bare = address[1:].partition("]")[0] if address.startswith("[") else address
     try:
-        known = ipaddress.ip_address(bare.partition(":")[0] if bare.count(":") == 1 else bare)
+        known = ipaddress.ip_address(
+            bare.partition(":")[0] if bare.count(":") == 1 else bare
+        )
     except ValueError:
         return "unknown"  # as behind a Unix socket
     if isinstance(known, ipaddress.IPv6Address):
@@ -47,7 +49,9 @@ def network_of(address: str) -> str:
 
 def _first_free(connection: sa.Connection, network: str) -> int:
     c, now = LoginAttempt.__table__.c, datetime.now(UTC)
-    query = sa.select(c.slot, c.at).where(c.address == network, c.at > _stored(now - WINDOW))
+    query = sa.select(c.slot, c.at).where(
+        c.address == network, c.at > _stored(now - WINDOW)
+    )
     taken: dict[int, str] = {row.slot: row.at for row in connection.execute(query)}
     if len(taken) >= TRIES:
         raise _too_many(min(taken.values()), now)

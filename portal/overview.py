@@ -18,7 +18,9 @@ def stored() -> dict[str, int]:
     queries = {rules.plural: count.select_from(rules.table) for rules in RULES.values()}
 
     def work(connection: sa.Connection) -> dict[str, int]:
-        return {name: connection.execute(query).scalar_one() for name, query in queries.items()}
+        return {
+            name: connection.execute(query).scalar_one() for name, query in queries.items()
+        }
 
     return sync.look(work)
 
@@ -26,7 +28,9 @@ def stored() -> dict[str, int]:
 def last_syncs() -> dict[str, dict[str, Any]]:
     """Return the last request of each key, by its name, with the sums over its rows; dry runs apart."""
     c, last = SyncRun.__table__.c, SyncRun.__table__.alias()
-    newest = sa.select(sa.func.max(c.id)).where(c.dry_run == sa.false()).group_by(c.key_name)
+    newest = (
+        sa.select(sa.func.max(c.id)).where(c.dry_run == sa.false()).group_by(c.key_name)
+    )
     same_request = sa.and_(
         c.request_id == last.c.request_id, c.key_name == last.c.key_name, c.at == last.c.at
     )
@@ -38,7 +42,8 @@ def last_syncs() -> dict[str, dict[str, Any]]:
     )
     rows = sync.look(lambda connection: connection.execute(query).mappings().all())
     return {
-        row["key_name"]: _whole(row) | {"at": f"{row['at'].replace(' ', 'T')}Z"} for row in rows
+        row["key_name"]: _whole(row) | {"at": f"{row['at'].replace(' ', 'T')}Z"}
+        for row in rows
     }
 
 
@@ -54,9 +59,8 @@ def daily(zone: tzinfo, days: int) -> list[dict[str, Any]]:
     rows_of_days = sa.select(place, c.created, c.updated, c.failed).where(
         c.at >= starts[0], c.dry_run == sa.false()
     )
-    placed = (
-        rows_of_days.subquery().c
-    )  # PostgreSQL would not see that two CASEs with parameters are one
+    # PostgreSQL would not see that two CASEs with parameters are one.
+    placed = rows_of_days.subquery().c
     query = sa.select(placed.place, *_sums(placed, *nothing)).group_by(placed.place)
     rows = sync.look(lambda connection: connection.execute(query).mappings().all())
     found = {row["place"]: _whole(row) for row in rows}
@@ -73,7 +77,8 @@ def _sums(columns: Any, *names: str) -> list[sa.Label]:
 def _whole(row: sa.RowMapping) -> dict[str, Any]:
     """Return a row whose sums are whole numbers; MariaDB answers decimals."""
     return {
-        name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()
+        name: int(value) if isinstance(value, Decimal) else value
+        for name, value in row.items()
     }
 
 

@@ -39,18 +39,17 @@ SAMPLES = ROOT / "samples"
 SAMPLE_ADDRESS = "http://127.0.0.1:5082"  # in the samples; the page shows its own
 LANGUAGES = {"curl": "sh", "C#": "cs", "Python": "py"}
 HOURS = 8  # that a log-in lasts
-FORM_BYTES = (
-    10_000  # of a form, read before anybody is known; one of 60 MB would take 2.5 GB to parse
-)
+FORM_BYTES = 10_000  # of a form, read before anybody is known; one of 60 MB would take 2.5 GB to parse
 DAYS = 30  # that the chart shows
 RUNS = 50  # rows of the history a page
 SHOWN = 10  # failures of a row in the list; its own page has them all
 CHART_HEIGHT, DAY_WIDTH = 120, 24  # units of the drawing
+# The parts of a day from the ground up, in words.
 PARTS = {
     "created": "created",
     "updated": "updated",
     "failed": "refused",
-}  # of a day, from the ground, in words
+}
 NOTHING_FROM_ELSEWHERE = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 HEADERS = {
     "Content-Security-Policy": f"{NOTHING_FROM_ELSEWHERE}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -58,9 +57,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-AFTER_LOGIN = {
-    "history": "pages.history"
-}  # where `next` may lead; anything else leads to the reference
+# Where `next` may lead; anything else leads to the reference.
+AFTER_LOGIN = {"history": "pages.history"}
 
 log = logging.getLogger(__name__)
 pages = Blueprint("pages", __name__)
@@ -131,10 +129,14 @@ def _settings() -> Any:
 @pages.route("/login", methods=["GET", "POST"])
 def login() -> AnyResponse | tuple[str, int] | str:
     """Show the log-in, or check the password and log in."""
-    if request.method != "POST":  # a HEAD, which any site can make a browser send, is no try
+    if (
+        request.method != "POST"
+    ):  # a HEAD, which any site can make a browser send, is no try
         return render_template("login.html")
     if not logins.opens(
-        _settings().portal_password, request.form.get("password", ""), request.remote_addr or ""
+        _settings().portal_password,
+        request.form.get("password", ""),
+        request.remote_addr or "",
     ):
         log.warning("%s wrong portal password from %s", g.request_id, request.remote_addr)
         return render_template("login.html", wrong=True), problems.Unauthorized.status
@@ -226,7 +228,8 @@ def _field(entity: str, schema: Entity, field: Clean) -> dict[str, Any]:
 
 def _required(name: str, rules: Rules, schema: Entity) -> str:
     """Return when a record must carry a field, in words; a person is named by number or by id."""
-    either = {key: code for key, code in rules.codes.items() if key in rules.needs}
+    codes = {reference.column: reference.code for reference in rules.references}
+    either = {key: code for key, code in codes.items() if key in rules.needs}
     other = (either | {code: key for key, code in either.items()}).get(name)
     owners = [name in identity for identity in schema.rules.identities]
     if all(owners):
@@ -238,7 +241,9 @@ def _required(name: str, rules: Rules, schema: Entity) -> str:
 
 def _code(sample: str, address: str) -> dict[str, str]:
     """Return a sample program in each language, with the service's own address."""
-    files = {language: f"clients/{sample}.{ending}" for language, ending in LANGUAGES.items()}
+    files = {
+        language: f"clients/{sample}.{ending}" for language, ending in LANGUAGES.items()
+    }
     return {
         language: _file(name).replace(SAMPLE_ADDRESS, address)
         for language, name in files.items()
@@ -347,9 +352,8 @@ def _chart(days: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for number, day in enumerate(days):
         ground = float(CHART_HEIGHT)
         for part in filter(day.get, PARTS):
-            height = max(
-                2.0, round(day[part] / largest * CHART_HEIGHT, 1)
-            )  # however small, it can be seen
+            # However small it is, it can be seen.
+            height = max(2.0, round(day[part] / largest * CHART_HEIGHT, 1))
             ground = round(ground - height, 1)
             title = f"{day['date']}: {day[part]:,} {PARTS[part]}"
             bars.append(

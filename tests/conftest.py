@@ -39,7 +39,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what asks for `backend` on every database of this machine (on CI: on every database there is)."""
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize(
-            "backend", servers.available(required=bool(os.environ.get("CI"))), scope="session"
+            "backend",
+            servers.available(required=bool(os.environ.get("CI"))),
+            scope="session",
         )
 
 
@@ -108,7 +110,9 @@ class Portal:
         """Send one record; a refusal comes back as in the results of a bulk."""
         with self.app.app_context():
             try:
-                return sync.one(self.schemas, entity, (record or {}) | fields, sync.Options())
+                return sync.one(
+                    self.schemas, entity, (record or {}) | fields, sync.Options()
+                )
             except Problem as problem:
                 told = {
                     "success": False,
@@ -122,7 +126,9 @@ class Portal:
                     | answers.members(problem)
                 )
 
-    def send_many(self, batches: dict[str, list], **options: bool) -> dict[str, dict[str, Any]]:
+    def send_many(
+        self, batches: dict[str, list], **options: bool
+    ) -> dict[str, dict[str, Any]]:
         """Send lists by entity; returns the answer by entity."""
         wanted = sync.Options(**options)
         with self.app.app_context():
@@ -197,3 +203,10 @@ def stored(http: Http, samples: dict[str, dict[str, Any]]) -> dict[str, dict[str
     records = {f"{entity}s": [sample] for entity, sample in samples.items()}
     assert http.post("/sync", records).get_json()["created"] == len(samples)
     return samples
+
+
+@pytest.fixture(scope="session")
+def document(sqlite_app: Flask) -> dict[str, Any]:
+    answer = sqlite_app.test_client().get("/openapi.json")
+    assert (answer.status_code, answer.content_type) == (200, "application/json")
+    return answer.json

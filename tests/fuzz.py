@@ -123,16 +123,13 @@ EXCUSES: dict[str, Callable[[Any], bool]] = {
     "(?s).*, left out": always,  # what was sent for a field that is missing
     "(?s).* is a number in scientific notation: .*": always,
     "Must be (text|true or false|the id of a stored record, a positive whole number).": (
-        lambda leaf: (
-            isinstance(leaf, float) and leaf.is_integer()
-        )  # 1.0: to a schema it is a whole number
+        # 1.0: to a schema it is a whole number.
+        lambda leaf: isinstance(leaf, float) and leaf.is_integer()
     ),
-    "Longer than .* characters.": lambda leaf: (
-        isinstance(leaf, str) and not leaf.isascii()
-    ),  # a form with more letters
-    "May not be blank.": lambda leaf: (
-        isinstance(leaf, str) and not leaf.isascii()
-    ),  # invisible marks alone
+    # Its canonical form has more letters.
+    "Longer than .* characters.": lambda leaf: isinstance(leaf, str) and not leaf.isascii(),
+    # It holds invisible marks alone.
+    "May not be blank.": lambda leaf: isinstance(leaf, str) and not leaf.isascii(),
     ".* is blank, or stands for none. .*": lambda leaf: (
         stands_for_none(leaf) or not str(leaf).isascii()
     ),

@@ -109,9 +109,19 @@ NO_RECORD = [
 OF_THE_WRONG_KIND = [
     *(
         ("/patient", body)
-        for body in (b"[]", b"[{}]", b"[[]]", b"[null]", b"[" + PLAIN + b"}]", b"[[[[[]]]]]")
+        for body in (
+            b"[]",
+            b"[{}]",
+            b"[[]]",
+            b"[null]",
+            b"[" + PLAIN + b"}]",
+            b"[[[[[]]]]]",
+        )
     ),
-    *(("/patients", body) for body in (b"{}", PLAIN + b"}", b'{"patients": []}', b'{"0": {}}')),
+    *(
+        ("/patients", body)
+        for body in (b"{}", PLAIN + b"}", b'{"patients": []}', b'{"0": {}}')
+    ),
     *(
         ("/sync", body)
         for body in (
@@ -170,7 +180,11 @@ def odd_bodies() -> Iterator[Request]:
         yield Request(f"{path} {body[:30]!r}", 400, "invalid_body", API + path, body)
     for element in NO_ELEMENT:
         yield Request(
-            f"/patients [{element[:20]!r}]", 422, None, f"{API}/patients", b"[" + element + b"]"
+            f"/patients [{element[:20]!r}]",
+            422,
+            None,
+            f"{API}/patients",
+            b"[" + element + b"]",
         )
         yield Request(
             f"/sync [{element[:20]!r}]",
@@ -180,6 +194,10 @@ def odd_bodies() -> Iterator[Request]:
             b'{"patients": [' + element + b"]}",
         )
     yield Request(
-        "/patients 5,000 nulls", 422, None, f"{API}/patients", b"[" + b"null," * 4999 + b"null]"
+        "/patients 5,000 nulls",
+        422,
+        None,
+        f"{API}/patients",
+        b"[" + b"null," * 4999 + b"null]",
     )
     yield Request("/patient {}", 422, "validation_failed", body=b"{}")

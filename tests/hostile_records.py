@@ -75,7 +75,18 @@ def bodies(entity: str, record: Any) -> Iterator[tuple[str, bytes, bool]]:
 
 NUL, HALF, UNIT, DELETE = "a\x00b", "\ud800", "a\x1fb", "a\x7fb"
 NO_TEXT: list[Any] = [True, False, 1.5, -0.5, 1e300, [], {}, ["x"], {"x": 1}, [[]]]
-ODD_TEXT = [NUL, HALF, "\udfff", "x\udc00y", UNIT, DELETE, "a\x85b", "a\x9fb", "\x00", "a\x1bb"]
+ODD_TEXT = [
+    NUL,
+    HALF,
+    "\udfff",
+    "x\udc00y",
+    UNIT,
+    DELETE,
+    "a\x85b",
+    "a\x9fb",
+    "\x00",
+    "a\x1bb",
+]
 NO_DATE: list[Any] = [
     *(20260615, 0, 1, -1, 2**63, 10**200, 1781481600000, *NO_TEXT, *ODD_TEXT),
     *(
@@ -152,7 +163,12 @@ NO_DATE: list[Any] = [
         "/Date(1781481600000Z)/",
         "/Date( 0)/",
     ),
-    *("/Date(999999999999999)/", "/Date(9999999999999999999999)/", "/Date(--1)/", "/Date(٣)x/"),
+    *(
+        "/Date(999999999999999)/",
+        "/Date(9999999999999999999999)/",
+        "/Date(--1)/",
+        "/Date(٣)x/",
+    ),
 ]
 NO_TIME: list[Any] = [
     *(1030, 0, 2**63, *NO_TEXT, *ODD_TEXT),
@@ -361,8 +377,18 @@ def wrong_records() -> Iterator[tuple[str, str, str, bytes]]:
     for entity in ENTITIES:
         for name, value in VALID[entity].items():
             twice = VALID[entity] | {name.upper(): value}
-            yield f"{entity}.{name} in two spellings", entity, name, json.dumps(twice).encode()
-            last = json.dumps(VALID[entity]).encode()[:-1] + b', "' + name.encode() + b'": [1]}'
+            yield (
+                f"{entity}.{name} in two spellings",
+                entity,
+                name,
+                json.dumps(twice).encode(),
+            )
+            last = (
+                json.dumps(VALID[entity]).encode()[:-1]
+                + b', "'
+                + name.encode()
+                + b'": [1]}'
+            )
             yield f"{entity}.{name} twice, the last one a list", entity, name, last
     yield (
         "patient.name twice, one null",
@@ -442,7 +468,11 @@ TAKEN: list[tuple[str, str, bytes]] = [
     ),
     ("patient", "an exponent in an unknown field", PLAIN + b', "x": 1e308}'),
     ("patient", "a tiny number in an unknown field", PLAIN + b', "x": 1e-999}'),
-    ("patient", "4,000 digits in an unknown field", PLAIN + b', "x": ' + b"9" * 4000 + b"}"),
+    (
+        "patient",
+        "4,000 digits in an unknown field",
+        PLAIN + b', "x": ' + b"9" * 4000 + b"}",
+    ),
     (
         "patient",
         "escapes for letters",

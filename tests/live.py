@@ -37,7 +37,9 @@ class Service:
         connection.close()
         return told
 
-    def at_once(self, requests: Sequence[tuple[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
+    def at_once(
+        self, requests: Sequence[tuple[str, Any]]
+    ) -> list[tuple[int, dict[str, Any]]]:
         """Send all requests at the same moment, each from a client of its own."""
         start = Barrier(len(requests))
 

@@ -57,9 +57,8 @@ def running(backend: str, folder: Path) -> Iterator[str]:
         _wait_for(url, process)
         yield url
     finally:
-        process.send_signal(
-            signal.SIGINT if backend == "postgresql" else signal.SIGTERM
-        )  # PostgreSQL: at once
+        # SIGINT stops PostgreSQL at once.
+        process.send_signal(signal.SIGINT if backend == "postgresql" else signal.SIGTERM)
         process.wait(PATIENCE)
 
 
@@ -86,7 +85,13 @@ def _postgresql(folder: Path, port: int) -> tuple[str, list[str], str | None]:
     data = folder / "data"
     if user:
         shutil.chown(folder, user)
-    options = ["--auth=trust", "--username=tests", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    options = [
+        "--auth=trust",
+        "--username=tests",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+    ]
     subprocess.run(
         [initdb, "-D", data, *options],
         user=user,
@@ -95,7 +100,17 @@ def _postgresql(folder: Path, port: int) -> tuple[str, list[str], str | None]:
         cwd=folder,
     )
     server = str(Path(initdb).resolve().parent / "postgres")
-    command = [server, "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
+    command = [
+        server,
+        "-D",
+        str(data),
+        "-p",
+        str(port),
+        "-h",
+        "127.0.0.1",
+        "-k",
+        str(folder),
+    ]
     return f"postgresql://tests@127.0.0.1:{port}/postgres", command, user
 
 

@@ -111,7 +111,12 @@ def test_one_record_is_created_updated_or_unchanged(
         {"success": True, "action": "unchanged", "key": sample[key], "matchedBy": key},
     )
     assert (unchanged["changed"], unchanged["warnings"]) == ([], [])
-    assert set(unchanged["data"]) == {"id", "createdAt", "updatedAt", *FIELDS[entity].split()}
+    assert set(unchanged["data"]) == {
+        "id",
+        "createdAt",
+        "updatedAt",
+        *FIELDS[entity].split(),
+    }
     assert unchanged["data"]["id"] == unchanged["id"]
 
 
@@ -188,7 +193,10 @@ def test_an_update_names_what_changed_sorted_and_moves_updated_at(
 
 
 def test_an_unchanged_record_is_not_written(
-    http: Http, sqlite_portal: Portal, stored: dict[str, dict], monkeypatch: pytest.MonkeyPatch
+    http: Http,
+    sqlite_portal: Portal,
+    stored: dict[str, dict],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = everything(sqlite_portal)
     monkeypatch.setattr(sync, "_now", lambda: "2031-01-02 03:04:05")
@@ -204,7 +212,11 @@ def test_an_unchanged_record_is_not_written(
         ("appointment", {"clinicCode": "C-2", "status": "Done"}, ["clinicCode", "status"]),
         ("doctor", {"clinicCodes": ["C-2"]}, ["clinicCodes"]),
         ("doctor", {"clinicCodes": []}, ["clinicCodes"]),
-        ("clinic", {"costCenterNo": "CC-1", "clinicType": "x"}, ["clinicType", "costCenterNo"]),
+        (
+            "clinic",
+            {"costCenterNo": "CC-1", "clinicType": "x"},
+            ["clinicType", "costCenterNo"],
+        ),
         ("patient", {"nationalID": "2233"}, ["nationalID"]),
     ],
 )
@@ -231,7 +243,12 @@ KEYS = [
     ("patients", {}, None),
     (
         "appointments",
-        {"appointmentNo": "a-1", "patientNo": "p-1", "date": "2026-06-15", "timeFrom": "10:30"},
+        {
+            "appointmentNo": "a-1",
+            "patientNo": "p-1",
+            "date": "2026-06-15",
+            "timeFrom": "10:30",
+        },
         "A-1",
     ),
     (
@@ -268,4 +285,7 @@ def test_the_key_is_the_first_identifier_in_canonical_form(
 
 
 def test_a_refused_single_record_tells_its_key(http: Http) -> None:
-    assert told(http.post("/patient", {"patientNo": "p-7", "email": "no"}), 422)["key"] == "P-7"
+    assert (
+        told(http.post("/patient", {"patientNo": "p-7", "email": "no"}), 422)["key"]
+        == "P-7"
+    )

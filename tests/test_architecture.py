@@ -17,12 +17,13 @@ MODULES = {
     for path, name in NAMES.items()
     if path.name != "gunicorn.conf.py"
 }
+# A part may import what stands before it, and itself.
 ORDER = [
     "engine",
     "root",
     "portal",
     "app",
-]  # a part may import what stands before it, and itself
+]
 
 
 def part_of(module: str) -> str:
@@ -69,7 +70,9 @@ def test_no_two_modules_import_each_other() -> None:
     while behind:
         ready = {name for name, needed in behind.items() if not needed}
         assert ready, f"a circle among {sorted(behind)}"
-        behind = {name: needed - ready for name, needed in behind.items() if name not in ready}
+        behind = {
+            name: needed - ready for name, needed in behind.items() if name not in ready
+        }
 
 
 def test_each_edge_of_the_program_is_known_in_one_place() -> None:

@@ -1,4 +1,4 @@
-"""Bookings: rescheduling, references, refused persons, several faults, two clients."""
+"""Bookings: rescheduling, references, several faults, two clients."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +10,11 @@ from test_matching import (
     HUDA,
     LATER,
     MOBILE,
-    OMAR,
     SARA,
     SLOT,
     SLOT_KEY,
     candidates,
     cases,
-    everything,
     found,
     new,
     patients,
@@ -32,9 +30,24 @@ BOTH = ["timeFrom", "timeTo"]
 # What is stored, what is sent, what then stands, and what is told as changed.
 MOVES = {
     "another time": (HALF_AN_HOUR, {"timeFrom": "11:15"}, ("11:15:00", "11:45:00"), BOTH),
-    "another date": (HALF_AN_HOUR, {"date": "2026-06-20"}, ("10:00:00", "10:30:00"), ["date"]),
-    "another date and time": (HALF_AN_HOUR, LATER, ("11:00:00", "11:30:00"), ["date", *BOTH]),
-    "to past midnight": (HALF_AN_HOUR, {"timeFrom": "23:45"}, ("23:45:00", "00:15:00"), BOTH),
+    "another date": (
+        HALF_AN_HOUR,
+        {"date": "2026-06-20"},
+        ("10:00:00", "10:30:00"),
+        ["date"],
+    ),
+    "another date and time": (
+        HALF_AN_HOUR,
+        LATER,
+        ("11:00:00", "11:30:00"),
+        ["date", *BOTH],
+    ),
+    "to past midnight": (
+        HALF_AN_HOUR,
+        {"timeFrom": "23:45"},
+        ("23:45:00", "00:15:00"),
+        BOTH,
+    ),
     "from past midnight": (AT_NIGHT, {"timeFrom": "10:00"}, ("10:00:00", "10:30:00"), BOTH),
     "without an end": (
         ("10:00", None),
@@ -66,7 +79,12 @@ MOVES = {
         ("11:00:00", "11:30:00"),
         BOTH,
     ),
-    "the end alone": (HALF_AN_HOUR, {"timeTo": "10:45"}, ("10:00:00", "10:45:00"), ["timeTo"]),
+    "the end alone": (
+        HALF_AN_HOUR,
+        {"timeTo": "10:45"},
+        ("10:00:00", "10:45:00"),
+        ["timeTo"],
+    ),
     "not at all": (HALF_AN_HOUR, {"timeFrom": "10:00"}, ("10:00:00", "10:30:00"), []),
 }
 
@@ -78,7 +96,9 @@ def test_the_moved_booking_keeps_its_id_and_its_length(
     patients(portal)
     at = {"date": "2026-06-15", "timeFrom": stored[0], "timeTo": stored[1]}
     booking = new(portal, "appointment", at, patientNo="P-1", appointmentNo="A-1")
-    answer = found(portal, booking, "appointmentNo", "appointment", sent, appointmentNo="A-1")
+    answer = found(
+        portal, booking, "appointmentNo", "appointment", sent, appointmentNo="A-1"
+    )
     assert (answer["changed"], (answer["data"]["timeFrom"], answer["data"]["timeTo"])) == (
         changed,
         then,
@@ -110,7 +130,10 @@ def test_a_booking_without_number_takes_one_at_its_slot(portal: Portal) -> None:
     answer = found(
         portal, booking, SLOT_KEY, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1"
     )
-    assert (answer["changed"], answer["data"]["appointmentNo"]) == (["appointmentNo"], "A-1")
+    assert (answer["changed"], answer["data"]["appointmentNo"]) == (
+        ["appointmentNo"],
+        "A-1",
+    )
     found(portal, booking, "appointmentNo", "appointment", LATER, appointmentNo="A-1")
 
 
@@ -127,16 +150,25 @@ def test_a_slot_held_by_a_booking_without_number_is_taken(portal: Portal) -> Non
     holder = new(portal, "appointment", LATER, patientNo="P-1")
     answer = refused(portal, "slot_taken", "appointment", LATER, appointmentNo="A-1")
     assert answer["candidates"] == candidates((holder, SLOT_KEY))
-    refused(portal, "slot_taken", "appointment", LATER, appointmentNo="A-1", patientNo="P-1")
+    refused(
+        portal, "slot_taken", "appointment", LATER, appointmentNo="A-1", patientNo="P-1"
+    )
 
 
 def test_a_slot_may_be_shared_by_two_bookings_with_numbers(portal: Portal) -> None:
     patients(portal)
     moved = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
     holder = new(
-        portal, "appointment", LATER, patientNo="P-1", appointmentNo="A-2", status="Cancelled"
+        portal,
+        "appointment",
+        LATER,
+        patientNo="P-1",
+        appointmentNo="A-2",
+        status="Cancelled",
     )
-    answer = found(portal, moved, "appointmentNo", "appointment", LATER, appointmentNo="A-1")
+    answer = found(
+        portal, moved, "appointmentNo", "appointment", LATER, appointmentNo="A-1"
+    )
     assert answer["changed"] == ["date", "timeFrom"]
     found(
         portal,
@@ -269,11 +301,15 @@ def test_an_appointment_with_a_patient_id_needs_no_patient_number(portal: Portal
 def test_an_id_and_a_former_number_of_one_patient_agree(portal: Portal) -> None:
     ali = renumbered_patient(portal)
     assert (
-        portal.send("appointment", SLOT, patientId=ali, patientNo="P-1")["data"]["patientNo"]
+        portal.send("appointment", SLOT, patientId=ali, patientNo="P-1")["data"][
+            "patientNo"
+        ]
         == "P-2"
     )
     new(portal, "patient", SARA, patientNo="P-1")
-    refused(portal, "validation_failed", "appointment", LATER, patientId=ali, patientNo="P-1")
+    refused(
+        portal, "validation_failed", "appointment", LATER, patientId=ali, patientNo="P-1"
+    )
 
 
 # --- One record, several faults ----------------------------------------------------------------
@@ -287,18 +323,23 @@ def test_all_wrong_fields_come_before_unknown_references(portal: Portal) -> None
     assert set(answer["errors"]) == set(wrong)
 
 
-def test_an_end_before_its_sent_start_comes_before_unknown_references(portal: Portal) -> None:
+def test_an_end_before_its_sent_start_comes_before_unknown_references(
+    portal: Portal,
+) -> None:
     answer = refused(
         portal, "validation_failed", "appointment", SLOT, timeTo="09:00", patientNo="P-9"
     )
     assert list(answer["errors"]) == ["timeTo"]
 
 
-def test_an_id_and_code_that_disagree_come_before_unknown_references(portal: Portal) -> None:
+def test_an_id_and_code_that_disagree_come_before_unknown_references(
+    portal: Portal,
+) -> None:
     ali, _ = patients(portal)
     sent = SLOT | {"patientId": ali, "patientNo": "P-2", "doctorCode": "D-9"}
     assert (
-        "doctorCode" not in refused(portal, "validation_failed", "appointment", sent)["errors"]
+        "doctorCode"
+        not in refused(portal, "validation_failed", "appointment", sent)["errors"]
     )
 
 
@@ -318,9 +359,16 @@ def test_all_unknown_references_come_before_conflicts(portal: Portal) -> None:
     new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
     new(portal, "appointment", LATER, patientNo="P-1")
     unknown = {"doctorCode": "D-9", "clinicId": 999999}
-    for conflict in (LATER | {"patientNo": "P-2"}, LATER):  # an identity conflict, a taken slot
+    for conflict in (
+        LATER | {"patientNo": "P-2"},
+        LATER,
+    ):  # an identity conflict, a taken slot
         answer = refused(
-            portal, "unknown_reference", "appointment", conflict | unknown, appointmentNo="A-1"
+            portal,
+            "unknown_reference",
+            "appointment",
+            conflict | unknown,
+            appointmentNo="A-1",
         )
         assert set(answer["errors"]) == set(unknown)
         assert "candidates" not in answer
@@ -373,121 +421,6 @@ def test_a_contradicted_former_number_without_a_name_creates_nobody(portal: Port
     assert list(answer["errors"]) == ["name"]
 
 
-# --- A refused person in /sync -----------------------------------------------------------------
-
-
-def sync(portal: Portal, **batches: list) -> dict[str, list]:
-    return {entity: answer["results"] for entity, answer in portal.send_many(batches).items()}
-
-
-def test_a_booking_for_a_patient_refused_in_the_same_sync_is_an_unknown_reference(
-    portal: Portal,
-) -> None:
-    ali, _ = patients(portal)
-    before = everything(portal)
-    told = sync(
-        portal,
-        patient=[SARA | {"patientNo": "p-1"}],
-        appointment=[SLOT | {"patientNo": "P-1 "}],
-    )
-    assert (told["patient"][0]["status"], told["patient"][0]["code"]) == (
-        409,
-        "identity_conflict",
-    )
-    assert (told["appointment"][0]["status"], told["appointment"][0]["code"]) == (
-        422,
-        "unknown_reference",
-    )
-    assert list(told["appointment"][0]["errors"]) == ["patientNo"]
-    assert everything(portal) == before
-    told = sync(portal, appointment=[SLOT | {"patientNo": "P-1"}])  # in a request of its own
-    assert told["appointment"][0]["action"] == "created"
-    assert portal.stored("appointment")[0]["patient_id"] == ali
-
-
-def test_a_booking_with_a_doctor_refused_in_the_same_sync_is_an_unknown_reference(
-    portal: Portal,
-) -> None:
-    patients(portal)
-    new(portal, "doctor", HUDA, code="D-1")
-    before = everything(portal)
-    told = sync(
-        portal,
-        doctor=[OMAR | {"code": "D-1"}],
-        appointment=[SLOT | {"patientNo": "P-1", "doctorCode": "D-1"}],
-    )
-    assert told["doctor"][0]["code"] == "identity_conflict"
-    assert told["appointment"][0]["code"] == "unknown_reference"
-    assert list(told["appointment"][0]["errors"]) == ["doctorCode"]
-    assert everything(portal) == before
-
-
-def test_a_booking_by_a_former_number_of_somebody_refused_in_the_same_sync_is_an_unknown_reference(
-    portal: Portal,
-) -> None:
-    renumbered_patient(portal)
-    new(portal, "patient", SARA, nationalID="N-2")
-    stranger = ALI | {"patientNo": "P-1", "nationalID": "N-2"}
-    told = sync(
-        portal,
-        patient=[stranger],
-        appointment=[SLOT | {"patientNo": "P-1"}, SLOT | {"patientNo": "P-2"}],
-    )
-    assert told["patient"][0]["code"] == "identity_conflict"
-    assert told["appointment"][0]["code"] == "unknown_reference"
-    assert told["appointment"][1]["action"] == "created"  # nobody was refused under this number
-
-
-def test_only_bookings_for_the_refused_are_refused_in_a_sync(portal: Portal) -> None:
-    patients(portal)
-    new(portal, "doctor", HUDA, code="P-1")  # a doctor's code is no patient's number
-    booking = SLOT | {"patientNo": "P-2", "doctorCode": "P-1"}
-    told = sync(
-        portal,
-        patient=[SARA | {"patientNo": "P-1"}, {"patientNo": "P-2"}],
-        appointment=[booking],
-    )
-    assert [it.get("code") for it in told["patient"]] == ["identity_conflict", None]
-    assert told["appointment"][0]["action"] == "created"
-
-
-def test_a_patient_who_is_only_invalid_keeps_the_bookings_of_the_same_sync(
-    portal: Portal,
-) -> None:
-    ali, _ = patients(portal)
-    told = sync(
-        portal,
-        patient=[{"patientNo": "P-1", "email": "no address"}],
-        appointment=[SLOT | {"patientNo": "P-1"}],
-    )
-    assert told["patient"][0]["code"] == "validation_failed"
-    assert (
-        told["appointment"][0]["action"],
-        portal.stored("appointment")[0]["patient_id"],
-    ) == (
-        "created",
-        ali,
-    )
-
-
-def test_a_refused_person_takes_the_whole_of_an_atomic_sync_back(portal: Portal) -> None:
-    patients(portal)
-    before = everything(portal)
-    told = portal.send_many(
-        {
-            "patient": [SARA | {"patientNo": "P-1"}],
-            "appointment": [SLOT | {"patientNo": it} for it in ("P-1", "P-2")],
-        },
-        atomic=True,
-    )
-    assert told["patient"]["results"][0]["code"] == "identity_conflict"
-    assert [it.get("code") for it in told["appointment"]["results"]] == [
-        "unknown_reference",
-        None,
-    ]
-    assert everything(portal) == before
-
-
 # --- Two clients at the same moment ------------------------------------------------------------
 
 
@@ -519,8 +452,14 @@ def test_clients_that_send_the_same_new_record_at_once_leave_one(
 
 
 TWINS = {
-    "a given name in two words": ({"name": "عبد الله بن سعد"}, {"name": "عبد الرحمن بن سعد"}),
-    "the same in Latin letters": ({"name": "Abdul Aziz Saad"}, {"name": "Abdul Rahman Saad"}),
+    "a given name in two words": (
+        {"name": "عبد الله بن سعد"},
+        {"name": "عبد الرحمن بن سعد"},
+    ),
+    "the same in Latin letters": (
+        {"name": "Abdul Aziz Saad"},
+        {"name": "Abdul Rahman Saad"},
+    ),
     "a family name first": ({"name": "Qahtani, Reem"}, {"name": "Qahtani, Nora"}),
     "another firstName": (
         {"name": "Saad 1", "firstName": "Reem"},

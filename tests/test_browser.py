@@ -107,7 +107,9 @@ def stored(live: Service, number: str) -> list[dict[str, Any]]:
 # --- Sandbox -----------------------------------------------------------------------------------
 
 
-def test_a_dry_run_stores_nothing_and_switched_off_it_does(page: Page, live: Service) -> None:
+def test_a_dry_run_stores_nothing_and_switched_off_it_does(
+    page: Page, live: Service
+) -> None:
     choose(page, "Upsert one patient", {"patientNo": "B-1", "name": ARABIC})
     told = answer(page)
     assert (told["action"], told["id"], told["dryRun"]) == ("created", None, True)
@@ -131,7 +133,10 @@ def test_every_operation_works_from_its_prefilled_body(page: Page) -> None:
     for operation in sorted(operations, key=lambda it: not it.startswith("Sync")):
         page.get_by_label("Operation").select_option(value=operation)
         told = answer(page)
-        assert told.get("success") is True or "data" in told or "id" in told, (operation, told)
+        assert told.get("success") is True or "data" in told or "id" in told, (
+            operation,
+            told,
+        )
         expect(page.locator("#summary")).to_contain_text(
             re.compile(r"^20[01] .* \d+ ms · [\d,]+ bytes · request \w+")
         )
@@ -139,7 +144,9 @@ def test_every_operation_works_from_its_prefilled_body(page: Page) -> None:
 
 def test_what_is_switched_on_is_what_is_asked(page: Page) -> None:
     choose(
-        page, "Upsert many patients", [{"patientNo": "B-2", "name": "A"}, {"name": "nobody"}]
+        page,
+        "Upsert many patients",
+        [{"patientNo": "B-2", "name": "A"}, {"name": "nobody"}],
     )
     page.get_by_label("Atomic").check()
     page.get_by_label("Minimal").check()
@@ -228,7 +235,9 @@ def test_without_a_key_the_answer_says_how_to_send_one(page: Page) -> None:
 
 
 def test_the_call_copied_as_curl_does_the_same_without_holding_the_key(page: Page) -> None:
-    choose(page, "Upsert one patient", {"patientNo": "B-5", "name": f"{ARABIC} 'quoted' $HOME"})
+    choose(
+        page, "Upsert one patient", {"patientNo": "B-5", "name": f"{ARABIC} 'quoted' $HOME"}
+    )
     page.get_by_role("button", name="Copy as curl").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     script = page.evaluate("navigator.clipboard.readText()")
@@ -244,7 +253,9 @@ def test_the_call_copied_as_curl_does_the_same_without_holding_the_key(page: Pag
 
 
 def test_copying_works_where_plain_http_hides_the_clipboard(page: Page) -> None:
-    page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.add_init_script(
+        "Object.defineProperty(navigator, 'clipboard', {value: undefined})"
+    )
     page.goto("/")
     page.locator("#patient figure.code .copy").first.click()
     page.get_by_label("Body").fill("")
@@ -332,9 +343,9 @@ def test_after_log_in_the_key_is_revealed_copied_used_and_hidden_again(page: Pag
     page.get_by_role("button", name="Hide").click()
     expect(page.locator("#keys")).not_to_contain_text(KEY)
     assert (
-        page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href").count(
-            KEY
-        )
+        page.evaluate(
+            "JSON.stringify(localStorage) + document.cookie + location.href"
+        ).count(KEY)
         == 0
     )
 
@@ -376,7 +387,12 @@ def hostile(live: Service) -> None:
         for number, text in enumerate(INJECTIONS)
     ]
     refused += [
-        {"appointmentNo": "1", "patientNo": ARABIC, "date": "2026-01-01", "timeFrom": "10:00"}
+        {
+            "appointmentNo": "1",
+            "patientNo": ARABIC,
+            "date": "2026-01-01",
+            "timeFrom": "10:00",
+        }
     ]
     status, _ = live.post("/sync", {"patients": refused[:-1], "appointments": refused[-1:]})
     assert status == 422
@@ -396,7 +412,9 @@ def test_names_that_are_markup_are_shown_as_text_on_every_page(
     told = answer(page)
     assert {patient["name"] for patient in told["data"]} >= set(INJECTIONS)
     choose(
-        page, "Upsert many patients", [{"patientNo": text, text: text} for text in INJECTIONS]
+        page,
+        "Upsert many patients",
+        [{"patientNo": text, text: text} for text in INJECTIONS],
     )
     assert answer(page)["failed"] == 40
     page.goto(f"/nothing/{INJECTIONS[0]}")

@@ -39,7 +39,10 @@ def keys(text: str) -> list[tuple[str, str]]:
 
 
 def test_each_key_has_its_name():
-    assert keys(f"desktop:{KEY},nightly:{KEY}2") == [("desktop", KEY), ("nightly", f"{KEY}2")]
+    assert keys(f"desktop:{KEY},nightly:{KEY}2") == [
+        ("desktop", KEY),
+        ("nightly", f"{KEY}2"),
+    ]
 
 
 def test_a_bare_key_is_named_default():
@@ -96,7 +99,9 @@ def test_an_empty_key_is_refused(text):
     refused(API_KEYS=text)
 
 
-@pytest.mark.parametrize("weak", ["guess-me", "0123456789abcde", "put-a-long-random-key-here"])
+@pytest.mark.parametrize(
+    "weak", ["guess-me", "0123456789abcde", "put-a-long-random-key-here"]
+)
 @pytest.mark.parametrize("prefix", ["", "desktop:"])
 def test_a_weak_key_is_warned_of_by_name_and_not_shown(weak, prefix, caplog):
     read(API_KEYS=f"{prefix}{weak}")
@@ -130,7 +135,9 @@ def test_each_weak_key_is_warned_of(caplog):
     ],
 )
 def test_a_key_matches_its_own_bytes_only(sent, matches):
-    assert (config.ApiKey("desktop", KEY).digest == hashlib.sha256(sent).digest()) is matches
+    assert (
+        config.ApiKey("desktop", KEY).digest == hashlib.sha256(sent).digest()
+    ) is matches
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format])
@@ -157,7 +164,10 @@ def test_settings_can_be_shown_without_showing_a_secret(show):
         ("postgres://u:p@h:5433/n", "postgresql+psycopg://u:p@h:5433/n"),
         ("postgresql://u:p@h/n", "postgresql+psycopg://u:p@h/n"),
         ("postgresql+psycopg://u:p@h/n", "postgresql+psycopg://u:p@h/n"),
-        ("postgres://u:p@h/n?sslmode=require", "postgresql+psycopg://u:p@h/n?sslmode=require"),
+        (
+            "postgres://u:p@h/n?sslmode=require",
+            "postgresql+psycopg://u:p@h/n?sslmode=require",
+        ),
         ("mysql://u:p@h/n", "mysql+pymysql://u:p@h/n"),
         ("mariadb://u:p@h/n", "mariadb+pymysql://u:p@h/n"),
         (" postgres://u:p@h/n ", "postgresql+psycopg://u:p@h/n"),
@@ -168,7 +178,9 @@ def test_settings_can_be_shown_without_showing_a_secret(show):
     ],
 )
 def test_a_database_is_understood_as_people_write_it(url, meant):
-    assert read(DATABASE_URL=url).database_url.render_as_string(hide_password=False) == meant
+    assert (
+        read(DATABASE_URL=url).database_url.render_as_string(hide_password=False) == meant
+    )
 
 
 @pytest.mark.parametrize("env", [{}, {"DATABASE_URL": ""}, {"DATABASE_URL": "  "}])
@@ -299,7 +311,10 @@ def test_what_is_no_positive_whole_number_is_refused_by_name(name, wrong):
         ("HISTORY_DAYS", "1000000000000"),  # no calendar goes back so far
         ("HOST", "http://127.0.0.1"),
         ("HOST", "not a host"),
-        *(("PHONE_REGION", wrong) for wrong in ("XX", "KSA", "966", "+966", "Saudi Arabia")),
+        *(
+            ("PHONE_REGION", wrong)
+            for wrong in ("XX", "KSA", "966", "+966", "Saudi Arabia")
+        ),
         *(
             ("TIME_ZONE", wrong)
             for wrong in (
@@ -396,9 +411,8 @@ def test_every_written_env_has_secrets_of_its_own(tmp_path):
 
 def python(code: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run Python in the project's root with these settings alone."""
-    unset = dict.fromkeys(
-        ["API_KEYS", "DATABASE_URL"], ""
-    )  # beats a .env that somebody has here
+    # Beats a .env that somebody has here.
+    unset = dict.fromkeys(["API_KEYS", "DATABASE_URL"], "")
     command, settings = [sys.executable, "-c", code], os.environ | unset | env
     return subprocess.run(
         command,

@@ -38,7 +38,9 @@ def test_every_field_is_in_the_docs(entity: str) -> None:
 def test_every_conflict_is_in_the_docs() -> None:
     text = (ROOT / "docs/matching.md").read_text(encoding="utf-8")
     conflicts = [
-        problem.code for problem in problems.Problem.__subclasses__() if problem.status == 409
+        problem.code
+        for problem in problems.Problem.__subclasses__()
+        if problem.status == 409
     ]
     assert conflicts
     assert [code for code in conflicts if f"`{code}`" not in text] == []
@@ -68,7 +70,9 @@ def answers(shell: str, live: Service) -> list[dict]:
 
 def test_the_readmes_curl_lines_do_what_it_says(live: Service) -> None:
     blocks = [
-        block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block
+        block
+        for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+        if "curl" in block
     ]
     samples, many, everything, reading = blocks
     assert [it["action"] for it in answers(samples, live)] == ["created"] * 4

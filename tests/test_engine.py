@@ -170,9 +170,9 @@ class Library:
 
     def described(self, entity: str, record_id: int) -> dict[str, Any]:
         def work(connection: sa.Connection) -> dict[str, Any]:
-            return references.describe_all([record_id], Index(connection, LIBRARY).of(entity))[
-                0
-            ]
+            return references.describe_all(
+                [record_id], Index(connection, LIBRARY).of(entity)
+            )[0]
 
         return database.transact(self.engine, work, writes=False)
 
@@ -210,7 +210,9 @@ def test_books_are_created_left_and_updated(library: Library) -> None:
     assert actions([second]) == ["unchanged"]
 
 
-def test_a_book_is_found_by_what_several_may_share_until_several_do(library: Library) -> None:
+def test_a_book_is_found_by_what_several_may_share_until_several_do(
+    library: Library,
+) -> None:
     library.send("book", EMMA)
     (found,) = library.send("book", {"title": "EMMA", "author": "austen"})
     assert isinstance(found, Outcome)
@@ -253,15 +255,22 @@ def test_a_book_refers_to_a_shelf_that_is_there(library: Library) -> None:
 
 def test_a_reader_is_linked_to_books(library: Library) -> None:
     library.send("book", EMMA, ULYSSES)
-    readers = [{"card": f"R-{it}", "name": f"Reader {it}", "books": ["B-1"]} for it in (1, 2)]
+    readers = [
+        {"card": f"R-{it}", "name": f"Reader {it}", "books": ["B-1"]} for it in (1, 2)
+    ]
     assert actions(library.send("reader", *readers)) == ["created", "created"]
     assert actions(library.send("reader", *readers)) == ["unchanged", "unchanged"]
     more = [readers[0] | {"books": ["B-1", "B-2"]}, readers[1] | {"books": ["B-7"]}]
     first, second = library.send("reader", *more)
     assert actions([first, second]) == ["updated", "updated"]
     assert isinstance(second, Outcome)
-    assert [notice.text() for notice in second.warnings] == ["book B-7 is not stored, left out"]
-    assert [library.described("reader", it)["books"] for it in (1, 2)] == [["B-1", "B-2"], []]
+    assert [notice.text() for notice in second.warnings] == [
+        "book B-7 is not stored, left out"
+    ]
+    assert [library.described("reader", it)["books"] for it in (1, 2)] == [
+        ["B-1", "B-2"],
+        [],
+    ]
 
 
 def test_what_a_record_must_carry_follows_from_the_rules() -> None:
@@ -296,10 +305,16 @@ def test_the_engine_has_no_word_of_clinics() -> None:
     found = []
     for path in Path(engine.__file__).parent.glob("*.py"):
         text = re.sub(
-            r"(?s)    (?:example|advice).*?(?=\n\n|\n    [a-z])", "", path.read_text("utf-8")
+            r"(?s)    (?:example|advice).*?(?=\n\n|\n    [a-z])",
+            "",
+            path.read_text("utf-8"),
         )
         with path.open("rb") as file:
             for token in tokenize.tokenize(file.readline):
-                if token.type in KINDS and CLINIC.search(token.string) and token.string in text:
+                if (
+                    token.type in KINDS
+                    and CLINIC.search(token.string)
+                    and token.string in text
+                ):
                     found.append(f"{path.name}:{token.start[0]} {token.string[:60]}")
     assert found == []

@@ -31,7 +31,9 @@ odd_letters = st.sampled_from(
     [*"ßİıſKﷺﬁأإآٱىیکةـَّ٠۹ＰA aǰΐ\u0345\u0301", RLM, ZWJ, BOM, "\u00a0", "\u034f", "\u1e9e"]
 )
 any_text = st.text(odd_letters) | st.text(letters | odd_letters)
-any_phone = st.text(st.sampled_from([*"0123456789٠١٢٣+-() .x/", RLM]), max_size=16) | any_text
+any_phone = (
+    st.text(st.sampled_from([*"0123456789٠١٢٣+-() .x/", RLM]), max_size=16) | any_text
+)
 
 
 @given(any_text)
@@ -219,7 +221,9 @@ strings = st.sampled_from(
         ),
     ]
 ) | st.text(max_size=30)
-scalars = st.none() | st.booleans() | st.integers() | st.integers(-2, 2) | st.floats() | strings
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.integers(-2, 2) | st.floats() | strings
+)
 values = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(strings, inner, max_size=3),
@@ -229,7 +233,9 @@ values = st.recursive(
 def sent_records(entity: str) -> st.SearchStrategy[dict[str, Any]]:
     names = st.sampled_from([json_name(name) for name in SCHEMAS[entity].load_fields])
     spelt = names | names.map(str.upper) | strings
-    return st.dictionaries(spelt, values, max_size=8).map(lambda record: LEAST[entity] | record)
+    return st.dictionaries(spelt, values, max_size=8).map(
+        lambda record: LEAST[entity] | record
+    )
 
 
 @pytest.mark.parametrize("entity", LEAST)
@@ -317,7 +323,10 @@ def test_both_roads_agree(entity, data):
 
 
 FORMS = {
-    (type(field), field.accepts, field.length, getattr(field, "blank", None)): (entity, name)
+    (type(field), field.accepts, field.length, getattr(field, "blank", None)): (
+        entity,
+        name,
+    )
     for entity, schema in SCHEMAS.items()
     for name, field in schema.load_fields.items()
 }
@@ -381,12 +390,13 @@ def test_a_day_of_this_year_may_lie_in_the_future_and_is_looked_at():
 def test_plain_dates_are_the_real_ones_of_their_years_but_for_leap_days(end: int) -> None:
     pattern, first = canonical.plain_dates(end), date(1899, 1, 1)
     days = [
-        first + timedelta(days=number) for number in range((date(end + 2, 1, 1) - first).days)
+        first + timedelta(days=number)
+        for number in range((date(end + 2, 1, 1) - first).days)
     ]
     plain = {str(day) for day in days if pattern.fullmatch(str(day))}
-    assert plain == {str(day) for day in days if day > date(1900, 1, 1) and day.year < end} - {
-        f"{year}-02-29" for year in range(1900, end)
-    }
+    assert plain == {
+        str(day) for day in days if day > date(1900, 1, 1) and day.year < end
+    } - {f"{year}-02-29" for year in range(1900, end)}
     assert not [
         it
         for it in ("2001-02-30", "2001-04-31", "2001-00-10", "2001-13-01")
@@ -448,4 +458,7 @@ def test_both_roads_agree_on_every_form_of_a_field(entity, name, value):
     except ValueError as error:
         assert (fields.ABSENT, [str(error)]) == expected
     else:
-        assert (cleaned.value if isinstance(cleaned, fields.Doubt) else cleaned, []) == expected
+        assert (
+            cleaned.value if isinstance(cleaned, fields.Doubt) else cleaned,
+            [],
+        ) == expected

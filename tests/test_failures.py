@@ -81,7 +81,9 @@ def test_a_null_member_of_sync_counts_as_absent(http: Http) -> None:
 
 
 def test_of_a_json_name_given_twice_the_last_one_counts(http: Http) -> None:
-    response = http.post("/patient", b'{"patientNo": "P-1", "name": "First", "name": "Second"}')
+    response = http.post(
+        "/patient", b'{"patientNo": "P-1", "name": "First", "name": "Second"}'
+    )
     assert (response.status_code, response.get_json()["data"]["name"]) == (201, "Second")
 
 
@@ -175,14 +177,19 @@ def test_a_body_that_is_no_json_is_a_400(http: Http, path: str, body: bytes) -> 
 def test_a_bad_misspelt_or_repeated_parameter_is_a_400(
     http: Http, sqlite_portal: Portal, path: str, query: str
 ) -> None:
-    body = {"/patient": PATIENT, "/patients": [PATIENT], "/sync": {"patients": [PATIENT]}}[path]
-    response = http.client.post(f"{API}{path}?{query}", json=body, headers={"X-API-Key": KEY})
+    body = {"/patient": PATIENT, "/patients": [PATIENT], "/sync": {"patients": [PATIENT]}}[
+        path
+    ]
+    response = http.client.post(
+        f"{API}{path}?{query}", json=body, headers={"X-API-Key": KEY}
+    )
     refused(response, 400, "invalid_parameter")
     assert sqlite_portal.stored("patient") == []
 
 
 @pytest.mark.parametrize(
-    "query", ["dryRun=false", "atomic=false&dryRun=false", "atomic=true", "&", "dryRun=FALSE"]
+    "query",
+    ["dryRun=false", "atomic=false&dryRun=false", "atomic=true", "&", "dryRun=FALSE"],
 )
 def test_parameters_that_are_right_are_taken(http: Http, query: str) -> None:
     response = http.client.post(
@@ -255,7 +262,14 @@ ERRORS: list[tuple[str, Any, dict, dict, int, str]] = [
     ("/patient", PATIENT, {}, {"x": "1"}, 400, "invalid_parameter"),
     ("/patient", PATIENT, {"X-API-Key": None}, {}, 401, "unauthorized"),
     ("/nix", PATIENT, {}, {}, 404, "not_found"),
-    ("/patient", PATIENT, {"Content-Type": "text/plain"}, {}, 415, "unsupported_media_type"),
+    (
+        "/patient",
+        PATIENT,
+        {"Content-Type": "text/plain"},
+        {},
+        415,
+        "unsupported_media_type",
+    ),
     ("/patient", {}, {}, {}, 422, "validation_failed"),
     ("/patient", {"patientNo": "P-9"}, {}, {}, 422, "validation_failed"),
     ("/patient", PATIENT | {"email": "no"}, {}, {}, 422, "validation_failed"),
@@ -325,10 +339,13 @@ def test_a_409_names_the_candidates_and_none_of_their_values(
 ) -> None:
     for number, name in (("1", "Secretly Stored"), ("2", "Somebody Hidden")):
         http.post(
-            "/patient", {"patientNo": f"P-{number}", "nationalID": f"N-{number}", "name": name}
+            "/patient",
+            {"patientNo": f"P-{number}", "nationalID": f"N-{number}", "name": name},
         )
     before = sqlite_portal.stored("patient")
-    response = http.post("/patient", {"patientNo": "P-1", "nationalID": "N-2", "name": "Ali"})
+    response = http.post(
+        "/patient", {"patientNo": "P-1", "nationalID": "N-2", "name": "Ali"}
+    )
     told = refused(response, 409, "identity_conflict")
     first, second = (row["id"] for row in before)
     assert told["candidates"] == [
@@ -417,7 +434,11 @@ def impatient(tmp_path: Path) -> Iterator[Flask]:
         ("/patients", [PATIENT], {}),
         ("/patients", [PATIENT], {"atomic": "true"}),
         ("/patients", [PATIENT, {"name": 1}], {}),
-        ("/sync", {"clinics": [{"code": "C-1", "name": "Teeth"}], "patients": [PATIENT]}, {}),
+        (
+            "/sync",
+            {"clinics": [{"code": "C-1", "name": "Teeth"}], "patients": [PATIENT]},
+            {},
+        ),
     ],
 )
 def test_a_locked_database_is_a_503_and_the_repeat_works(

@@ -30,7 +30,9 @@ def test_a_renumbered_patients_old_number_still_resolves_in_matching_and_in_a_bo
     portal: Portal,
 ) -> None:
     ali = new(portal, "patient", ALI, patientNo="P-1", nationalID="N-1")
-    answer = found(portal, ali, "nationalID", "patient", ALI, patientNo="P-2", nationalID="N-1")
+    answer = found(
+        portal, ali, "nationalID", "patient", ALI, patientNo="P-2", nationalID="N-1"
+    )
     assert (answer["changed"], answer["data"]["patientNo"], answer["warnings"]) == (
         ["patientNo"],
         "P-2",
@@ -59,7 +61,9 @@ def test_a_renumbered_doctors_old_code_still_resolves_in_matching_and_in_a_booki
 
 def test_mobile_and_name_renumber_a_patient_too(portal: Portal) -> None:
     ali = new(portal, "patient", ALI, patientNo="P-1", mobile=MOBILE)
-    answer = found(portal, ali, "mobile+name", "patient", ALI, patientNo="P-2", mobile=MOBILE)
+    answer = found(
+        portal, ali, "mobile+name", "patient", ALI, patientNo="P-2", mobile=MOBILE
+    )
     assert (answer["changed"], formers(portal)) == (["patientNo"], {"P-1": ali})
 
 
@@ -138,7 +142,10 @@ def test_two_clients_one_of_them_stale_never_flip_a_number_back_and_forth(
             nationalID="N-1",
         )
         assert (answer["action"], len(answer["warnings"])) == ("unchanged", warnings)
-    assert (row(portal, "patient", ali)["patient_no"], formers(portal)) == ("P-2", {"P-1": ali})
+    assert (row(portal, "patient", ali)["patient_no"], formers(portal)) == (
+        "P-2",
+        {"P-1": ali},
+    )
 
 
 def test_a_former_number_of_the_found_record_is_no_difference(portal: Portal) -> None:
@@ -148,7 +155,12 @@ def test_a_former_number_of_the_found_record_is_no_difference(portal: Portal) ->
     )
     assert (answer["changed"], answer["data"]["patientNo"]) == (["name"], "P-2")
     refused(
-        portal, "identity_conflict", "patient", name="Zaid", patientNo="P-3", nationalID="N-1"
+        portal,
+        "identity_conflict",
+        "patient",
+        name="Zaid",
+        patientNo="P-3",
+        nationalID="N-1",
     )
 
 
@@ -184,7 +196,9 @@ def test_a_former_number_taken_by_a_new_patient_is_former_no_more(portal: Portal
     assert portal.send("appointment", SLOT, patientNo="P-2")["data"]["patientId"] == ali
 
 
-def test_a_former_number_taken_by_a_stored_patient_is_former_no_more(portal: Portal) -> None:
+def test_a_former_number_taken_by_a_stored_patient_is_former_no_more(
+    portal: Portal,
+) -> None:
     renumbered_patient(portal)
     sara = new(portal, "patient", SARA, patientNo="P-9", nationalID="N-9")
     answer = found(
@@ -198,10 +212,14 @@ def test_a_former_number_taken_by_a_stored_patient_is_former_no_more(portal: Por
     assert portal.send("appointment", SLOT, patientNo="P-1")["data"]["patientId"] == sara
 
 
-def test_somebody_elses_former_number_is_a_difference_like_any_other(portal: Portal) -> None:
+def test_somebody_elses_former_number_is_a_difference_like_any_other(
+    portal: Portal,
+) -> None:
     ali = renumbered_patient(portal)
     sara = new(portal, "patient", SARA, patientNo="P-9", nationalID="N-9")
-    answer = refused(portal, "identity_conflict", "patient", patientNo="P-1", nationalID="N-9")
+    answer = refused(
+        portal, "identity_conflict", "patient", patientNo="P-1", nationalID="N-9"
+    )
     assert answer["candidates"] == candidates((sara, "nationalID"))
     assert formers(portal) == {"P-1": ali}
 
@@ -213,7 +231,9 @@ def test_a_number_is_former_for_the_last_that_gave_it_up(portal: Portal) -> None
     assert formers(portal) == {"P-1": sara}
     assert portal.send("appointment", SLOT, patientNo="P-1")["data"]["patientId"] == sara
     found(portal, sara, "formerPatientNo", "patient", patientNo="P-1")
-    answer = found(portal, ali, "nationalID", "patient", ALI, patientNo="P-1", nationalID="N-1")
+    answer = found(
+        portal, ali, "nationalID", "patient", ALI, patientNo="P-1", nationalID="N-1"
+    )
     assert (answer["data"]["patientNo"], formers(portal)) == ("P-1", {"P-2": ali})
 
 
@@ -233,10 +253,14 @@ def test_patients_and_doctors_have_former_numbers_of_their_own(portal: Portal) -
     renumbered_patient(portal)
     new(portal, "doctor", HUDA, code="P-1")
     assert len(formers(portal)) == 1
-    refused(portal, "unknown_reference", "appointment", SLOT, patientNo="P-2", doctorCode="P-2")
+    refused(
+        portal, "unknown_reference", "appointment", SLOT, patientNo="P-2", doctorCode="P-2"
+    )
 
 
-def test_two_numbers_swapped_in_one_array_end_with_their_new_holders(portal: Portal) -> None:
+def test_two_numbers_swapped_in_one_array_end_with_their_new_holders(
+    portal: Portal,
+) -> None:
     ali = new(portal, "patient", ALI, patientNo="P-1", nationalID="N-1")
     sara = new(portal, "patient", SARA, patientNo="P-2", nationalID="N-2")
     swap = [
@@ -287,7 +311,9 @@ def test_two_codes_and_two_ids_swapped_in_one_array_end_with_their_new_holders(
     assert [(it.get("action"), it.get("id")) for it in answer["results"]] == [
         ("updated", it) for it in (huda, omar, huda) * 2
     ]
-    stored = {it["id"]: (it["code"], it["license_number"]) for it in portal.stored("doctor")}
+    stored = {
+        it["id"]: (it["code"], it["license_number"]) for it in portal.stored("doctor")
+    }
     assert stored == {huda: ("D-2", "L-2"), omar: ("D-1", "L-1")}
 
 

@@ -365,9 +365,9 @@ def test_a_booking_ends_later_or_past_midnight_within_12_hours(time_from, time_t
     ],
 )
 def test_a_booking_that_ends_when_it_starts_or_before_is_refused(time_from, time_to):
-    assert refused("appointment", SLOT | {"timeFrom": time_from, "timeTo": time_to}).keys() == {
-        "time_to"
-    }
+    assert refused(
+        "appointment", SLOT | {"timeFrom": time_from, "timeTo": time_to}
+    ).keys() == {"time_to"}
 
 
 def test_a_booking_of_a_whole_day_lasts_a_day():
@@ -395,7 +395,8 @@ def test_a_gender_is_understood_in_any_case(entity, stored, spellings):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["x", "O", "U", "man", "fe male", "male female", "رجل", 1, 0, True, 1.5, [], {}]
+    "wrong",
+    ["x", "O", "U", "man", "fe male", "male female", "رجل", 1, 0, True, 1.5, [], {}],
 )
 @pytest.mark.parametrize("entity", ["patient", "doctor"])
 def test_any_other_gender_is_refused(entity, wrong):
@@ -411,9 +412,9 @@ def test_a_blood_type_is_understood_in_any_case_and_spacing(group, sign):
         f" {group}{sign}ve",
         f"{group.lower()} {sign} VE ",
     ]
-    assert {clean("patient", bloodType=spelling)["blood_type"] for spelling in spellings} == {
-        f"{group}{sign}"
-    }
+    assert {
+        clean("patient", bloodType=spelling)["blood_type"] for spelling in spellings
+    } == {f"{group}{sign}"}
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,10 @@ def test_a_program_in_a_saudi_locale_lands_on_the_right_days(tmp_path: Path) -> 
     assert booking["warnings"] == [
         'date: "1448-06-21T10:30:00" is read as a Hijri date: 2026-12-01'
     ]
-    assert (booking["data"]["date"], booking["data"]["timeFrom"]) == ("2026-12-01", "10:30:00")
+    assert (booking["data"]["date"], booking["data"]["timeFrom"]) == (
+        "2026-12-01",
+        "10:30:00",
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,9 @@ def test_a_program_in_a_saudi_locale_lands_on_the_right_days(tmp_path: Path) -> 
         ("1448-06-21 10:30:00", "2026-12-01"),
     ],
 )
-def test_a_hijri_birth_date_is_read_with_a_warning_that_tells_both(sent: str, day: str) -> None:
+def test_a_hijri_birth_date_is_read_with_a_warning_that_tells_both(
+    sent: str, day: str
+) -> None:
     schema = schemas.PatientSchema("SA", RIYADH)
     if day > date.today().isoformat():
         schema = schemas.AppointmentSchema("SA", RIYADH)
@@ -126,7 +131,9 @@ NO_DAYS = [
 
 
 @pytest.mark.parametrize("sent", NO_DAYS)
-def test_what_is_no_day_is_left_out_of_a_birth_date_and_refused_in_a_booking(sent: str) -> None:
+def test_what_is_no_day_is_left_out_of_a_birth_date_and_refused_in_a_booking(
+    sent: str,
+) -> None:
     data, (warning,) = schemas.PatientSchema("SA", RIYADH).clean(
         PATIENT | {"dateOfBirth": sent}
     )
@@ -134,7 +141,9 @@ def test_what_is_no_day_is_left_out_of_a_birth_date_and_refused_in_a_booking(sen
     assert warning.startswith(f'dateOfBirth: "{sent}" is no day: ')
     assert warning.endswith(", left out")
     with pytest.raises(ValidationFailed) as caught:
-        schemas.AppointmentSchema("SA", RIYADH).clean({"appointmentNo": "A-1", "date": sent})
+        schemas.AppointmentSchema("SA", RIYADH).clean(
+            {"appointmentNo": "A-1", "date": sent}
+        )
     (sentence,) = caught.value.errors["date"]
     assert f'"{sent}"' in sentence
     assert "Hijri" in sentence

@@ -32,10 +32,14 @@ def counts(row: dict[str, Any]) -> list[int]:
 
 
 def test_a_list_leaves_one_row_that_says_who_sent_what(http: Http) -> None:
-    http.post("/patients", [ALI, SARA, {"name": "Nobody"}], headers={"X-Request-Id": "night-1"})
+    http.post(
+        "/patients", [ALI, SARA, {"name": "Nobody"}], headers={"X-Request-Id": "night-1"}
+    )
     (row,) = rows(http)
     assert counts(row) == [3, 2, 0, 0, 1]
-    told = {name: row[name] for name in ("requestId", "keyName", "entity", "path", "dryRun")}
+    told = {
+        name: row[name] for name in ("requestId", "keyName", "entity", "path", "dryRun")
+    }
     assert told == {
         "requestId": "night-1",
         "keyName": "tests",
@@ -82,7 +86,9 @@ def test_single_records_leave_rows_refused_ones_too(http: Http) -> None:
         ALI | {"nationalID": "N-2"},
     ):
         http.post("/patient", record)
-    assert [(counts(row), [it["code"] for it in row["failures"]]) for row in rows(http)] == [
+    assert [
+        (counts(row), [it["code"] for it in row["failures"]]) for row in rows(http)
+    ] == [
         ([1, 0, 0, 0, 1], ["identity_conflict"]),
         ([1, 1, 0, 0, 0], []),
         ([1, 0, 0, 0, 1], ["validation_failed"]),
@@ -92,7 +98,9 @@ def test_single_records_leave_rows_refused_ones_too(http: Http) -> None:
     ]
     ids = [
         it["id"]
-        for it in http.client.get(f"{API}/patients", headers={"X-API-Key": KEY}).json["data"]
+        for it in http.client.get(f"{API}/patients", headers={"X-API-Key": KEY}).json[
+            "data"
+        ]
     ]
     assert [it["id"] for it in rows(http)[0]["failures"][0]["candidates"]] == ids
 
@@ -161,7 +169,9 @@ def test_the_newest_come_first_page_by_page(http: Http) -> None:
         query = answer["next"] and {"limit": 2, "after": answer["next"]}
     assert seen == ["r4", "r3", "r2", "r1", "r0"]
     for wrong in ({"after": "x"}, {"limit": "0"}, {"colour": "red"}):
-        answer = http.client.get(f"{API}/syncs", headers={"X-API-Key": KEY}, query_string=wrong)
+        answer = http.client.get(
+            f"{API}/syncs", headers={"X-API-Key": KEY}, query_string=wrong
+        )
         assert (answer.status_code, answer.json["code"]) == (400, "invalid_parameter")
 
 
@@ -190,7 +200,9 @@ def test_old_rows_are_removed_a_few_at_a_time(
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         oldest = sa.select(SyncRun.id).order_by(SyncRun.id).limit(3)
         ids = connection.scalars(oldest).all()
-        connection.execute(sa.update(SyncRun).where(SyncRun.id.in_(ids)).values(at=long_ago))
+        connection.execute(
+            sa.update(SyncRun).where(SyncRun.id.in_(ids)).values(at=long_ago)
+        )
     monkeypatch.setattr(history, "PRUNED_AT_ONCE", 2)
     monkeypatch.setattr(history, "PRUNING", 0)
     http.post("/patients", [])

@@ -172,7 +172,14 @@ WEIRD_HEADERS: list[dict[str, str | None]] = [
     ),
     *(
         {"X-Request-Id": value}
-        for value in ("x" * 10_000, "\xe9", "'; DROP TABLE patient", "<script>", "\x00", " ")
+        for value in (
+            "x" * 10_000,
+            "\xe9",
+            "'; DROP TABLE patient",
+            "<script>",
+            "\x00",
+            " ",
+        )
     ),
     *(
         {"Cookie": value}
@@ -198,7 +205,12 @@ WEIRD_HEADERS: list[dict[str, str | None]] = [
         "Accept-Encoding": "???;q=-1",
         "User-Agent": "() { :; }; echo",
     },
-    {"Date": "yesterday", "Content-MD5": "x", "Content-Language": "\xe9", "Content-Range": "x"},
+    {
+        "Date": "yesterday",
+        "Content-MD5": "x",
+        "Content-Language": "\xe9",
+        "Content-Range": "x",
+    },
     {f"X-Odd-{number}": "x" for number in range(300)},
 ]
 BAD_KEYS = [
@@ -257,7 +269,12 @@ def odd_addresses() -> Iterator[Request]:
             "\xe9",
         ):
             yield Request(
-                f"{method[:20]} {path}", 405, "method_not_allowed", path, body, method=method
+                f"{method[:20]} {path}",
+                405,
+                "method_not_allowed",
+                path,
+                body,
+                method=method,
             )
     for host in (
         "",
@@ -272,7 +289,12 @@ def odd_addresses() -> Iterator[Request]:
         "%00",
     ):
         yield Request(
-            f"Host {host[:20]}", 0, None, body=GOOD, environ={"HTTP_HOST": host}, stores=True
+            f"Host {host[:20]}",
+            0,
+            None,
+            body=GOOD,
+            environ={"HTTP_HOST": host},
+            stores=True,
         )
 
 
@@ -300,15 +322,31 @@ def odd_headers() -> Iterator[Request]:
         for coding in BAD_ENCODINGS:
             about = f"{path} Content-Encoding {coding[:40]}"
             yield Request(
-                about, 415, "unsupported_media_type", path, body, {"Content-Encoding": coding}
+                about,
+                415,
+                "unsupported_media_type",
+                path,
+                body,
+                {"Content-Encoding": coding},
             )
         for headers in WEIRD_HEADERS:
             yield Request(
-                f"{path} {ascii(headers)[:60]}", done, None, path, body, headers, stores=True
+                f"{path} {ascii(headers)[:60]}",
+                done,
+                None,
+                path,
+                body,
+                headers,
+                stores=True,
             )
         for key in BAD_KEYS:
             yield Request(
-                f"{path} key {key[:40]}", 401, "unauthorized", path, body, {"X-API-Key": key}
+                f"{path} key {key[:40]}",
+                401,
+                "unauthorized",
+                path,
+                body,
+                {"X-API-Key": key},
             )
         yield Request(
             f"{path} key no header can carry",
@@ -320,7 +358,9 @@ def odd_headers() -> Iterator[Request]:
         )
         # Where another method has the same path, werkzeug answers 405 instead of 400.
         refused = (
-            (405, "method_not_allowed") if path.endswith("patients") else (400, "invalid_body")
+            (405, "method_not_allowed")
+            if path.endswith("patients")
+            else (400, "invalid_body")
         )
         yield Request(f"{path} asks for a websocket", *refused, path, body, no_page)
 
@@ -334,16 +374,28 @@ def odd_lengths() -> Iterator[Request]:
         }.items():
             about = f"{path} {how} beyond the limit"
             yield Request(
-                about, 413, "payload_too_large", path, lambda: b" " * BEYOND, environ=environ
+                about,
+                413,
+                "payload_too_large",
+                path,
+                lambda: b" " * BEYOND,
+                environ=environ,
             )
-        yield Request(f"{path} chunked junk", 400, "invalid_json", path, b"{]", environ=CHUNKED)
+        yield Request(
+            f"{path} chunked junk", 400, "invalid_json", path, b"{]", environ=CHUNKED
+        )
         yield Request(
             f"{path} chunked nothing", 400, "invalid_json", path, b"", environ=CHUNKED
         )
         for length in ("0", "5", "-1", "x", "1e3", "\xe9", ""):
             lie = {"CONTENT_LENGTH": length}
             yield Request(
-                f"{path} Content-Length {length}", 400, "invalid_json", path, body, environ=lie
+                f"{path} Content-Length {length}",
+                400,
+                "invalid_json",
+                path,
+                body,
+                environ=lie,
             )
         lie = {"CONTENT_LENGTH": str(len(body) + 100)}
         yield Request(
@@ -433,7 +485,9 @@ def test_the_table_is_long_and_covers_every_kind_of_path() -> None:
 def test_text_that_looks_like_code_is_stored_as_it_is(
     http: Http, sqlite_portal: Portal, name: str
 ) -> None:
-    assert http.post("/patient", PATIENT | {"name": name}).get_json()["data"]["name"] == name
+    assert (
+        http.post("/patient", PATIENT | {"name": name}).get_json()["data"]["name"] == name
+    )
     assert [row["name"] for row in sqlite_portal.stored("patient")] == [name]
 
 
@@ -452,7 +506,9 @@ def test_hostile_records_between_good_ones_fail_alone(
     pairs = zip(wrong, good, strict=True)
     raw = (
         b"["
-        + b",".join(it for (_, bad), fine in pairs for it in (bad, json.dumps(fine).encode()))
+        + b",".join(
+            it for (_, bad), fine in pairs for it in (bad, json.dumps(fine).encode())
+        )
         + b"]"
     )
     plural = f"{entity}s"

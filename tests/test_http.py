@@ -197,9 +197,9 @@ def test_a_windows_code_page_that_is_declared_is_stored_right(
     *, http: Http, sqlite_portal: Portal, path: str, charset: str, codec: str, name: str
 ) -> None:
     record = PATIENT | {"name": name}
-    body = json.dumps(record if path == "/patient" else [record], ensure_ascii=False).encode(
-        codec
-    )
+    body = json.dumps(
+        record if path == "/patient" else [record], ensure_ascii=False
+    ).encode(codec)
     assert http.post(path, body, headers=with_charset(charset)).status_code in (200, 201)
     assert [row["name"] for row in sqlite_portal.stored("patient")] == [name]
 
@@ -239,7 +239,9 @@ def test_a_windows_code_page_that_is_declared_is_stored_right(
 def test_anything_else_is_a_415_that_says_what_to_send(
     http: Http, path: str, headers: dict
 ) -> None:
-    body = {"/patient": PATIENT, "/patients": [PATIENT], "/sync": {"patients": [PATIENT]}}[path]
+    body = {"/patient": PATIENT, "/patients": [PATIENT], "/sync": {"patients": [PATIENT]}}[
+        path
+    ]
     detail = refused(http.post(path, body, headers=headers), 415, "unsupported_media_type")[
         "detail"
     ]
@@ -255,7 +257,9 @@ def test_a_415_stores_nothing(http: Http, sqlite_portal: Portal) -> None:
     ("body", "position", "charset"),
     [
         pytest.param(b'{"name": "Zo\xeb"}', 12, None, id="an ANSI letter"),
-        pytest.param(b'{"name": "Zo\xeb"}', 12, "utf-8", id="an ANSI letter, declared UTF-8"),
+        pytest.param(
+            b'{"name": "Zo\xeb"}', 12, "utf-8", id="an ANSI letter, declared UTF-8"
+        ),
         pytest.param(b'\xef\xbb\xbf{"name": "Zo\xeb"}', 15, None, id="after a BOM"),
         pytest.param(b'\xe9{"name": "Zo\xeb"}', 0, None, id="the first byte"),
         pytest.param(
@@ -268,7 +272,10 @@ def test_a_415_stores_nothing(http: Http, sqlite_portal: Portal) -> None:
         pytest.param(b'{"name": "\xc0\x80"}', 10, None, id="an overlong NUL"),
         pytest.param(b'{"name": "Zo\xc3', 12, None, id="cut in mid-letter"),
         pytest.param(
-            b'{"name": "\x81"}', 10, "windows-1252", id="a byte that windows-1252 leaves free"
+            b'{"name": "\x81"}',
+            10,
+            "windows-1252",
+            id="a byte that windows-1252 leaves free",
         ),
         pytest.param(json.dumps(PATIENT).encode("utf-16"), 0, None, id="UTF-16"),
     ],
@@ -344,7 +351,9 @@ def test_one_more_than_max_batch_is_a_413_that_names_the_limit(
     assert small_portal.count("patient") == 0
 
 
-def test_in_sync_max_batch_counts_all_four_together(small: Http, small_portal: Portal) -> None:
+def test_in_sync_max_batch_counts_all_four_together(
+    small: Http, small_portal: Portal
+) -> None:
     one_each = {
         "clinics": [{"code": "C-1", "name": "Teeth"}],
         "doctors": [{"code": "D-1", "name": "Huda"}],
@@ -353,7 +362,11 @@ def test_in_sync_max_batch_counts_all_four_together(small: Http, small_portal: P
         small.post("/sync", one_each | {"patients": patients(2)}), 413, "payload_too_large"
     )
     assert re.search(r"\b3 records", too_many["detail"])
-    assert [small_portal.count(table) for table in ("clinic", "doctor", "patient")] == [0, 0, 0]
+    assert [small_portal.count(table) for table in ("clinic", "doctor", "patient")] == [
+        0,
+        0,
+        0,
+    ]
     enough = small.post("/sync", one_each | {"patients": patients(1), "appointments": None})
     assert (enough.status_code, enough.get_json()["created"]) == (200, 3)
 

@@ -93,7 +93,9 @@ def test_an_empty_array_is_a_200(http: Http, path: str, query: dict) -> None:
         "failed": 0,
     }
     dry_run = {"dryRun": True} if "dryRun" in query else {}
-    assert told(http.post(f"/{path}", [], **query), 200) == counts | dry_run | {"results": []}
+    assert told(http.post(f"/{path}", [], **query), 200) == counts | dry_run | {
+        "results": []
+    }
 
 
 def test_all_succeeded_is_a_200_and_the_counts_are_by_action(http: Http) -> None:
@@ -106,7 +108,14 @@ def test_all_succeeded_is_a_200_and_the_counts_are_by_action(http: Http) -> None
     answer = told(http.post("/patients", records), 200)
     assert faces(
         answer,
-        {"success": True, "total": 4, "created": 2, "updated": 1, "unchanged": 1, "failed": 0},
+        {
+            "success": True,
+            "total": 4,
+            "created": 2,
+            "updated": 1,
+            "unchanged": 1,
+            "failed": 0,
+        },
     )
     first = answer["results"][0]["id"]
     assert answer["results"][:3] == [
@@ -116,7 +125,9 @@ def test_all_succeeded_is_a_200_and_the_counts_are_by_action(http: Http) -> None
     ]
 
 
-def test_all_failed_is_a_422_in_the_shape_of_many(http: Http, sqlite_portal: Portal) -> None:
+def test_all_failed_is_a_422_in_the_shape_of_many(
+    http: Http, sqlite_portal: Portal
+) -> None:
     response = http.post("/patients", [{}, {"name": 1.5}])
     answer = told(response, 422)
     assert response.content_type == "application/json"
@@ -142,10 +153,12 @@ def test_an_element_that_is_no_object_fails_alone(
 def test_a_conflict_in_bulk_is_a_409_with_its_candidates(http: Http) -> None:
     one = told(http.post("/patient", PATIENT | {"nationalID": "N-1"}), 201)["id"]
     two = told(
-        http.post("/patient", {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}), 201
+        http.post("/patient", {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}),
+        201,
     )["id"]
     (item,) = told(
-        http.post("/patients", [{"patientNo": "P-2", "nationalID": "N-1", "name": "x"}]), 422
+        http.post("/patients", [{"patientNo": "P-2", "nationalID": "N-1", "name": "x"}]),
+        422,
     )["results"]
     assert faces(item, {"status": 409, "code": "identity_conflict", "key": "P-2"})
     assert item["candidates"] == [
@@ -166,7 +179,9 @@ def test_one_bad_record_among_1200_is_the_only_one_missing(
     assert [item["index"] for item in answer["results"]] == list(range(1200))
     assert [item["index"] for item in answer["results"] if not item["success"]] == [1100]
     numbers = {row["patient_no"]: row["id"] for row in sqlite_portal.stored("patient")}
-    assert numbers == {item["key"]: item["id"] for item in answer["results"] if item["success"]}
+    assert numbers == {
+        item["key"]: item["id"] for item in answer["results"] if item["success"]
+    }
     assert numbers.keys() == {f"P-{number}" for number in range(1200)} - {"P-1100"}
 
 
@@ -174,7 +189,9 @@ def refuse_to_insert(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Let the database refuse whatever is inserted together with a record of this name."""
     insert = database.insert_for_ids
 
-    def fail(connection: sa.Connection, table: sa.Table, columns: dict[str, list[Any]]) -> Any:
+    def fail(
+        connection: sa.Connection, table: sa.Table, columns: dict[str, list[Any]]
+    ) -> Any:
         if name in columns["name"]:
             raise sa.exc.DataError(
                 "INSERT INTO patient", {"name": name}, Exception("value 1122 too long")
@@ -243,7 +260,12 @@ def test_a_database_that_fails_in_mid_bulk_leaves_a_report_of_what_was_stored(
     stored = sqlite_portal.stored("patient")
     assert faces(
         answer,
-        {"success": False, "total": 1201, "created": len(stored), "failed": 1201 - len(stored)},
+        {
+            "success": False,
+            "total": 1201,
+            "created": len(stored),
+            "failed": 1201 - len(stored),
+        },
     )
     assert 0 < len(stored) < 1200
     good = [item for item in answer["results"] if item["success"]]
@@ -262,7 +284,11 @@ def test_a_database_that_fails_in_mid_bulk_leaves_a_report_of_what_was_stored(
         ("/patients", [PATIENT], {}),
         ("/patients", [PATIENT], {"atomic": "true"}),
         ("/patients", [PATIENT, {}], {}),
-        ("/sync", {"clinics": [{"code": "C-1", "name": "Teeth"}], "patients": [PATIENT]}, {}),
+        (
+            "/sync",
+            {"clinics": [{"code": "C-1", "name": "Teeth"}], "patients": [PATIENT]},
+            {},
+        ),
         (
             "/sync",
             {"clinics": [{"code": "C-1", "name": "Teeth"}], "patients": [PATIENT]},
@@ -330,7 +356,14 @@ def test_sync_tells_each_entitys_failures_under_its_name(
     answer = told(http.post("/sync", body), 207)
     assert faces(
         answer,
-        {"success": False, "total": 4, "created": 2, "updated": 0, "unchanged": 0, "failed": 2},
+        {
+            "success": False,
+            "total": 4,
+            "created": 2,
+            "updated": 0,
+            "unchanged": 0,
+            "failed": 2,
+        },
     )
     assert "doctors" not in answer
     assert "results" not in answer
@@ -376,7 +409,9 @@ def test_a_booking_of_a_patient_refused_in_the_same_sync_is_refused(
     )
     booking = {"patientNo": "P-1", "date": "2026-06-15", "timeFrom": "10:30"}
     mixed_up = {"patientNo": "P-1", "nationalID": "N-2", "name": "Ali"}
-    answer = told(http.post("/sync", {"patients": [mixed_up], "appointments": [booking]}), 422)
+    answer = told(
+        http.post("/sync", {"patients": [mixed_up], "appointments": [booking]}), 422
+    )
     assert answer["patients"]["results"][0]["code"] == "identity_conflict"
     assert faces(
         answer["appointments"]["results"][0], {"status": 422, "code": "unknown_reference"}

@@ -106,9 +106,14 @@ def test_an_ipv6_network_counts_as_one_address(address: str, network: str) -> No
 
 def wait(seconds: int) -> None:
     """Let the stored attempts grow older."""
-    with db.engine.connect().execution_options(writes=True) as connection, connection.begin():
+    with (
+        db.engine.connect().execution_options(writes=True) as connection,
+        connection.begin(),
+    ):
         for row in connection.execute(sa.select(LoginAttempt.__table__)).all():
-            at = datetime.fromisoformat(row.at).replace(tzinfo=UTC) - timedelta(seconds=seconds)
+            at = datetime.fromisoformat(row.at).replace(tzinfo=UTC) - timedelta(
+                seconds=seconds
+            )
             where = (LoginAttempt.address == row.address, LoginAttempt.slot == row.slot)
             connection.execute(
                 sa.update(LoginAttempt).where(*where).values(at=f"{at:%Y-%m-%d %H:%M:%S}")

@@ -178,18 +178,25 @@ def test_another_unique_key_is_another_record_whatever_the_name(
     assert new(portal, entity, {key: "KEY-2", "name": "Somebody"}) != first
 
 
-def test_a_clinic_with_a_known_code_is_that_clinic_whatever_its_name(portal: Portal) -> None:
+def test_a_clinic_with_a_known_code_is_that_clinic_whatever_its_name(
+    portal: Portal,
+) -> None:
     clinic = new(portal, "clinic", code="C-1", name="Teeth")
-    assert found(portal, clinic, "code", "clinic", code="C-1", name="Children")["changed"] == [
-        "name"
-    ]
+    assert found(portal, clinic, "code", "clinic", code="C-1", name="Children")[
+        "changed"
+    ] == ["name"]
 
 
 def test_a_booking_is_found_by_its_number_alone(portal: Portal) -> None:
     patients(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
     answer = found(
-        portal, booking, "appointmentNo", "appointment", appointmentNo="a-1", status="Confirmed"
+        portal,
+        booking,
+        "appointmentNo",
+        "appointment",
+        appointmentNo="a-1",
+        status="Confirmed",
     )
     assert answer["changed"] == ["status"]
 
@@ -206,7 +213,9 @@ def test_a_booking_is_found_by_patient_date_and_time(portal: Portal) -> None:
 @pytest.mark.parametrize(
     "other", [{"patientNo": "P-2"}, {"date": "2026-06-16"}, {"timeFrom": "10:01"}]
 )
-def test_another_patient_date_or_time_is_another_booking(portal: Portal, other: dict) -> None:
+def test_another_patient_date_or_time_is_another_booking(
+    portal: Portal, other: dict
+) -> None:
     patients(portal)
     new(portal, "appointment", SLOT, patientNo="P-1")
     new(portal, "appointment", SLOT | {"patientNo": "P-1"} | other)
@@ -247,17 +256,23 @@ def test_a_key_that_the_record_lacked_is_filled_in(
     portal: Portal, entity: str, first: str, second: str, person: dict
 ) -> None:
     stored = new(portal, entity, person, **{first: "K-1"})
-    assert found(portal, stored, first, entity, {first: "K-1", second: "N-1"})["changed"] == [
-        second
-    ]
+    assert found(portal, stored, first, entity, {first: "K-1", second: "N-1"})[
+        "changed"
+    ] == [second]
     assert found(portal, stored, second, entity, {second: "N-1"})["action"] == "unchanged"
 
 
 # Name and birth date, as stored and as sent.
 AGREEING = {
-    "same name and birth date": (("Ali Hassan", "1960-01-01"), ("Ali Hassan", "1960-01-01")),
+    "same name and birth date": (
+        ("Ali Hassan", "1960-01-01"),
+        ("Ali Hassan", "1960-01-01"),
+    ),
     "same name, birth date not sent": (("Ali Hassan", "1960-01-01"), ("ALI  hassan", None)),
-    "same name, birth date not stored": (("Ali Hassan", None), ("ali hassan", "1960-01-01")),
+    "same name, birth date not stored": (
+        ("Ali Hassan", None),
+        ("ali hassan", "1960-01-01"),
+    ),
     "same name, no birth date": (("Ali Hassan", None), ("Ali Hassan", None)),
     "same folded name": (("أحمد علي", None), ("احمد على", None)),
     "same birth date and first word": (
@@ -269,12 +284,18 @@ AGREEING = {
     "an Arabic title": (("د. سارة عمر", "1990-05-05"), ("ساره علي", "1990-05-05")),
 }
 DISAGREEING = {
-    "same name, other birth date": (("Ali Hassan", "1960-01-01"), ("Ali Hassan", "1990-05-05")),
+    "same name, other birth date": (
+        ("Ali Hassan", "1960-01-01"),
+        ("Ali Hassan", "1990-05-05"),
+    ),
     "only the title is the same": (
         ("Dr Sara Omar", "1990-05-05"),
         ("Dr Huda Omar", "1990-05-05"),
     ),
-    "only the Arabic title is the same": (("د سارة", "1990-05-05"), ("د هدى", "1990-05-05")),
+    "only the Arabic title is the same": (
+        ("د سارة", "1990-05-05"),
+        ("د هدى", "1990-05-05"),
+    ),
     "same birth date, other first word": (
         ("Sara Omar", "1990-05-05"),
         ("Huda Omar", "1990-05-05"),
@@ -287,8 +308,14 @@ DISAGREEING = {
         ("Sara Omar", "1990-05-05"),
         ("Sara Ali", "1990-05-06"),
     ),
-    "same first word, birth date not sent": (("Sara Omar", "1990-05-05"), ("Sara Ali", None)),
-    "same first word, birth date not stored": (("Sara Omar", None), ("Sara Ali", "1990-05-05")),
+    "same first word, birth date not sent": (
+        ("Sara Omar", "1990-05-05"),
+        ("Sara Ali", None),
+    ),
+    "same first word, birth date not stored": (
+        ("Sara Omar", None),
+        ("Sara Ali", "1990-05-05"),
+    ),
     "same birth date, no name": (("Sara Omar", "1990-05-05"), (None, "1990-05-05")),
     "nothing to agree by": (("Sara Omar", "1990-05-05"), (None, None)),
 }
@@ -355,16 +382,25 @@ def test_the_fathers_id_typed_for_his_twins_only_goes_to_the_first_of_them(
     born = {"dateOfBirth": "2020-07-07", "nationalID": "N-1"}
     omar = new(portal, "patient", born, name="Omar Ali Hassan", patientNo="P-2")
     answer = refused(
-        portal, "identity_conflict", "patient", born, name="Zaid Ali Hassan", patientNo="P-3"
+        portal,
+        "identity_conflict",
+        "patient",
+        born,
+        name="Zaid Ali Hassan",
+        patientNo="P-3",
     )
     assert answer["candidates"] == candidates((omar, "nationalID"))
 
 
-@pytest.mark.parametrize(("entity", "number", "other"), [(e, k, o) for e, k, o, _ in TWO_KEYS])
+@pytest.mark.parametrize(
+    ("entity", "number", "other"), [(e, k, o) for e, k, o, _ in TWO_KEYS]
+)
 class TestANumberGivenToANewPerson:
     OLD, NEW = ALI, SARA
 
-    def test_is_a_conflict(self, portal: Portal, entity: str, number: str, other: str) -> None:
+    def test_is_a_conflict(
+        self, portal: Portal, entity: str, number: str, other: str
+    ) -> None:
         old = new(portal, entity, self.OLD, **{number: "K-1"})
         answer = refused(portal, "identity_conflict", entity, self.NEW, **{number: "K-1"})
         assert answer["candidates"] == candidates((old, number))
@@ -426,7 +462,9 @@ def test_the_one_booked_for_the_wrong_patient_moves_to_the_right_one(
 ) -> None:
     ali, sara = patients(portal)
     wrong = {"patientId": ali} if "patientId" in stored else stored
-    booking = new(portal, "appointment", SLOT, **wrong, appointmentNo="A-1", status="Confirmed")
+    booking = new(
+        portal, "appointment", SLOT, **wrong, appointmentNo="A-1", status="Confirmed"
+    )
     answer = found(
         portal,
         booking,
@@ -459,12 +497,19 @@ def test_a_booking_of_another_patient_at_another_moment_is_a_conflict(
     patients(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
     answer = refused(
-        portal, "identity_conflict", "appointment", moment, patientNo="P-2", appointmentNo="A-1"
+        portal,
+        "identity_conflict",
+        "appointment",
+        moment,
+        patientNo="P-2",
+        appointmentNo="A-1",
     )
     assert answer["candidates"] == candidates((booking, "appointmentNo"))
 
 
-def test_a_former_number_of_the_bookings_patient_is_no_other_patient(portal: Portal) -> None:
+def test_a_former_number_of_the_bookings_patient_is_no_other_patient(
+    portal: Portal,
+) -> None:
     renumbered_patient(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-2", appointmentNo="A-1")
     answer = found(
@@ -526,7 +571,9 @@ def test_names_are_compared_folded_and_stored_as_sent(
     answer = found(portal, stored, "mobile+name", "patient", name=other, mobile=MOBILE)
     assert answer["data"]["name"] == unicodedata.normalize("NFC", other.strip())
     assert (
-        found(portal, stored, "mobile+name", "patient", name=one, mobile=MOBILE)["data"]["name"]
+        found(portal, stored, "mobile+name", "patient", name=one, mobile=MOBILE)["data"][
+            "name"
+        ]
         == one
     )
 
@@ -535,7 +582,10 @@ def test_a_name_in_another_spelling_replaces_the_stored_one(portal: Portal) -> N
     stored = new(portal, "patient", name="أحمد عليّ", mobile=MOBILE)
     assert row(portal, "patient", stored)["name"] == "أحمد عليّ"
     answer = found(portal, stored, "mobile+name", "patient", name="احمد على", mobile=MOBILE)
-    assert (answer["changed"], row(portal, "patient", stored)["name"]) == (["name"], "احمد على")
+    assert (answer["changed"], row(portal, "patient", stored)["name"]) == (
+        ["name"],
+        "احمد على",
+    )
 
 
 @pytest.mark.parametrize(("one", "other"), OTHER_NAME)

@@ -76,7 +76,9 @@ def test_a_merge_keeps_all_numbers_of_both_the_dropped_ones_as_former(
         assert found(portal, keep, key, entity, {number: former})["data"][number] == "K-1"
 
 
-def test_a_number_that_the_kept_patient_lacks_becomes_the_current_one(portal: Portal) -> None:
+def test_a_number_that_the_kept_patient_lacks_becomes_the_current_one(
+    portal: Portal,
+) -> None:
     keep, drop = (
         new(portal, "patient", ALI, nationalID="N-1"),
         renumbered_patient_of_no_id(portal),
@@ -141,7 +143,9 @@ def test_a_key_that_fills_an_empty_field_finds_the_kept_patient(
     keep = new(portal, "patient", ALI, patientNo="P-1")
     drop = new(portal, "patient", FAMILY, nationalID="N-2")
     merge(portal, "patient", keep, drop)
-    found(portal, keep, "nationalID" if "nationalID" in key else "mobile+name", "patient", key)
+    found(
+        portal, keep, "nationalID" if "nationalID" in key else "mobile+name", "patient", key
+    )
 
 
 def test_a_key_that_lost_to_the_kept_one_leads_to_nobody(portal: Portal) -> None:
@@ -151,7 +155,9 @@ def test_a_key_that_lost_to_the_kept_one_leads_to_nobody(portal: Portal) -> None
     assert new(portal, "patient", ALI, nationalID="N-2") != keep
 
 
-def test_a_doctor_merge_moves_bookings_and_keys_and_fills_in_clinics(portal: Portal) -> None:
+def test_a_doctor_merge_moves_bookings_and_keys_and_fills_in_clinics(
+    portal: Portal,
+) -> None:
     new(portal, "patient", ALI, patientNo="P-1")
     clinic = new(portal, "clinic", {"code": "C-1", "name": "Teeth"})
     keep = new(portal, "doctor", HUDA, licenseNumber="L-1")
@@ -161,7 +167,9 @@ def test_a_doctor_merge_moves_bookings_and_keys_and_fills_in_clinics(portal: Por
     booking = new(portal, "appointment", AT_TEN, doctorCode="D-2")
     merge(portal, "doctor", keep, drop)
     (doctor,) = portal.stored("doctor")
-    stand = {name: doctor[name] for name in ("id", "name", "code", "license_number", "phone")}
+    stand = {
+        name: doctor[name] for name in ("id", "name", "code", "license_number", "phone")
+    }
     assert stand == {
         "id": keep,
         "name": "Dr. Huda Ali",
@@ -193,7 +201,9 @@ def test_two_doctors_bookings_of_one_patient_stay_apart_in_a_merge(portal: Porta
     new(portal, "appointment", AT_TEN, appointmentNo="A-1", doctorCode="D-1")
     new(portal, "appointment", AT_TEN, appointmentNo="A-2", doctorCode="D-2")
     merge(portal, "doctor", keep, drop)
-    bookings = {it["appointment_no"]: it["doctor_id"] for it in portal.stored("appointment")}
+    bookings = {
+        it["appointment_no"]: it["doctor_id"] for it in portal.stored("appointment")
+    }
     assert bookings == {"A-1": keep, "A-2": keep}
 
 
@@ -236,7 +246,9 @@ def test_two_numbered_bookings_at_one_slot_stay_two_in_a_merge(portal: Portal) -
     new(portal, "appointment", AT_TEN, appointmentNo="A-1")
     new(portal, "appointment", SLOT, appointmentNo="A-2", patientNo="P-2")
     merge(portal, "patient", keep, drop)
-    bookings = {it["appointment_no"]: it["patient_id"] for it in portal.stored("appointment")}
+    bookings = {
+        it["appointment_no"]: it["patient_id"] for it in portal.stored("appointment")
+    }
     assert bookings == {"A-1": keep, "A-2": keep}
 
 
@@ -249,7 +261,10 @@ def test_a_stale_sync_after_a_merge_does_not_bring_the_dropped_patient_back(
     )
     merge(portal, "patient", keep, drop)
     answer = portal.send_many(
-        {"patient": [ALI | {"patientNo": "P-2"}], "appointment": [SLOT | {"patientNo": "P-2"}]}
+        {
+            "patient": [ALI | {"patientNo": "P-2"}],
+            "appointment": [SLOT | {"patientNo": "P-2"}],
+        }
     )
     assert answer["patient"]["results"][0]["id"] == keep
     assert [it["patient_id"] for it in portal.stored("appointment")] == [keep]

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_sequence import state
 
-KEYS = {"code", "licenseNumber", "patientNo", "nationalID", "appointmentNo", "date", "timeFrom"}
+KEYS = {
+    "code",
+    "licenseNumber",
+    "patientNo",
+    "nationalID",
+    "appointmentNo",
+    "date",
+    "timeFrom",
+}
 FIRST = ["Ali", "Omar", "Sara", "Huda", "Reem"]
 LAST = ["Hassan", "Nasser", "Harbi"]
 PHONES = [f"05{i}{i}000000" for i in range(5)]
@@ -60,7 +68,9 @@ class Desktop:
     def free(self) -> int:
         """A number that no patient has now; some had it once."""
         taken = {row["patientNo"] for row in self.rows["patient"]}
-        return self.chance.choice([i for i in range(len(taken) + 3) if f"P{i}" not in taken])
+        return self.chance.choice(
+            [i for i in range(len(taken) + 3) if f"P{i}" not in taken]
+        )
 
     def _person(self, number: str) -> dict[str, Any]:
         chance = self.chance
@@ -140,7 +150,13 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def told(answers: dict[str, dict]) -> list[tuple]:
     """Return what each record was told, by place."""
     return [
-        (entity, it["index"], it.get("action"), it.get("code"), tuple(it.get("changed", ())))
+        (
+            entity,
+            it["index"],
+            it.get("action"),
+            it.get("code"),
+            tuple(it.get("changed", ())),
+        )
         for entity, answer in answers.items()
         for it in answer["results"]
     ]

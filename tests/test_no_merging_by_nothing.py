@@ -16,11 +16,16 @@ import words
 # --- Nobody is made of many --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("zero", [0, "0", "000", -1, "00000000-0000-0000-0000-000000000000"])
+@pytest.mark.parametrize(
+    "zero", [0, "0", "000", -1, "00000000-0000-0000-0000-000000000000"]
+)
 def test_two_patients_with_a_number_of_zero_are_two(portal: Portal, zero: Any) -> None:
     first = new(portal, "patient", patientNo=zero, name="Ali Hassan", mobile=MOBILE)
     second = new(portal, "patient", patientNo=zero, name="Sara Omar", mobile="0502222222")
-    assert [row(portal, "patient", it)["patient_no"] for it in (first, second)] == [None, None]
+    assert [row(portal, "patient", it)["patient_no"] for it in (first, second)] == [
+        None,
+        None,
+    ]
     assert (
         found(
             portal,
@@ -52,7 +57,9 @@ def test_two_bookings_with_a_number_of_zero_are_two(portal: Portal, zero: Any) -
 @pytest.mark.parametrize(
     "filler", ["9999999999", "N/A", "NULL", "-", "1111111111", "لا يوجد", 1000000000]
 )
-def test_ten_patients_with_one_filler_for_an_id_are_ten(portal: Portal, filler: Any) -> None:
+def test_ten_patients_with_one_filler_for_an_id_are_ten(
+    portal: Portal, filler: Any
+) -> None:
     for _ in range(2):
         sent = [
             {
@@ -94,7 +101,9 @@ def test_a_reference_to_none_is_absent(portal: Portal, zero: Any) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["'00123", "00123.0", "٠٠١٢٣", " 00123 ", "’00123"])
-def test_what_a_spreadsheet_adds_makes_no_second_patient(portal: Portal, spelling: str) -> None:
+def test_what_a_spreadsheet_adds_makes_no_second_patient(
+    portal: Portal, spelling: str
+) -> None:
     stored = new(portal, "patient", patientNo="00123", name="Ali")
     found(portal, stored, "patientNo", "patient", patientNo=spelling)
 
@@ -138,7 +147,9 @@ def test_a_filter_that_counts_as_absent_is_a_400(http: Http) -> None:
         answer = http.client.get(
             f"/api/healthcare/patients?{query}", headers={"X-API-Key": KEY}
         )
-        assert (answer.status_code, answer.json["code"]) == (400, "invalid_parameter"), query
+        assert (answer.status_code, answer.json["code"]) == (400, "invalid_parameter"), (
+            query
+        )
 
 
 # --- A night of it -----------------------------------------------------------------------------
@@ -168,7 +179,14 @@ def made_up_people(draw: st.DrawFn) -> list[dict[str, Any]]:
             else draw(st.sampled_from(["-", "N/A", "", None, "(null)"])),
             "dateOfBirth": draw(
                 st.sampled_from(
-                    [f"19{60 + i}-01-01", "0001-01-01", "0000-00-00", "N/A", "1405-02-30", None]
+                    [
+                        f"19{60 + i}-01-01",
+                        "0001-01-01",
+                        "0000-00-00",
+                        "N/A",
+                        "1405-02-30",
+                        None,
+                    ]
                 )
             ),
             "email": draw(st.sampled_from(["-", "N/A", None])),
@@ -205,17 +223,22 @@ def test_every_list_of_words_holds_what_it_says() -> None:
 
 def test_the_point_of_a_float_makes_no_number_where_local_ones_have_no_prefix() -> None:
     """In Kuwait 51234560 is a number, and so is what a column would make of 5123456.0 without its point."""
-    mobile = SCHEMAS["patient"].__class__("KW", SCHEMAS["patient"].zone).load_fields["mobile"]
+    mobile = (
+        SCHEMAS["patient"].__class__("KW", SCHEMAS["patient"].zone).load_fields["mobile"]
+    )
     first, second = mobile.clean_all(["51234560", "5123456.0"])
     assert (first, second.value) == ("+96551234560", "5123456")
 
 
 @pytest.mark.parametrize(
-    "filler", ["9999999999.0", "1111111111.00", "1234567890.0", "'0123456789.0", "99999999.0"]
+    "filler",
+    ["9999999999.0", "1111111111.00", "1234567890.0", "'0123456789.0", "99999999.0"],
 )
 @pytest.mark.parametrize(("entity", "name"), OFFICIAL)
 def test_a_filler_as_a_float_is_one(entity: str, name: str, filler: str) -> None:
-    assert left_out(entity, name, filler) == [f'{name}: "{filler}" stands for none, left out']
+    assert left_out(entity, name, filler) == [
+        f'{name}: "{filler}" stands for none, left out'
+    ]
 
 
 @pytest.mark.parametrize("mark", ["\u200f", "\u200d", "\u00ad"])
@@ -227,7 +250,6 @@ def test_an_invisible_mark_hides_no_damage(mark: str) -> None:
     ("entity", "name"), [("patient", "isActive"), ("appointment", "patientId")]
 )
 def test_long_text_for_a_flag_or_an_id_is_refused_unread(entity: str, name: str) -> None:
-    sent = LEAST[entity] | {
-        name: "1" + "\u0315\u0300" * 200_000
-    }  # composing it would take minutes
+    # Composing it would take minutes.
+    sent = LEAST[entity] | {name: "1" + "\u0315\u0300" * 200_000}
     assert len(refused_by_schema(entity, sent)) == 1

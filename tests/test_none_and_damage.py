@@ -109,7 +109,8 @@ def test_a_word_for_none_counts_as_absent_with_a_warning_that_repeats_it(
     "word", ["-", ".", "N/A", "n/a", "#N/A", "N / A", "NULL", "(null)", "null"]
 )
 @pytest.mark.parametrize(
-    ("entity", "name"), [*CODES, ("appointment", "doctorCode"), ("appointment", "clinicCode")]
+    ("entity", "name"),
+    [*CODES, ("appointment", "doctorCode"), ("appointment", "clinicCode")],
 )
 def test_few_words_are_none_for_a_code(entity: str, name: str, word: str) -> None:
     if (entity, name) == ("clinic", "code"):
@@ -135,7 +136,18 @@ def test_a_code_may_be_a_word(entity: str, code: str) -> None:
 
 @pytest.mark.parametrize(
     "close",
-    ["NA-1", "Nadia", "N/A-17", "NULLA", "NONE-5", "P-", "NILS", "UNKNOWN-7", "0-7A", "-7A"],
+    [
+        "NA-1",
+        "Nadia",
+        "N/A-17",
+        "NULLA",
+        "NONE-5",
+        "P-",
+        "NILS",
+        "UNKNOWN-7",
+        "0-7A",
+        "-7A",
+    ],
 )
 @pytest.mark.parametrize(("entity", "name"), NUMBERS)
 def test_the_list_is_closed(entity: str, name: str, close: str) -> None:
@@ -206,7 +218,9 @@ def test_a_zero_as_a_float_is_one(zero: Any) -> None:
 def test_a_code_of_zero_is_none(zero: Any) -> None:
     assert "Missing" in refused_by_schema("clinic", {"code": zero})["code"][0]
     assert "code" not in SCHEMAS["doctor"].clean({"licenseNumber": "L-1", "code": zero})[0]
-    assert clean("appointment", doctorCode=zero, clinicCode=zero) == {"appointment_no": "A-1"}
+    assert clean("appointment", doctorCode=zero, clinicCode=zero) == {
+        "appointment_no": "A-1"
+    }
 
 
 @pytest.mark.parametrize("nothing", [["N/A"], ["", None], ["-", 0], [None]])
@@ -233,8 +247,12 @@ def test_a_list_of_codes_that_holds_nothing_is_absent(nothing: list) -> None:
     ],
 )
 @pytest.mark.parametrize(("entity", "name"), OFFICIAL)
-def test_what_fills_a_form_is_no_official_number(entity: str, name: str, filler: str) -> None:
-    assert left_out(entity, name, filler) == [f'{name}: "{filler}" stands for none, left out']
+def test_what_fills_a_form_is_no_official_number(
+    entity: str, name: str, filler: str
+) -> None:
+    assert left_out(entity, name, filler) == [
+        f'{name}: "{filler}" stands for none, left out'
+    ]
     assert left_out(entity, name, int(filler)) == [
         f'{name}: "{int(filler)}" stands for none, left out'
     ]
@@ -248,7 +266,9 @@ def test_a_filler_in_hyphens_is_one() -> None:
     "real", ["1000000001", "9999999", "1122334455", "1999999999", "12345678", "2111111112"]
 )
 @pytest.mark.parametrize(("entity", "name"), OFFICIAL)
-def test_what_only_looks_like_a_filler_is_a_number(entity: str, name: str, real: str) -> None:
+def test_what_only_looks_like_a_filler_is_a_number(
+    entity: str, name: str, real: str
+) -> None:
     data, warnings = SCHEMAS[entity].clean(LEAST[entity] | {name: real})
     assert (real in data.values(), warnings) == (True, [])
 
@@ -288,7 +308,11 @@ SCIENTIFIC = ["1.08E+09", "1.08e+09", "1E-5", "7E+0", "١E+٠٩", Decimal("1.08E
 )
 def test_scientific_notation_is_refused(entity: str, name: str, lost: Any) -> None:
     (sentence, *_) = refused_by_schema(entity, LEAST[entity] | {name: lost})[
-        next(it for it, field in SCHEMAS[entity].load_fields.items() if field.data_key == name)
+        next(
+            it
+            for it, field in SCHEMAS[entity].load_fields.items()
+            if field.data_key == name
+        )
     ]
     assert "a spreadsheet lost its digits" in sentence
 
@@ -346,7 +370,9 @@ def test_a_damaged_name_counts_as_absent_and_says_why(
     )
 
 
-@pytest.mark.parametrize("name", ["Ali?", "Who? Ali", "٧", "X", "Dr. Ali", "O'Neil", "محمد؟"])
+@pytest.mark.parametrize(
+    "name", ["Ali?", "Who? Ali", "٧", "X", "Dr. Ali", "O'Neil", "محمد؟"]
+)
 def test_a_name_with_letters_or_digits_is_one(name: str) -> None:
     assert SCHEMAS["patient"].clean({"patientNo": "P-1", "name": name}) == (
         {"patient_no": "P-1", "name": name},

@@ -90,7 +90,8 @@ def test_the_blank_behind_abd_abu_and_al_makes_no_second_patient(
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("جمال علي", "جمالعلي"), ("سعبد الله", "سعبدالله"), ("عبد", "عبدالله")]
+    ("one", "other"),
+    [("جمال علي", "جمالعلي"), ("سعبد الله", "سعبدالله"), ("عبد", "عبدالله")],
 )
 def test_other_blanks_tell_names_apart(portal: Portal, one: str, other: str) -> None:
     assert new(portal, "patient", name=one, mobile=MOBILE) != new(
@@ -145,7 +146,12 @@ def test_the_same_doctor_none_or_a_number_replaces_nobody_silently(
     assert (answer["id"], answer["warnings"]) == (booking, [])
 
 
-BOOKED = {"patientNo": "P-1", "date": "2026-06-15", "timeFrom": "22:00", "appointmentNo": "A-1"}
+BOOKED = {
+    "patientNo": "P-1",
+    "date": "2026-06-15",
+    "timeFrom": "22:00",
+    "appointmentNo": "A-1",
+}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +174,8 @@ def test_a_booking_may_end_with_its_day(portal: Portal, end: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "end", ["2026-06-15T00:00:00", "2026-06-18T00:00:00", "00:00:00", "1970-01-01T00:00:00Z"]
+    "end",
+    ["2026-06-15T00:00:00", "2026-06-18T00:00:00", "00:00:00", "1970-01-01T00:00:00Z"],
 )
 def test_the_midnight_of_another_day_is_no_end(portal: Portal, end: str) -> None:
     patients(portal)

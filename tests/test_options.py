@@ -26,7 +26,12 @@ def test_atomic_stores_nothing_if_one_fails(http: Http, sqlite_portal: Portal) -
     http.post("/patient", {"patientNo": "P-2", "name": "Sara"})
     before = everything(sqlite_portal)
     changed = {"patientNo": "P-2", "name": "Sara", "email": "s@mail.example", "mobil": "1"}
-    records = [PATIENT, changed, {"patientNo": "P-3", "name": "x", "email": "no address"}, None]
+    records = [
+        PATIENT,
+        changed,
+        {"patientNo": "P-3", "name": "x", "email": "no address"},
+        None,
+    ]
     answer = told(http.post("/patients", records, atomic="true"), 422)
     results = answer.pop("results")
     assert answer == {
@@ -109,23 +114,29 @@ def test_atomic_sync_is_all_or_nothing_over_all_four(
     body["appointments"] = [samples["appointment"] | {"patientNo": "P-404"}]
     answer = told(http.post("/sync", body, atomic="true"), 422)
     assert faces(
-        answer, {"success": False, "rolledBack": True, "total": 4, "created": 0, "failed": 1}
+        answer,
+        {"success": False, "rolledBack": True, "total": 4, "created": 0, "failed": 1},
     )
     assert answer["clinics"]["results"] == [undone(0, "CLN-CHILD-02")]
     assert faces(
-        answer["clinics"], {"created": 0, "updated": 0, "unchanged": 0, "failed": 0, "total": 1}
+        answer["clinics"],
+        {"created": 0, "updated": 0, "unchanged": 0, "failed": 0, "total": 1},
     )
     assert answer["appointments"]["results"][0]["code"] == "unknown_reference"
     assert nothing_stored(sqlite_portal)
 
 
-@pytest.mark.parametrize(("record", "status"), [(PATIENT, 201), ({"patientNo": "P-1"}, 422)])
+@pytest.mark.parametrize(
+    ("record", "status"), [(PATIENT, 201), ({"patientNo": "P-1"}, 422)]
+)
 def test_atomic_changes_nothing_on_a_singular_path(
     http: Http, record: dict, status: int
 ) -> None:
     plain = told(http.post("/patient", record, dryRun="false"), status)
     told(http.post("/patient", {"patientNo": "P-2", "name": "Sara"}, atomic="true"), 201)
-    atomic = told(http.post("/patient", record, atomic="true"), 200 if status == 201 else 422)
+    atomic = told(
+        http.post("/patient", record, atomic="true"), 200 if status == 201 else 422
+    )
     assert plain.keys() == atomic.keys()
     assert "rolledBack" not in atomic
 
@@ -138,10 +149,16 @@ def test_a_dry_run_of_one_new_record_is_a_201_without_an_id(
 ) -> None:
     answer = told(http.post("/patient", PATIENT, dryRun="true"), 201)
     assert faces(
-        answer, {"success": True, "action": "created", "id": None, "key": "P-1", "dryRun": True}
+        answer,
+        {"success": True, "action": "created", "id": None, "key": "P-1", "dryRun": True},
     )
     assert faces(answer["data"], PATIENT | {"id": None, "mobile": None, "isActive": True})
-    assert set(answer["data"]) == {"id", "createdAt", "updatedAt", *FIELDS["patient"].split()}
+    assert set(answer["data"]) == {
+        "id",
+        "createdAt",
+        "updatedAt",
+        *FIELDS["patient"].split(),
+    }
     assert nothing_stored(sqlite_portal)
 
 
@@ -207,7 +224,8 @@ def test_a_dry_run_of_many_has_null_ids_for_the_new_and_for_who_meets_them(
     http: Http, sqlite_portal: Portal
 ) -> None:
     old = told(
-        http.post("/patient", {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}), 201
+        http.post("/patient", {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}),
+        201,
     )["id"]
     before = everything(sqlite_portal)
     records = [
@@ -261,7 +279,9 @@ def test_a_dry_run_of_sync_resolves_references_to_what_it_would_store(
     items = [item for name in PATHS for item in answer[name]["results"]]
     assert [item["action"] for item in items] == ["created", "unchanged"] * 4
     assert {item["id"] for item in items} == {None}
-    assert {item["action"] == "created" or bool(item["matchedBy"]) for item in items} == {True}
+    assert {item["action"] == "created" or bool(item["matchedBy"]) for item in items} == {
+        True
+    }
     assert nothing_stored(sqlite_portal)
 
 
@@ -376,7 +396,8 @@ def test_warnings_stand_in_the_order_of_their_origin(http: Http) -> None:
     """What is unknown in the record, what it refers to, what its keys found; alike in one and in many."""
     for code, status in {"D-1": 201, "D-2": 200}.items():
         told(
-            http.post("/doctor", {"code": code, "licenseNumber": "L-1", "name": "Huda"}), status
+            http.post("/doctor", {"code": code, "licenseNumber": "L-1", "name": "Huda"}),
+            status,
         )
     sent = {
         "code": "D-1",
@@ -397,7 +418,9 @@ def test_warnings_stand_in_the_order_of_their_origin(http: Http) -> None:
         (item,) = told(http.post("/doctors", [sent], headers={"Prefer": prefer}), 200)[
             "results"
         ]
-        assert item == {"index": 0} | {name: alone[name] for name in item if name != "index"}
+        assert item == {"index": 0} | {
+            name: alone[name] for name in item if name != "index"
+        }
 
 
 def test_no_warning_is_remembered_beyond_its_answer(http: Http) -> None:
@@ -450,7 +473,9 @@ def test_minimal_holds_for_sync_and_for_dry_runs(http: Http) -> None:
 
 def test_minimal_holds_for_an_atomic_request_that_succeeds(http: Http) -> None:
     answer = told(
-        http.post("/patients", MIXED[:2], headers={"Prefer": "return=minimal"}, atomic="true"),
+        http.post(
+            "/patients", MIXED[:2], headers={"Prefer": "return=minimal"}, atomic="true"
+        ),
         200,
     )
     assert [item["index"] for item in answer["results"]] == [1]

@@ -81,7 +81,9 @@ def test_a_wrong_password_says_so_and_opens_nothing(client: FlaskClient) -> None
     assert "Log out" not in client.get("/").text
 
 
-def test_after_ten_wrong_passwords_the_page_says_how_long_to_wait(client: FlaskClient) -> None:
+def test_after_ten_wrong_passwords_the_page_says_how_long_to_wait(
+    client: FlaskClient,
+) -> None:
     assert [log_in(client, "wrong").status_code for _ in range(10)] == [401] * 10
     refused = log_in(client)
     assert refused.status_code == 429
@@ -103,7 +105,9 @@ def test_only_a_form_of_ours_counts_as_a_try(client: FlaskClient) -> None:
 
 def test_log_out_ends_it(client: FlaskClient) -> None:
     log_in(client)
-    assert client.post("/logout", data={"csrf_token": token(client, "/")}).status_code == 303
+    assert (
+        client.post("/logout", data={"csrf_token": token(client, "/")}).status_code == 303
+    )
     assert client.get("/history").location == "/login?next=history"
 
 
@@ -177,7 +181,9 @@ def test_nobody_gets_a_cookie_for_reading_the_reference(client: FlaskClient) -> 
     assert "Set-Cookie" not in client.get("/").headers
 
 
-def test_another_password_or_secret_logs_everybody_out(app: Flask, client: FlaskClient) -> None:
+def test_another_password_or_secret_logs_everybody_out(
+    app: Flask, client: FlaskClient
+) -> None:
     log_in(client)
     cookie = client.get_cookie("clinic_portal")
     url = str(app.extensions["settings"].database_url)
@@ -272,7 +278,9 @@ def test_every_field_path_and_error_is_on_the_page(app: Flask, client: FlaskClie
             ].split("</tr>")[0]
             assert field.meaning in row
             assert field.accepts in row
-            form_bounds_it = isinstance(field, Choice | Day | Clock | Codes | Flag | RecordId)
+            form_bounds_it = isinstance(
+                field, Choice | Day | Clock | Codes | Flag | RecordId
+            )
             assert (f"<td>{field.length or 0:,}</td>" in row) is not form_bounds_it
     kinds = problems.Problem.__subclasses__()
     assert kinds
@@ -295,8 +303,16 @@ def test_the_page_says_what_a_record_needs(client: FlaskClient) -> None:
     ]
     assert needed == [
         *[("code", "yes"), ("name", "to create")],
-        *[("code", "one of these"), ("licenseNumber", "one of these"), ("name", "to create")],
-        *[("patientNo", "one of these"), ("nationalID", "one of these"), ("name", "to create")],
+        *[
+            ("code", "one of these"),
+            ("licenseNumber", "one of these"),
+            ("name", "to create"),
+        ],
+        *[
+            ("patientNo", "one of these"),
+            ("nationalID", "one of these"),
+            ("name", "to create"),
+        ],
         ("mobile", "one of these"),
         *[("appointmentNo", "one of these"), ("patientNo", "to create, or patientId")],
         *[
@@ -310,7 +326,9 @@ def test_the_page_says_what_a_record_needs(client: FlaskClient) -> None:
 def test_the_page_says_what_dates_and_filters_mean_here(client: FlaskClient) -> None:
     page = client.get("/").text
     assert "it is turned into Asia/Riyadh first" in page
-    assert f"<code>limit</code> is 1 to {reading.MOST:,}, otherwise {reading.LIMIT};" in page
+    assert (
+        f"<code>limit</code> is 1 to {reading.MOST:,}, otherwise {reading.LIMIT};" in page
+    )
 
 
 def test_every_path_of_the_api_is_on_the_page(app: Flask, client: FlaskClient) -> None:
@@ -363,7 +381,8 @@ def test_a_browser_gets_a_page_of_a_failure_and_a_program_gets_json(
         page = client.get("/nothing", headers={"Accept": accepted})
         assert (page.status_code, page.mimetype) == (404, "text/html")
     assert (
-        client.get("/nothing", headers={"Accept": "*/*"}).mimetype == "application/problem+json"
+        client.get("/nothing", headers={"Accept": "*/*"}).mimetype
+        == "application/problem+json"
     )
     assert client.get("/nothing").mimetype == "application/problem+json"
     api = client.get("/api/nothing", headers={"Accept": "text/html"})
@@ -501,6 +520,11 @@ def insert_run(at: datetime, **values: object) -> None:
         "path": "/p",
         "dry_run": False,
     }
-    row = usual | {"failures": "[]", "at": f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"} | values
-    with db.engine.connect().execution_options(writes=True) as connection, connection.begin():
+    row = (
+        usual | {"failures": "[]", "at": f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"} | values
+    )
+    with (
+        db.engine.connect().execution_options(writes=True) as connection,
+        connection.begin(),
+    ):
         connection.execute(sa.insert(SyncRun), row)

@@ -84,11 +84,18 @@ def test_one_newborn_without_a_number_is_found_by_phone_and_name(portal: Portal)
 
 @pytest.mark.parametrize(
     "name",
-    ["Baby Thomas", "Twinkle Khanna", "Newborne Smith", "مولوده علي".replace("مولوده", "مولي")],
+    [
+        "Baby Thomas",
+        "Twinkle Khanna",
+        "Newborne Smith",
+        "مولوده علي".replace("مولوده", "مولي"),
+    ],
 )
 def test_a_name_that_only_begins_alike_is_a_name(portal: Portal, name: str) -> None:
     person = new(portal, "patient", BABY | {"name": name, "patientNo": "P-1"})
-    found(portal, person, "mobile+name", "patient", BABY | {"name": name, "patientNo": "P-2"})
+    found(
+        portal, person, "mobile+name", "patient", BABY | {"name": name, "patientNo": "P-2"}
+    )
 
 
 def test_a_newborn_with_the_mothers_id_gets_its_own_file(portal: Portal) -> None:
@@ -111,7 +118,9 @@ def test_a_newborn_with_the_mothers_id_gets_its_own_file(portal: Portal) -> None
     assert row(portal, "patient", mother)["name"] == "Fatima Ali"
 
 
-def test_a_newborn_whose_name_does_not_come_along_is_one_by_its_number(portal: Portal) -> None:
+def test_a_newborn_whose_name_does_not_come_along_is_one_by_its_number(
+    portal: Portal,
+) -> None:
     new(portal, "patient", name="Fatima Ali", patientNo="P-1", nationalID="1000000007")
     baby = new(portal, "patient", BABY, patientNo="P-2")
     found(
@@ -138,7 +147,13 @@ def test_twins_with_the_mothers_id_who_is_no_patient_are_two(portal: Portal) -> 
 def test_a_newborn_with_an_id_of_its_own_keeps_it(portal: Portal) -> None:
     baby = new(portal, "patient", BABY, nationalID="1000000007")
     answer = found(
-        portal, baby, "nationalID", "patient", BABY, nationalID="1000000007", patientNo="P-1"
+        portal,
+        baby,
+        "nationalID",
+        "patient",
+        BABY,
+        nationalID="1000000007",
+        patientNo="P-1",
     )
     assert (answer["changed"], answer["warnings"]) == (["patientNo"], [])
 
@@ -154,7 +169,12 @@ def test_a_newborn_that_has_nothing_but_the_mothers_id_is_refused(portal: Portal
 def test_a_grown_up_with_somebody_elses_id_is_still_refused(portal: Portal) -> None:
     new(portal, "patient", SARA, patientNo="P-1", nationalID="1000000007")
     refused(
-        portal, "identity_conflict", "patient", ALI, patientNo="P-2", nationalID="1000000007"
+        portal,
+        "identity_conflict",
+        "patient",
+        ALI,
+        patientNo="P-2",
+        nationalID="1000000007",
     )
 
 
@@ -183,7 +203,13 @@ def test_a_man_and_a_woman_who_share_phone_and_name_are_two(
 
 @pytest.mark.parametrize(
     "genders",
-    [("Male", "Unknown"), ("Other", "Female"), ("Male", None), (None, "Female"), ("M", "ذكر")],
+    [
+        ("Male", "Unknown"),
+        ("Other", "Female"),
+        ("Male", None),
+        (None, "Female"),
+        ("M", "ذكر"),
+    ],
 )
 def test_other_genders_contradict_nothing(portal: Portal, genders: tuple) -> None:
     noor = new(portal, "patient", NOOR, gender=genders[0])
@@ -193,15 +219,21 @@ def test_other_genders_contradict_nothing(portal: Portal, genders: tuple) -> Non
 def test_one_birth_date_tells_that_the_gender_was_mistyped(portal: Portal) -> None:
     noor = new(portal, "patient", NOOR, gender="Male", dateOfBirth="1990-01-01")
     found(
-        portal, noor, "mobile+name", "patient", NOOR, gender="Female", dateOfBirth="1990-01-01"
+        portal,
+        noor,
+        "mobile+name",
+        "patient",
+        NOOR,
+        gender="Female",
+        dateOfBirth="1990-01-01",
     )
 
 
 def test_a_mistyped_gender_is_mended_by_a_number(portal: Portal) -> None:
     noor = new(portal, "patient", NOOR, gender="Male", patientNo="P-1")
-    assert found(portal, noor, "patientNo", "patient", NOOR, gender="Female", patientNo="P-1")[
-        "changed"
-    ] == ["gender"]
+    assert found(
+        portal, noor, "patientNo", "patient", NOOR, gender="Female", patientNo="P-1"
+    )["changed"] == ["gender"]
 
 
 # --- Nobody ------------------------------------------------------------------------------------
@@ -269,7 +301,9 @@ def test_a_fourth_is_still_refused_without_a_number_or_beside_one_who_has_none(
     refused(portal, "ambiguous_match", "patient", KHAN, patientNo="P-9")
 
 
-def test_ids_in_a_warning_are_those_of_what_is_stored_in_the_same_list(portal: Portal) -> None:
+def test_ids_in_a_warning_are_those_of_what_is_stored_in_the_same_list(
+    portal: Portal,
+) -> None:
     sent = [
         KHAN | {"patientNo": f"P-{i}", "dateOfBirth": f"19{60 + i}-01-01"} for i in range(2)
     ]
@@ -338,7 +372,13 @@ def test_those_earlier_in_the_request_count_too(portal: Portal) -> None:
 def test_a_new_number_by_phone_and_name_alone_is_told(portal: Portal) -> None:
     ali = new(portal, "patient", name="Ali Hassan", mobile=MOBILE, patientNo="P-1")
     answer = found(
-        portal, ali, "mobile+name", "patient", name="Ali Hassan", mobile=MOBILE, patientNo="P-2"
+        portal,
+        ali,
+        "mobile+name",
+        "patient",
+        name="Ali Hassan",
+        mobile=MOBILE,
+        patientNo="P-2",
     )
     (warning,) = answer["warnings"]
     assert [word in warning for word in ("P-1", "P-2", f"patient {ali}")] == [True] * 3

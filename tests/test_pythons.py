@@ -133,7 +133,9 @@ def patterns_in(program: str) -> list[str]:
         for part in node.values
     }
     texts = [(node, text_of(node)) for node in ast.walk(tree) if id(node) not in parts]
-    return [text for node, text in texts if text and (id(node) in for_re or SIGN.search(text))]
+    return [
+        text for node, text in texts if text and (id(node) in for_re or SIGN.search(text))
+    ]
 
 
 def is_of_re(node: ast.AST) -> bool:
@@ -149,7 +151,9 @@ def is_of_re(node: ast.AST) -> bool:
 def text_of(node: ast.AST) -> str:
     if isinstance(node, ast.JoinedStr):
         return "".join(text_of(part) or "x" for part in node.values)
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+    return (
+        node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,7 +237,9 @@ def held(name: str, value: Any, module: ModuleType) -> Iterator[tuple[str, re.Pa
 
 def wrong(patterns: Mapping[str, re.Pattern]) -> dict[str, str]:
     return {
-        name: it.pattern for name, it in patterns.items() if is_possessive(it.pattern, it.flags)
+        name: it.pattern
+        for name, it in patterns.items()
+        if is_possessive(it.pattern, it.flags)
     }
 
 
@@ -277,7 +283,9 @@ def test_no_pattern_of_a_countrys_numbers_is_possessive() -> None:
     """They are made of the library's, which another version may write in another way."""
     regions = phonenumbers.SUPPORTED_REGIONS
     numbers = {
-        region: pattern for region in regions if (pattern := canonical.plain_numbers(region))
+        region: pattern
+        for region in regions
+        if (pattern := canonical.plain_numbers(region))
     }
     assert numbers.keys() >= {"SA", "AE", "EG"}
     assert wrong(numbers) == {}
@@ -297,7 +305,9 @@ COLUMNS = [
 
 
 @pytest.mark.parametrize(("name", "column"), COLUMNS, ids=[name for name, _ in COLUMNS])
-def test_a_column_is_cleaned_as_each_of_its_values_alone(name: str, column: list[str]) -> None:
+def test_a_column_is_cleaned_as_each_of_its_values_alone(
+    name: str, column: list[str]
+) -> None:
     field = SCHEMAS["patient"].load_fields[name]
     assert list(map(repr, field.clean_all(tuple(column)))) == [
         repr(field.cleaned(value)) for value in column

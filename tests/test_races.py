@@ -98,9 +98,14 @@ def test_two_clients_who_take_a_number_in_turn_leave_it_with_one(
     for _ in range(ROUNDS):
         portal = Portal(emptied(any_app))
         for i in range(8):
-            portal.send("patient", nationalID=f"N-{i}", name=f"Person {i}", patientNo=f"P-{i}")
+            portal.send(
+                "patient", nationalID=f"N-{i}", name=f"Person {i}", patientNo=f"P-{i}"
+            )
         wishes = [
-            ("/patient", {"nationalID": f"N-{i}", "name": f"Person {i}", "patientNo": "P-X"})
+            (
+                "/patient",
+                {"nationalID": f"N-{i}", "name": f"Person {i}", "patientNo": "P-X"},
+            )
             for i in range(8)
         ]
         told = live.at_once(wishes)
@@ -119,7 +124,9 @@ def test_single_records_pass_while_a_bulk_runs(live: Service, any_app: Flask) ->
     assert portal.count("patient") == len(people) + CLIENTS
 
 
-def decide_while(portal: Portal, keep: int, drop: int, meanwhile: Callable[[], Any]) -> None:
+def decide_while(
+    portal: Portal, keep: int, drop: int, meanwhile: Callable[[], Any]
+) -> None:
     """Merge two patients; after both are read, and before anything is written, let somebody else work."""
     other = threading.Thread(target=meanwhile)
 
@@ -138,7 +145,9 @@ def decide_while(portal: Portal, keep: int, drop: int, meanwhile: Callable[[], A
 
 def test_a_merge_loses_no_update_that_comes_between(portal: Portal) -> None:
     keep = portal.send("patient", patientNo="K-1", name="Ali Hassan")["id"]
-    drop = portal.send("patient", patientNo="D-1", nationalID="N-1", name="Ali Hassan")["id"]
+    drop = portal.send("patient", patientNo="D-1", nationalID="N-1", name="Ali Hassan")[
+        "id"
+    ]
     update = {
         "nationalID": "N-1",
         "patientNo": "D-2",
@@ -201,7 +210,9 @@ def test_a_holder_of_a_shared_phone_who_leaves_lets_no_double_in(
     told = portal.send("patient", new)
     other.join()
     assert told["success"]
-    assert [row["date_of_birth"] for row in portal.stored("patient")].count("2001-01-01") == 1
+    assert [row["date_of_birth"] for row in portal.stored("patient")].count(
+        "2001-01-01"
+    ) == 1
     assert portal.count("patient") == 3
 
 
@@ -218,7 +229,9 @@ def test_a_stranger_cannot_write_lines_into_the_access_log(
     database_url: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "access.log"
-    with service(database_url, "--access-logfile", str(log), WEB_CONCURRENCY="1") as running:
+    with service(
+        database_url, "--access-logfile", str(log), WEB_CONCURRENCY="1"
+    ) as running:
         connection = http.client.HTTPConnection("127.0.0.1", running.port)
         connection.request("GET", "/x%0aFORGED%1b[31m?patientNo=P-1")
         connection.getresponse().read()
@@ -228,9 +241,9 @@ def test_a_stranger_cannot_write_lines_into_the_access_log(
     assert [line for line in lines if line.startswith("FORGED")] == []
     assert any("/x%0AFORGED" in line for line in lines)
     assert [line for line in lines if KEY in line or "P-" in line] == []
-    assert [line.split()[-1] for line in lines if "/patient" in line and "/x" not in line] == [
-        "live"
-    ]  # the key's name
+    assert [
+        line.split()[-1] for line in lines if "/patient" in line and "/x" not in line
+    ] == ["live"]  # the key's name
 
 
 def test_what_was_answered_survives_a_kill(any_app: Flask, database_url: str) -> None:
@@ -259,9 +272,8 @@ def test_a_killed_atomic_bulk_leaves_nothing(any_app: Flask, database_url: str) 
         with pytest.raises((OSError, http.client.HTTPException)):
             running.post("/patients?atomic=true", people)
         killer.join()
-        servers.wait_until(
-            running.answers, running.process
-        )  # a worker that is just starting misses SIGTERM
+        # A worker that is just starting misses SIGTERM.
+        servers.wait_until(running.answers, running.process)
     assert portal.count("patient") == 0
 
 

@@ -40,7 +40,10 @@ def test_all_wrong_fields_are_told_at_once():
 
 
 def test_a_missing_identity_is_told_together_with_a_wrong_field():
-    assert refused("patient", {"name": "Sara", "email": "x"}).keys() == {"patient_no", "email"}
+    assert refused("patient", {"name": "Sara", "email": "x"}).keys() == {
+        "patient_no",
+        "email",
+    }
 
 
 def test_a_wrong_time_to_is_told_together_with_a_wrong_field():
@@ -91,7 +94,11 @@ def test_a_record_without_identity_is_refused(entity, sent, missing):
         ),
         ("patient", {"nationalID": "١", "mobile": "0502222222", "name": "S"}, "1"),
         ("patient", {"mobile": "0502222222", "name": "S"}, "+966502222222"),
-        ("patient", {"mobile": "0502222222", "name": "S", "patientNo": " "}, "+966502222222"),
+        (
+            "patient",
+            {"mobile": "0502222222", "name": "S", "patientNo": " "},
+            "+966502222222",
+        ),
         ("appointment", SLOT | {"appointmentNo": "a-1"}, "A-1"),
         ("appointment", SLOT, "P-1 2026-06-15 10:30"),
         ("appointment", SLOT | {"timeFrom": "10:00:00"}, "P-1 2026-06-15 10:00"),
@@ -149,7 +156,8 @@ def test_a_text_field_is_as_long_as_its_column(entity, name):
 
 
 @pytest.mark.parametrize(
-    ("entity", "name"), [("patient", "gender"), ("doctor", "gender"), ("patient", "blood_type")]
+    ("entity", "name"),
+    [("patient", "gender"), ("doctor", "gender"), ("patient", "blood_type")],
 )
 def test_every_choice_fits_its_column(entity, name):
     choices = SCHEMAS[entity].load_fields[name].spellings.values()

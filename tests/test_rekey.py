@@ -17,7 +17,11 @@ from app import create_app
 from models import db
 from upsert import RULES
 
-NOW = {"created_at": "2026-01-01 00:00:00", "updated_at": "2026-01-01 00:00:00", "version": 1}
+NOW = {
+    "created_at": "2026-01-01 00:00:00",
+    "updated_at": "2026-01-01 00:00:00",
+    "version": 1,
+}
 MOBILE = "+966501111111"
 
 
@@ -40,7 +44,9 @@ def older(database_url: str, tmp_path: Path, backend: str) -> Iterator[Portal]:
 def store(portal: Portal, table: str, *rows: dict[str, Any]) -> list[int]:
     """Store rows as older rules did, and return their ids."""
     t = db.metadata.tables[table]
-    return [write(portal, sa.insert(t).values(**row)).inserted_primary_key[0] for row in rows]
+    return [
+        write(portal, sa.insert(t).values(**row)).inserted_primary_key[0] for row in rows
+    ]
 
 
 def patient(**fields: Any) -> dict[str, Any]:
@@ -215,7 +221,8 @@ def test_contact_keys_are_made_again_and_two_that_share_one_get_two_ranks(
     retired = store(
         older,
         "patient",
-        patient(name=spelled[0], mobile=MOBILE) | {"contact_key": None, "contact_rank": None},
+        patient(name=spelled[0], mobile=MOBILE)
+        | {"contact_key": None, "contact_rank": None},
     )
     upgrade(older, capsys)
     key = upsert.contact_key(MOBILE, spelled[0])
@@ -249,7 +256,9 @@ def test_tables_of_many_chunks_are_formed_whole(
 def test_the_command_tells_all_of_it_beforehand_and_changes_nothing(
     older: Portal, capsys: pytest.CaptureFixture
 ) -> None:
-    first, second = store(older, "patient", patient(patient_no="'1"), patient(patient_no="0"))
+    first, second = store(
+        older, "patient", patient(patient_no="'1"), patient(patient_no="0")
+    )
     before = older.stored("patient")
     told = older.command("rekey", "--dry-run")
     assert older.stored("patient") == before
@@ -332,7 +341,9 @@ def test_what_a_list_stored_wrongly_on_another_python_is_mended_by_the_next_sync
     assert [rows[0]["mobile"], rows[1]["date_of_birth"]] == ["051234567", "1990-01-01"]
 
 
-def test_an_entity_whose_table_a_later_migration_creates_is_left_alone(portal: Portal) -> None:
+def test_an_entity_whose_table_a_later_migration_creates_is_left_alone(
+    portal: Portal,
+) -> None:
     clinics = RULES["clinic"]
     table = clinics.table.to_metadata(sa.MetaData(), name="invoice")
     with portal.app.app_context(), db.engine.connect() as connection:

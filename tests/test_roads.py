@@ -24,15 +24,17 @@ from engine.index import Index
 from upsert import RULES
 
 Record = dict[str, Any]
-World = dict[str, dict[int, Record]]  # the records that a desktop holds, by entity and number
+# The records that a desktop holds, by entity and number.
+World = dict[str, dict[int, Record]]
 
 COUNTS = {"clinic": 3, "doctor": 6, "patient": 16, "appointment": 24}
+# So that a phone makes a contact of two.
 NAMES = (
     "Ali Hassan",
     "احمد علي",
     "أحمد عليّ",
     "Baby of Sara",
-)  # so that a phone makes a contact of two
+)
 BIRTHS = ("1960-01-01", "1990-05-05", "2001-09-09")
 
 
@@ -83,7 +85,12 @@ def appointment(chance: random.Random, number: int) -> Record:
     }
 
 
-MAKERS = {"clinic": clinic, "doctor": doctor, "patient": patient, "appointment": appointment}
+MAKERS = {
+    "clinic": clinic,
+    "doctor": doctor,
+    "patient": patient,
+    "appointment": appointment,
+}
 KEYS = {
     "clinic": ("code",),
     "doctor": ("code", "licenseNumber"),
@@ -99,11 +106,22 @@ ALONE = {
 MOVING = {
     "clinic": ("name",),
     "doctor": ("code", "licenseNumber", "name", "clinicCodes"),
-    "patient": ("mobile", "mobile", "name", "patientNo", "nationalID", "dateOfBirth", "gender"),
+    "patient": (
+        "mobile",
+        "mobile",
+        "name",
+        "patientNo",
+        "nationalID",
+        "dateOfBirth",
+        "gender",
+    ),
     "appointment": ("date", "timeFrom", "timeFrom", "patientNo", "timeTo", "doctorCode"),
 }
 # What two records have in common, and what moves one to where the other is.
-BESIDE = {"patient": ("name", ("mobile",)), "appointment": ("patientNo", ("date", "timeFrom"))}
+BESIDE = {
+    "patient": ("name", ("mobile",)),
+    "appointment": ("patientNo", ("date", "timeFrom")),
+}
 # What tells one from another.
 TELLING = {
     "clinic": ("name",),
@@ -111,7 +129,12 @@ TELLING = {
     "patient": ("dateOfBirth", "gender"),
     "appointment": ("timeTo", "doctorCode"),
 }
-HARMLESS = {"clinic": "floor", "doctor": "email", "patient": "email", "appointment": "notes"}
+HARMLESS = {
+    "clinic": "floor",
+    "doctor": "email",
+    "patient": "email",
+    "appointment": "notes",
+}
 
 
 def known(chance: random.Random, world: World, entity: str, number: int) -> Record:
@@ -328,7 +351,9 @@ def test_a_clash_is_settled_in_order(fast: Portal, case: str, *, backwards: bool
     assert seen[1] == seen[0]
 
 
-def test_a_slot_that_a_refused_move_asked_for_is_not_settled_beside_it(fast: Portal) -> None:
+def test_a_slot_that_a_refused_move_asked_for_is_not_settled_beside_it(
+    fast: Portal,
+) -> None:
     """It was free when the columns were compared, and taken at the turn of the move."""
     slot = {"patientNo": "P-1", "date": "2026-06-16", "timeFrom": "10:00"}
     move = {"appointmentNo": "A-1", "date": "2026-06-16", "timeTo": "09:00"}
@@ -363,7 +388,8 @@ def test_ids_of_references_count_in_a_list(fast: Portal) -> None:
 def face(portal: Portal) -> dict[str, list]:
     """Return what is stored without ids, ranks and times."""
     people = {
-        row["id"]: row["patient_no"] or row["national_id"] for row in portal.stored("patient")
+        row["id"]: row["patient_no"] or row["national_id"]
+        for row in portal.stored("patient")
     }
     hidden = (
         "id",
@@ -398,7 +424,8 @@ def meanwhile(portal: Portal, record: Record) -> Iterator[list[threading.Thread]
         if not others and threading.current_thread() is threading.main_thread():
             others.append(threading.Thread(target=send))
             others[0].start()
-            others[0].join(0.5)  # on SQLite it waits for us, elsewhere it is faster than we are
+            # On SQLite it waits for us, elsewhere it is faster than we are.
+            others[0].join(0.5)
         write(connection, changes, now, *part)
 
     with mock.patch.object(settle, "write", write_later):
@@ -476,8 +503,12 @@ def test_careful_records_see_nothing_but_the_index(fast: Portal) -> None:
             touched = {
                 "its row": records.touches([ali.id], {}),
                 "its number": records.touches([], {"patient_no": ["P-1"]}),
-                "another key of its row": records.touches([], {"national_id": ["1000000001"]}),
-                "the contact that it gives up": records.touches([], {"mobile+name": [contact]}),
+                "another key of its row": records.touches(
+                    [], {"national_id": ["1000000001"]}
+                ),
+                "the contact that it gives up": records.touches(
+                    [], {"mobile+name": [contact]}
+                ),
                 "the contact that it takes": records.touches(
                     [], {"mobile+name": [records.shared_key(ali.values)]}
                 ),

@@ -25,12 +25,13 @@ from live import KEY, Service, service
 
 CLIENTS = SAMPLES / "clients"
 ADDRESS = "http://127.0.0.1:5082"
+# In the order in which they refer to each other.
 ENTITIES = (
     "clinic",
     "doctor",
     "patient",
     "appointment",
-)  # in the order in which they refer to each other
+)
 RECORDS = {
     entity: json.loads((SAMPLES / f"{entity}.json").read_text(encoding="utf-8"))
     for entity in ENTITIES
@@ -73,17 +74,33 @@ class Clients:
         self.programs: dict[str, list[str]] = {}
 
     def run(
-        self, name: str, address: str, body: Any, entity: str = "patient", **environment: str
+        self,
+        name: str,
+        address: str,
+        body: Any,
+        entity: str = "patient",
+        **environment: str,
     ) -> Ran:
         """Run a sample with this body (bytes as they are) in the file that it sends."""
         program = self._program(name, shown(name, address, entity))
         folder = self._folder()
-        raw = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
-        (folder / (f"{entity}.json" if name in PUSH else "everything.json")).write_bytes(raw)
+        raw = (
+            body
+            if isinstance(body, bytes)
+            else json.dumps(body, ensure_ascii=False).encode()
+        )
+        (folder / (f"{entity}.json" if name in PUSH else "everything.json")).write_bytes(
+            raw
+        )
         # Nothing of this machine's environment: a proxy, for one, would come between.
         environment = {"PATH": os.environ["PATH"], "API_KEY": KEY, **environment}
         ended = subprocess.run(
-            program, cwd=folder, env=environment, capture_output=True, timeout=120, check=False
+            program,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            timeout=120,
+            check=False,
         )
         return Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
@@ -224,13 +241,17 @@ def at_once(clients: Clients, address: str) -> dict[str, Ran]:
     names = [it for it in PUSH + NIGHT if csharp.available() or not it.endswith(".cs")]
     with ThreadPoolExecutor(len(names)) as pool:
         return dict(
-            zip(names, pool.map(lambda it: clients.run(it, address, {}), names), strict=True)
+            zip(
+                names, pool.map(lambda it: clients.run(it, address, {}), names), strict=True
+            )
         )
 
 
 def stored(address: str, entity: str) -> list[dict[str, Any]]:
     """Read back all records of an entity."""
-    with urlopen(Request(f"{address}{API}/{entity}s", headers={"X-API-Key": KEY})) as answer:
+    with urlopen(
+        Request(f"{address}{API}/{entity}s", headers={"X-API-Key": KEY})
+    ) as answer:
         return json.load(answer)["data"]
 
 
@@ -270,7 +291,9 @@ def test_the_push_sample_creates_each_record_and_then_finds_it_unchanged(
 ) -> None:
     for action in ("created", "unchanged"):
         for entity in ENTITIES:
-            ran = clients.run(push, address, (SAMPLES / f"{entity}.json").read_bytes(), entity)
+            ran = clients.run(
+                push, address, (SAMPLES / f"{entity}.json").read_bytes(), entity
+            )
             assert (ran.status, ran.err) == (0, ""), ran.told
             assert action in ran.out
             assert str(stored(address, entity)[0]["id"]) in ran.out
@@ -301,7 +324,9 @@ def test_the_push_sample_tells_the_candidates_of_a_conflict(
     _, first = live.post("/patient", {"patientNo": "P-1", "name": "Ali Hassan"})
     _, second = live.post("/patient", {"nationalID": "1122334455", "name": "Sara Omar"})
     ran = clients.run(
-        push, address, {"patientNo": "P-1", "nationalID": "1122334455", "name": "Ali Hassan"}
+        push,
+        address,
+        {"patientNo": "P-1", "nationalID": "1122334455", "name": "Ali Hassan"},
     )
     assert is_no_crash(ran)
     for reason in (
@@ -380,7 +405,9 @@ def test_the_night_sample_tells_each_refused_record_and_fails(
 def test_the_night_sample_tells_the_reasons_when_every_record_is_refused(
     night: str, clients: Clients, address: str
 ) -> None:
-    ran = clients.run(night, address, {"patients": [NOBODY], "clinics": [{"name": "No code"}]})
+    ran = clients.run(
+        night, address, {"patients": [NOBODY], "clinics": [{"name": "No code"}]}
+    )
     assert is_no_crash(ran)
     assert ran.counts("failed", 2)
     assert ran.out.count("validation_failed") == 2

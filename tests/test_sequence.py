@@ -117,7 +117,8 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def state(portal: Portal) -> dict[str, list]:
     """Return all that is stored, with ids as their order and without times."""
     rows = {
-        table: portal.stored(table) for table in ("clinic", "doctor", "patient", "appointment")
+        table: portal.stored(table)
+        for table in ("clinic", "doctor", "patient", "appointment")
     }
     order = {
         table: {row["id"]: place for place, row in enumerate(rows[table])} for table in rows
@@ -173,11 +174,14 @@ def _told(result: dict, order: dict[int, int]) -> dict:
     return told | ({"id": order.get(told["id"])} if "id" in told else {})
 
 
-IDS = re.compile(r"(?<=patient )(?:\(new\)|[0-9]+)(?:, (?:\(new\)|[0-9]+))*")  # in a warning
+# The ids that a warning names.
+IDS = re.compile(r"(?<=patient )(?:\(new\)|[0-9]+)(?:, (?:\(new\)|[0-9]+))*")
 
 
 def _ordered(ids: str, order: dict[int, int]) -> str:
-    return ", ".join(it if it == "(new)" else str(order.get(int(it))) for it in ids.split(", "))
+    return ", ".join(
+        it if it == "(new)" else str(order.get(int(it))) for it in ids.split(", ")
+    )
 
 
 def one_by_one(portal: Portal, batches: dict[str, list]) -> tuple[Any, Any]:
@@ -211,10 +215,14 @@ def uses_a_refused_person(batches: dict[str, list], told: dict[str, list[dict]])
     for entity, number in (("patient", "patientNo"), ("doctor", "code")):
         sent = zip(batches[entity], told[entity], strict=True)
         refused = {
-            str(it.get(number)).upper() for it, result in sent if result.get("status") == 409
+            str(it.get(number)).upper()
+            for it, result in sent
+            if result.get("status") == 409
         }
         name = "doctorCode" if entity == "doctor" else number
-        if any(str(it[name]).upper() in refused for it in batches["appointment"] if name in it):
+        if any(
+            str(it[name]).upper() in refused for it in batches["appointment"] if name in it
+        ):
             return True
     return False
 
@@ -276,13 +284,15 @@ def test_atomic_is_all_or_nothing(
     after = state(fast)
     if any(answer.get("rolledBack") for answer in answers.values()):
         assert after == before
-        assert {it["success"] for answer in answers.values() for it in answer["results"]} == {
-            False
-        }
+        assert {
+            it["success"] for answer in answers.values() for it in answer["results"]
+        } == {False}
     emptied(fast.app)
     fast.send_many(first)
     plainly = fast.send_many(second)
-    failures = [it for answer in answers.values() for it in answer["results"] if "status" in it]
+    failures = [
+        it for answer in answers.values() for it in answer["results"] if "status" in it
+    ]
     assert [it["key"] for it in failures] == [
         it["key"]
         for answer in plainly.values()
@@ -318,14 +328,16 @@ def agrees(record: dict, old: dict) -> bool:
     if names[0] == names[1]:
         return "" in births or births[0] == births[1]
     firsts = [
-        [word for word in name.replace(".", " ").split() if word != "dr"][:1] for name in names
+        [word for word in name.replace(".", " ").split() if word != "dr"][:1]
+        for name in names
     ]
     return births[0] == births[1] != "" and firsts[0] == firsts[1]
 
 
 CONTACT = {"mobile": "+966551234567", "name": "Sara Ali"}
 STEPS = [
-    {"patientNo": "P-5", name: value} for name, value in sorted(CONTACT.items(), reverse=True)
+    {"patientNo": "P-5", name: value}
+    for name, value in sorted(CONTACT.items(), reverse=True)
 ]
 
 
@@ -361,8 +373,14 @@ def test_who_comes_to_have_a_contact_in_two_steps_is_found_by_it(
     told = fast.send_many(
         {"patient": [*STEPS, CONTACT | {"nationalID": "1000000001"}]}, **options
     )["patient"]
-    found = {name: told["results"][2].get(name) for name in ("action", "matchedBy", "changed")}
-    assert found == {"action": "updated", "matchedBy": "mobile+name", "changed": ["nationalID"]}
+    found = {
+        name: told["results"][2].get(name) for name in ("action", "matchedBy", "changed")
+    }
+    assert found == {
+        "action": "updated",
+        "matchedBy": "mobile+name",
+        "changed": ["nationalID"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -389,7 +407,9 @@ def test_a_dry_run_finds_whom_it_would_have_created(
     emptied(fast.app)
     monkeypatch.setattr(sync, "CHUNK", chunk)
     new = [
-        {"patientNo": f"P-{i}", "nationalID": f"100000000{i}"} | CONTACT | {"name": f"Sara {i}"}
+        {"patientNo": f"P-{i}", "nationalID": f"100000000{i}"}
+        | CONTACT
+        | {"name": f"Sara {i}"}
         for i in range(4)
     ]
     again = [
@@ -403,7 +423,9 @@ def test_a_dry_run_finds_whom_it_would_have_created(
     bookings = [
         {"patientNo": f"P-{i}", "date": "2026-06-15", "timeFrom": "10:30"} for i in range(5)
     ]
-    told = fast.send_many({"patient": [*new, *again], "appointment": bookings}, dry_run=True)
+    told = fast.send_many(
+        {"patient": [*new, *again], "appointment": bookings}, dry_run=True
+    )
     assert [it["action"] for it in told["patient"]["results"]] == ["created"] * 4 + [
         "unchanged"
     ] * 3 + ["updated"]

@@ -54,9 +54,14 @@ def test_a_thousand_patients_with_every_key_cost_no_more_than_25(
     portal: Portal, statements: list[str]
 ) -> None:
     changed = [
-        person | {"email": "new@b.example", "name": person["name"] + " II"} for person in PEOPLE
+        person | {"email": "new@b.example", "name": person["name"] + " II"}
+        for person in PEOPLE
     ]
-    for people, action in ((PEOPLE, "created"), (PEOPLE, "unchanged"), (changed, "updated")):
+    for people, action in (
+        (PEOPLE, "created"),
+        (PEOPLE, "unchanged"),
+        (changed, "updated"),
+    ):
         statements.clear()
         assert portal.send_many({"patient": people})["patient"][action] == 1000
         assert 1 <= len(statements) <= 25, statements
@@ -96,20 +101,25 @@ DATES = {"postgresql": "ALTER DATABASE {} SET datestyle TO {}"}
 def test_a_server_that_writes_dates_its_own_way_changes_nothing(any_app: Flask) -> None:
     portal = Portal(emptied(any_app))
     booking = {"patientNo": "P-1", "date": "2026-06-15", "timeFrom": "10:30:00"}
-    sent = {"patient": [PEOPLE[1] | {"dateOfBirth": "1980-02-01"}], "appointment": [booking]}
+    sent = {
+        "patient": [PEOPLE[1] | {"dateOfBirth": "1980-02-01"}],
+        "appointment": [booking],
+    }
     portal.send_many(sent)
     with any_app.app_context():
         engine = db.engine
     write_dates = DATES.get(engine.dialect.name, "SELECT 0")
     try:
         with engine.begin() as connection:
-            connection.exec_driver_sql(write_dates.format(engine.url.database, "'German, DMY'"))
+            connection.exec_driver_sql(
+                write_dates.format(engine.url.database, "'German, DMY'")
+            )
         engine.dispose()
         assert [told["unchanged"] for told in portal.send_many(sent).values()] == [1, 1]
         assert [row["date_of_birth"] for row in portal.stored("patient")] == ["1980-02-01"]
-        assert [(row["date"], row["time_from"]) for row in portal.stored("appointment")] == [
-            ("2026-06-15", "10:30:00")
-        ]
+        assert [
+            (row["date"], row["time_from"]) for row in portal.stored("appointment")
+        ] == [("2026-06-15", "10:30:00")]
     finally:
         with engine.begin() as connection:
             connection.exec_driver_sql(write_dates.format(engine.url.database, "DEFAULT"))
@@ -140,7 +150,8 @@ def test_values_of_a_list_stay_apart_whatever_they_hold(any_app: Flask) -> None:
         for place, odd in enumerate(ODD)
     ]
     changed = [
-        person | {"lastName": odd} for person, odd in zip(people, reversed(ODD), strict=True)
+        person | {"lastName": odd}
+        for person, odd in zip(people, reversed(ODD), strict=True)
     ]
     for sent, action in (
         (people, "created"),
@@ -157,8 +168,12 @@ def test_values_of_a_list_stay_apart_whatever_they_hold(any_app: Flask) -> None:
         assert rows == [(it["name"], it["firstName"], it.get("lastName")) for it in sent]
 
 
-@pytest.mark.parametrize("values", [["a", "a\x1fb", None], ["\x1f"], ["a", "\x1e", None], [""]])
-def test_values_that_would_be_taken_for_others_are_refused(values: list[str | None]) -> None:
+@pytest.mark.parametrize(
+    "values", [["a", "a\x1fb", None], ["\x1f"], ["a", "\x1e", None], [""]]
+)
+def test_values_that_would_be_taken_for_others_are_refused(
+    values: list[str | None],
+) -> None:
     with pytest.raises(ValueError, match="separator"):
         Joined().process_bind_param(values, postgresql.dialect())
 
@@ -212,7 +227,11 @@ def test_statistics_of_a_small_table_do_not_make_look_ups_slow(analysed: Portal)
     seen: list[tuple[str, Any]] = []
 
     def note(
-        _connection: object, _cursor: object, statement: str, parameters: Any, *_rest: object
+        _connection: object,
+        _cursor: object,
+        statement: str,
+        parameters: Any,
+        *_rest: object,
     ) -> None:
         if "json_each" in statement:
             seen.append((statement, parameters))

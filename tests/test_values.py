@@ -25,7 +25,9 @@ LEAST: dict[str, dict[str, Any]] = {
 SLOT = {"patientNo": "P-1", "date": "2026-06-15", "timeFrom": "10:30"}
 RLM, LRM, ZWJ, ZWNJ, BOM = "\u200f", "\u200e", "\u200d", "\u200c", "\ufeff"
 
-FIELDS = [(entity, name) for entity, schema in SCHEMAS.items() for name in schema.load_fields]
+FIELDS = [
+    (entity, name) for entity, schema in SCHEMAS.items() for name in schema.load_fields
+]
 TEXTS = [
     pair
     for pair in FIELDS
@@ -84,7 +86,9 @@ def test_what_a_record_must_carry_follows_from_the_rules():
         CONTACT, name="mobile+name+born", sources=(*CONTACT.sources, "date_of_birth")
     )
     stricter = replace(PATIENT, shared=contact, weak=("former_patient_no", contact.name))
-    schema = type("StricterSchema", (schemas.PatientSchema,), {"rules": stricter})("SA", RIYADH)
+    schema = type("StricterSchema", (schemas.PatientSchema,), {"rules": stricter})(
+        "SA", RIYADH
+    )
     sent = {"mobile": "0551234567", "name": "Sara Ali"}
     with pytest.raises(ValidationFailed) as caught:
         schema.clean(sent)
@@ -148,7 +152,11 @@ def test_blankness_and_absence_together_name_every_field_of_an_entity():
         for e, names in table.items()
         for n in names.split()
     }
-    refusing = {("appointment", "date"), ("appointment", "timeFrom"), ("doctor", "clinicCodes")}
+    refusing = {
+        ("appointment", "date"),
+        ("appointment", "timeFrom"),
+        ("doctor", "clinicCodes"),
+    }
     refusing |= {(entity, "name") for entity in ("clinic", "doctor", "patient")}
     known = {
         ("clinic", "code"),
@@ -162,7 +170,11 @@ def test_blankness_and_absence_together_name_every_field_of_an_entity():
 @pytest.mark.parametrize(
     ("entity", "name"),
     [
-        *(("doctor", "licenseNumber"), ("patient", "nationalID"), ("appointment", "patientNo")),
+        *(
+            ("doctor", "licenseNumber"),
+            ("patient", "nationalID"),
+            ("appointment", "patientNo"),
+        ),
         *(("appointment", "doctorCode"), ("appointment", "clinicCode")),
     ],
 )
@@ -285,9 +297,9 @@ def test_a_refused_record_names_the_unknown_field_that_may_be_the_reason():
     "name", ["id", "createdAt", "updatedAt", "ID", "CreatedAt", "UPDATEDAT"]
 )
 def test_read_only_fields_are_ignored_without_a_warning(entity, name):
-    assert SCHEMAS[entity].clean(LEAST[entity] | {name: "whatever"}) == SCHEMAS[entity].clean(
-        LEAST[entity]
-    )
+    assert SCHEMAS[entity].clean(LEAST[entity] | {name: "whatever"}) == SCHEMAS[
+        entity
+    ].clean(LEAST[entity])
 
 
 # --- Text --------------------------------------------------------------------------------------
@@ -309,7 +321,8 @@ def test_read_only_fields_are_ignored_without_a_warning(entity, name):
     ],
 )
 @pytest.mark.parametrize(
-    ("entity", "name"), [("patient", "name"), ("patient", "first_name"), ("clinic", "branch")]
+    ("entity", "name"),
+    [("patient", "name"), ("patient", "first_name"), ("clinic", "branch")],
 )
 def test_text_is_trimmed_composed_and_kept(entity, name, sent, kept):
     assert one_value(entity, name, sent) == kept
@@ -346,7 +359,19 @@ def test_a_whole_number_with_a_fraction_of_zero_is_taken_for_its_digits_with_a_w
 @pytest.mark.parametrize(("entity", "name"), TEXTS + IDENTIFIERS)
 @pytest.mark.parametrize(
     "character",
-    ["\0", "\x01", "\x08", "\x0b", "\x0c", "\x1b", "\x7f", "\x80", "\x9f", "\ud83d", "\udc00"],
+    [
+        "\0",
+        "\x01",
+        "\x08",
+        "\x0b",
+        "\x0c",
+        "\x1b",
+        "\x7f",
+        "\x80",
+        "\x9f",
+        "\ud83d",
+        "\udc00",
+    ],
 )
 def test_control_characters_and_lone_surrogates_are_refused(entity, name, character):
     sentence = only_fault(entity, **{json_name(name): f"a{character}b"})

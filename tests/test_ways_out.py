@@ -35,7 +35,9 @@ AT_TEN, AT_ELEVEN = SLOT | {"patientNo": "P-1"}, LATER | {"patientNo": "P-1"}
 
 
 def run(portal: Portal, *words: Any, answer: str | None = None) -> Result:
-    return portal.app.test_cli_runner().invoke(args=[str(word) for word in words], input=answer)
+    return portal.app.test_cli_runner().invoke(
+        args=[str(word) for word in words], input=answer
+    )
 
 
 def run_in_vain(portal: Portal, *words: Any, answer: str | None = None) -> Result:
@@ -176,7 +178,11 @@ BOOKINGS = {
 }
 CONFLICTS = [
     pytest.param(entity, *case, id=f"{entity}: {name}, {case[3][0]}")
-    for entity, table in (("patient", PERSONS), ("doctor", DOCTORS), ("appointment", BOOKINGS))
+    for entity, table in (
+        ("patient", PERSONS),
+        ("doctor", DOCTORS),
+        ("appointment", BOOKINGS),
+    )
     for name, case in table.items()
 ]
 
@@ -211,7 +217,9 @@ def test_a_conflict_is_ended_by_a_command_and_the_same_sync_goes_through(
     then: tuple,
 ) -> None:
     prepare(portal, entity, stored)
-    sync = {entity: [record]} | ({"appointment": its} if (its := booking_for(entity)) else {})
+    sync = {entity: [record]} | (
+        {"appointment": its} if (its := booking_for(entity)) else {}
+    )
     before = everything(portal)
     refusal, *rest = [
         it for answer in portal.send_many(sync).values() for it in answer["results"]
@@ -258,7 +266,12 @@ def test_a_booking_of_a_patient_entered_twice_is_freed_by_merging_the_patients(
     )
     booking = new(portal, "appointment", AT_TEN, appointmentNo="A-1")
     refused(
-        portal, "identity_conflict", "appointment", LATER, appointmentNo="A-1", patientNo="P-2"
+        portal,
+        "identity_conflict",
+        "appointment",
+        LATER,
+        appointmentNo="A-1",
+        patientNo="P-2",
     )
     merge(portal, "patient", again, once)
     answer = found(
@@ -311,7 +324,9 @@ def test_a_retired_patient_is_inactive_and_gives_up_all_keys(portal: Portal) -> 
     [{"patientNo": "P-1"}, {"patientNo": "P-2"}, {"nationalID": "N-1"}, {"mobile": MOBILE}],
     ids=["former number", "number", "id", "mobile and name"],
 )
-def test_a_retired_patients_keys_are_free_for_somebody_new(portal: Portal, key: dict) -> None:
+def test_a_retired_patients_keys_are_free_for_somebody_new(
+    portal: Portal, key: dict
+) -> None:
     ali = renumbered_patient(portal)
     found(portal, ali, "patientNo", "patient", patientNo="P-2", mobile=MOBILE)
     retire(portal, "patient", ali)
@@ -423,7 +438,9 @@ def test_an_unknown_id_is_a_clear_error(portal: Portal, yes: tuple) -> None:
 
 def test_a_record_is_not_merged_with_itself(portal: Portal) -> None:
     ali = new(portal, "patient", ALI, patientNo="P-1")
-    assert "same record" in run_in_vain(portal, "merge", "patient", ali, ali, "--yes").output
+    assert (
+        "same record" in run_in_vain(portal, "merge", "patient", ali, ali, "--yes").output
+    )
 
 
 @pytest.mark.parametrize(
@@ -466,7 +483,9 @@ def visits(portal: Portal) -> Iterator[str]:
     """A table of somebody else's that refers to patients."""
     with portal.app.app_context():
         kind = db.metadata.tables["patient"].c.id.type
-        visits = sa.Table(VISIT, sa.MetaData(), sa.Column("patient_id", kind, nullable=False))
+        visits = sa.Table(
+            VISIT, sa.MetaData(), sa.Column("patient_id", kind, nullable=False)
+        )
         patients = sa.Table(
             "patient",
             visits.metadata,
@@ -485,7 +504,8 @@ def test_a_row_of_another_program_that_refers_to_a_patient_ends_a_merge_at_once(
     portal: Portal, visits: str
 ) -> None:
     keep, drop = [
-        portal.send("patient", {"patientNo": f"P-{i}", "name": "Sara"})["id"] for i in (1, 2)
+        portal.send("patient", {"patientNo": f"P-{i}", "name": "Sara"})["id"]
+        for i in (1, 2)
     ]
     with portal.app.app_context(), db.engine.begin() as connection:
         connection.execute(sa.text(f"INSERT INTO {visits} VALUES ({drop})"))

@@ -24,7 +24,9 @@ from test_matching import (
 # --- 2. Weak keys ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mobile", [MOBILE, "+966501111111", "00966501111111", "٠٥٠١١١١١١١"])
+@pytest.mark.parametrize(
+    "mobile", [MOBILE, "+966501111111", "00966501111111", "٠٥٠١١١١١١١"]
+)
 def test_mobile_and_name_find_a_patient(portal: Portal, mobile: str) -> None:
     ali = new(portal, "patient", ALI, mobile=MOBILE)
     assert (
@@ -97,7 +99,9 @@ def test_two_who_fit_equally_well_are_ambiguous(portal: Portal) -> None:
     both = candidates((father, "mobile+name"), (son, "mobile+name"))
     assert sorted(answer["candidates"], key=lambda it: it["id"]) == both
     assert (
-        found(portal, son, "mobile+name", "patient", family, dateOfBirth="1990-05-05")["action"]
+        found(portal, son, "mobile+name", "patient", family, dateOfBirth="1990-05-05")[
+            "action"
+        ]
         == "unchanged"
     )
     assert (
@@ -145,11 +149,15 @@ def test_a_former_number_of_somebody_who_contradicts_goes_to_the_one_found_by_co
 ) -> None:
     renumbered_patient(portal)
     sara = new(portal, "patient", SARA, mobile=MOBILE, patientNo="P-9")
-    answer = found(portal, sara, "mobile+name", "patient", SARA, mobile=MOBILE, patientNo="P-1")
+    answer = found(
+        portal, sara, "mobile+name", "patient", SARA, mobile=MOBILE, patientNo="P-1"
+    )
     assert (answer["data"]["patientNo"], formers(portal)) == ("P-1", {"P-9": sara})
 
 
-def test_a_contact_is_the_stored_mobile_and_name_and_no_earlier_ones(portal: Portal) -> None:
+def test_a_contact_is_the_stored_mobile_and_name_and_no_earlier_ones(
+    portal: Portal,
+) -> None:
     ali = new(portal, "patient", name="Ali Hassan", mobile=MOBILE, nationalID="N-1")
     found(portal, ali, "nationalID", "patient", nationalID="N-1", mobile=OTHER_MOBILE)
     found(portal, ali, "mobile+name", "patient", name="Ali Hassan", mobile=OTHER_MOBILE)
@@ -184,7 +192,9 @@ FORMER_FITS = [
     pytest.param({}, id="the number alone"),
     pytest.param({"name": True}, id="same name"),
     pytest.param({"name": True, "dateOfBirth": True}, id="same name and birth date"),
-    pytest.param({"name": "Sara Omar", "dateOfBirth": True}, id="other name, same birth date"),
+    pytest.param(
+        {"name": "Sara Omar", "dateOfBirth": True}, id="other name, same birth date"
+    ),
     pytest.param({"dateOfBirth": True}, id="same birth date, no name"),
 ]
 FORMER_FITS_NOT = [
@@ -192,7 +202,9 @@ FORMER_FITS_NOT = [
     pytest.param(
         {"name": "Sara Omar", "dateOfBirth": "1990-05-05"}, id="other name and birth date"
     ),
-    pytest.param({"name": True, "dateOfBirth": "1990-05-05"}, id="same name, other birth date"),
+    pytest.param(
+        {"name": True, "dateOfBirth": "1990-05-05"}, id="same name, other birth date"
+    ),
     pytest.param({"name": True, "nationalID": "N-9"}, id="same name, other id"),
     pytest.param(
         {"name": "Sara Omar", "dateOfBirth": True, "nationalID": "N-9"},
@@ -207,7 +219,8 @@ def as_stored(sent: dict, person: dict) -> dict:
 
 def for_doctor(sent: dict) -> dict:
     return {
-        {"nationalID": "licenseNumber"}.get(name, name): value for name, value in sent.items()
+        {"nationalID": "licenseNumber"}.get(name, name): value
+        for name, value in sent.items()
     }
 
 
@@ -275,7 +288,9 @@ def test_a_former_number_is_not_compared_by_a_birth_date_that_is_not_stored(
     ("names", "agree"),
     [
         pytest.param(
-            {"name": "H. Ali", "aName": "د. هدي على"}, True, id="other name, same Arabic name"
+            {"name": "H. Ali", "aName": "د. هدي على"},
+            True,
+            id="other name, same Arabic name",
         ),
         pytest.param(
             {"name": "Dr. Huda Ali", "aName": "هدى العلي"},
@@ -283,16 +298,22 @@ def test_a_former_number_is_not_compared_by_a_birth_date_that_is_not_stored(
             id="same name, other Arabic name",
         ),
         pytest.param({"aName": "د. هدى علي"}, True, id="Arabic name alone"),
-        pytest.param({"name": "H. Ali", "aName": "د. هند علي"}, False, id="both names differ"),
+        pytest.param(
+            {"name": "H. Ali", "aName": "د. هند علي"}, False, id="both names differ"
+        ),
         pytest.param({"name": "H. Ali"}, False, id="other name, no Arabic name sent"),
     ],
 )
 class TestADoctorsNameOrArabicName:
-    def test_tells_a_renumbered_doctor(self, portal: Portal, names: dict, agree: bool) -> None:
+    def test_tells_a_renumbered_doctor(
+        self, portal: Portal, names: dict, agree: bool
+    ) -> None:
         huda = new(portal, "doctor", HUDA, code="D-1", licenseNumber="L-1")
         again = names | {"code": "D-2", "licenseNumber": "L-1"}
         if agree:
-            assert "code" in found(portal, huda, "licenseNumber", "doctor", again)["changed"]
+            assert (
+                "code" in found(portal, huda, "licenseNumber", "doctor", again)["changed"]
+            )
         else:
             answer = refused(portal, "identity_conflict", "doctor", again)
             assert answer["candidates"] == candidates((huda, "licenseNumber"))
@@ -331,7 +352,9 @@ def test_a_doctors_first_word_counts_without_title_in_either_name(
     huda = new(portal, "doctor", HUDA, code="D-1", licenseNumber="L-1")
     again = HUDA | names | {"code": "D-2", "licenseNumber": "L-1"}
     if agree:
-        assert found(portal, huda, "licenseNumber", "doctor", again)["data"]["code"] == "D-2"
+        assert (
+            found(portal, huda, "licenseNumber", "doctor", again)["data"]["code"] == "D-2"
+        )
     else:
         refused(portal, "identity_conflict", "doctor", again)
 
@@ -341,7 +364,12 @@ def test_a_booking_with_another_number_is_another_booking_at_the_same_slot(
 ) -> None:
     patients(portal)
     cancelled = new(
-        portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1", status="Cancelled"
+        portal,
+        "appointment",
+        SLOT,
+        patientNo="P-1",
+        appointmentNo="A-1",
+        status="Cancelled",
     )
     anew = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-2")
     found(
@@ -354,11 +382,19 @@ def test_a_booking_with_another_number_is_another_booking_at_the_same_slot(
         appointmentNo="A-1",
     )
     found(
-        portal, anew, "appointmentNo", "appointment", SLOT, patientNo="P-1", appointmentNo="A-2"
+        portal,
+        anew,
+        "appointmentNo",
+        "appointment",
+        SLOT,
+        patientNo="P-1",
+        appointmentNo="A-2",
     )
 
 
-def test_a_booking_without_number_finds_the_numbered_one_at_its_slot(portal: Portal) -> None:
+def test_a_booking_without_number_finds_the_numbered_one_at_its_slot(
+    portal: Portal,
+) -> None:
     patients(portal)
     booking = new(portal, "appointment", SLOT, patientNo="P-1", appointmentNo="A-1")
     answer = found(
@@ -415,5 +451,11 @@ def test_a_placeholder_mobile_matches_where_not_both_carry_a_number(
 def test_a_valid_mobile_matches_where_both_carry_a_number(portal: Portal) -> None:
     ali = new(portal, "patient", name="Ali Hassan", mobile=MOBILE, patientNo="P-1")
     found(
-        portal, ali, "mobile+name", "patient", name="Ali Hassan", mobile=MOBILE, patientNo="P-2"
+        portal,
+        ali,
+        "mobile+name",
+        "patient",
+        name="Ali Hassan",
+        mobile=MOBILE,
+        patientNo="P-2",
     )

@@ -79,9 +79,9 @@ BLANK_IS_ABSENT = [
 def test_a_blank_identifier_reference_flag_or_status_counts_as_absent(
     *, http: Http, stored: dict[str, dict], entity: str, name: str, blank: str
 ) -> None:
-    before = told(http.post(f"/{entity}", identity(stored, entity) | {"isActive": False}), 200)[
-        "data"
-    ]
+    before = told(
+        http.post(f"/{entity}", identity(stored, entity) | {"isActive": False}), 200
+    )["data"]
     answer = told(http.post(f"/{entity}", identity(stored, entity) | {name: blank}), 200)
     assert (answer["action"], answer["data"]) == ("unchanged", before)
 
@@ -199,7 +199,9 @@ def test_midnight_is_a_time_to_begin(http: Http, stored: dict[str, dict]) -> Non
 
 
 def test_a_list_of_no_clinics_clears_them(http: Http, stored: dict[str, dict]) -> None:
-    answer = told(http.post("/doctor", identity(stored, "doctor") | {"clinicCodes": []}), 200)
+    answer = told(
+        http.post("/doctor", identity(stored, "doctor") | {"clinicCodes": []}), 200
+    )
     assert (answer["changed"], answer["data"]["clinicCodes"]) == (["clinicCodes"], [])
 
 
@@ -272,7 +274,10 @@ def test_warnings_of_many_stand_with_their_record(http: Http) -> None:
     first, second = told(http.post("/patients", records), 200)["results"]
     assert first["warnings"] == []
     assert second["warnings"][0] == "unknown field: mobil"
-    assert [warning.startswith("mobile: ") for warning in second["warnings"]] == [False, True]
+    assert [warning.startswith("mobile: ") for warning in second["warnings"]] == [
+        False,
+        True,
+    ]
 
 
 def test_names_match_without_regard_to_case(http: Http) -> None:
@@ -293,9 +298,9 @@ def test_a_field_in_two_spellings_is_refused(
 
 
 def test_whole_numbers_are_taken_for_text(http: Http) -> None:
-    data = told(http.post("/clinic", {"code": 7, "name": 12, "floor": -1, "number": 0}), 201)[
-        "data"
-    ]
+    data = told(
+        http.post("/clinic", {"code": 7, "name": 12, "floor": -1, "number": 0}), 201
+    )["data"]
     assert faces(data, {"code": "7", "name": "12", "floor": "-1", "number": "0"})
 
 
@@ -329,7 +334,12 @@ def test_values_are_answered_in_their_stored_form(
         *(("doctor", name, 64) for name in ("code", "licenseNumber")),
         *(
             ("clinic", name, limit)
-            for name, limit in (("code", 64), ("name", 200), ("floor", 200), ("address", 4000))
+            for name, limit in (
+                ("code", 64),
+                ("name", 200),
+                ("floor", 200),
+                ("address", 4000),
+            )
         ),
         *(
             ("doctor", name, limit)
@@ -352,7 +362,9 @@ def test_text_of_the_limit_is_stored_whole_and_one_more_is_refused_with_the_limi
     )
     data = told(http.post(f"/{entity}", record | {name: "X" * limit}), 201)["data"]
     assert data[name] == "X" * limit
-    errors = told(http.post(f"/{entity}", record | {name: "Y" * (limit + 1)}), 422)["errors"]
+    errors = told(http.post(f"/{entity}", record | {name: "Y" * (limit + 1)}), 422)[
+        "errors"
+    ]
     assert list(errors) == [name]
     assert str(limit) in errors[name][0]
 
@@ -372,7 +384,9 @@ def test_one_locked_chunk_does_not_take_the_rest_with_it(
 
     monkeypatch.setattr(database, "insert_for_ids", locked)
     answer = told(
-        http.post("/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(6)]),
+        http.post(
+            "/patients", [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(6)]
+        ),
         207,
     )
     assert [item.get("status") for item in answer["results"]] == [
@@ -427,11 +441,14 @@ def test_chunks_that_fail_together_are_stored_each_alone(
     ]
     booking = {"patientNo": "P-0", "date": "2026-06-15", "timeFrom": "10:30"}
     answer = told(
-        http.post("/sync", {"patients": [*people, *conflict], "appointments": [booking]}), 207
+        http.post("/sync", {"patients": [*people, *conflict], "appointments": [booking]}),
+        207,
     )
     assert len(commits) == 6 + 1  # the history's own, for once
     told_of_people = answer["patients"]["results"]
-    assert [item.get("code") for item in told_of_people] == [None] * 9 + ["identity_conflict"]
+    assert [item.get("code") for item in told_of_people] == [None] * 9 + [
+        "identity_conflict"
+    ]
     assert [item["index"] for item in told_of_people] == [*range(10)]
     assert answer["appointments"]["results"][0]["code"] == "unknown_reference"
     stored = {row["id"]: row["patient_no"] for row in sqlite_portal.stored("patient")}
@@ -445,9 +462,9 @@ def test_who_is_not_refused_after_a_lost_race_may_be_booked(
     http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = {"patientNo": "P-9", "nationalID": "1", "name": "Sara"}
-    other_id = sqlite_portal.send_many({"patient": [PATIENT, other]})["patient"]["results"][1][
-        "id"
-    ]
+    other_id = sqlite_portal.send_many({"patient": [PATIENT, other]})["patient"]["results"][
+        1
+    ]["id"]
     write, calls = settle.write, []
 
     def loses_once(index: Index, now: str, *plain: Any) -> None:
@@ -469,7 +486,8 @@ def test_who_is_not_refused_after_a_lost_race_may_be_booked(
 
 def test_a_rolled_back_request_names_no_ids_that_it_gave_on_the_way(http: Http) -> None:
     stored = told(
-        http.post("/patient", {"patientNo": "P-0", "nationalID": "N-0", "name": "Omar"}), 201
+        http.post("/patient", {"patientNo": "P-0", "nationalID": "N-0", "name": "Omar"}),
+        201,
     )["id"]
     people = [
         {"patientNo": "P-1", "name": "Ali"},

@@ -69,7 +69,12 @@ def upgrade() -> None:
         sa.Column("license_number", IDENTIFIER),
         sa.Column("name", TEXT, nullable=False),
         *_text(
-            "a_name", "branch", "medical_reg_number", "id_number", "account_no", "cost_center"
+            "a_name",
+            "branch",
+            "medical_reg_number",
+            "id_number",
+            "account_no",
+            "cost_center",
         ),
         *_text("email", "phone", "specialization"),
         sa.Column("gender", sa.String(10)),
@@ -146,5 +151,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("former_key", "appointment", "patient", "doctor_clinic", "doctor", "clinic"):
+    for table in (
+        "former_key",
+        "appointment",
+        "patient",
+        "doctor_clinic",
+        "doctor",
+        "clinic",
+    ):
         op.drop_table(table)

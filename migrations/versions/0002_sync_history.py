@@ -25,14 +25,23 @@ def upgrade() -> None:
     op.create_table(
         "sync_run",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), nullable=False),
-        sa.Column("at", sa.DateTime().with_variant(sa.String(19), "sqlite"), nullable=False),
+        sa.Column(
+            "at", sa.DateTime().with_variant(sa.String(19), "sqlite"), nullable=False
+        ),
         sa.Column("request_id", sa.String(64), nullable=False),
         sa.Column("key_name", sa.String(200), nullable=False),
         sa.Column("entity", sa.String(20), nullable=False),
         sa.Column("path", sa.String(200), nullable=False),
         *(
             sa.Column(name, sa.Integer, nullable=False)
-            for name in ("total", "created", "updated", "unchanged", "failed", "duration_ms")
+            for name in (
+                "total",
+                "created",
+                "updated",
+                "unchanged",
+                "failed",
+                "duration_ms",
+            )
         ),
         sa.Column("dry_run", sa.Boolean, nullable=False),
         sa.Column("failures", LONG_JSON, nullable=False),

@@ -24,7 +24,9 @@ def upgrade() -> None:
         "login_attempt",
         sa.Column("address", sa.String(64), nullable=False),
         sa.Column("slot", sa.Integer, nullable=False, autoincrement=False),
-        sa.Column("at", sa.DateTime().with_variant(sa.String(19), "sqlite"), nullable=False),
+        sa.Column(
+            "at", sa.DateTime().with_variant(sa.String(19), "sqlite"), nullable=False
+        ),
         sa.PrimaryKeyConstraint("address", "slot", name="pk_login_attempt"),
         **OPTIONS,
     )

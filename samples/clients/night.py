@@ -67,7 +67,9 @@ def main() -> None:
         )
 
     if "total" not in answer:  # the request failed as a whole
-        sys.exit(f"HTTP {response.status_code} {answer.get('code')}: {answer.get('detail')}")
+        sys.exit(
+            f"HTTP {response.status_code} {answer.get('code')}: {answer.get('detail')}"
+        )
     print(
         ", ".join(
             f"{count} {answer[count]}"
@@ -77,7 +79,9 @@ def main() -> None:
     for entity in ("clinics", "doctors", "patients", "appointments"):
         for result in answer.get(entity, {}).get("results", []):
             tell(entity, result)
-    if answer["failed"]:  # the status alone does not tell: 207 is a success to most programs
+    if answer[
+        "failed"
+    ]:  # the status alone does not tell: 207 is a success to most programs
         sys.exit(1)
 
 

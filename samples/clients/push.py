@@ -20,7 +20,10 @@ RETRIES = Retry(
 
 
 def post(path: str, body: bytes) -> requests.Response:
-    headers = {"X-API-Key": os.environ.get("API_KEY", ""), "Content-Type": "application/json"}
+    headers = {
+        "X-API-Key": os.environ.get("API_KEY", ""),
+        "Content-Type": "application/json",
+    }
     with requests.Session() as session:
         session.mount(ADDRESS, HTTPAdapter(max_retries=RETRIES))
         return session.post(
