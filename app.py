@@ -250,7 +250,7 @@ def _parse(text: str) -> Any:
     if not text.strip():
         raise problems.InvalidJson("The body is empty.")
     try:
-        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
     except RecursionError:
         raise problems.InvalidJson("The JSON is nested too deeply.") from None
     except json.JSONDecodeError as error:
@@ -261,16 +261,16 @@ def _parse(text: str) -> Any:
         raise problems.InvalidJson("A number has too many digits.") from None
 
 
-def _no_number(text: str) -> NoReturn:
+def _refuse_number(text: str) -> NoReturn:
     raise problems.InvalidJson(f"{text} is no number that JSON can hold.")
 
 
 def _finite(text: str) -> Decimal:
-    """Return a number with exactly its digits: an identifier must not lose any, and an exponent shows that it did."""
+    """Return a number with exactly its digits: in an identifier all count, and an exponent shows that some are lost."""
     try:
-        return Decimal(text) if math.isfinite(float(text)) else _no_number(text[:SHOWN])
+        return Decimal(text) if math.isfinite(float(text)) else _refuse_number(text[:SHOWN])
     except InvalidOperation:  # an exponent of more digits than any number has
-        return _no_number(text[:SHOWN])
+        return _refuse_number(text[:SHOWN])
 
 
 def _options() -> sync.Options:
@@ -298,8 +298,8 @@ def _switch(name: str) -> bool:
     return SWITCHES[sent[0].lower()]
 
 
-def _batches(body: Any) -> dict[str, list]:
-    """Return what /sync was sent, by entity; raise InvalidBody for anything but the four lists, in any case."""
+def _lists(body: Any) -> dict[str, list]:
+    """Return the lists that /sync was sent, by entity, whose names may be in any case; else raise InvalidBody."""
     if not isinstance(body, dict):
         raise _wrong_body(
             f"Send an object with any of {', '.join(PLURALS)}, each a list.", body
@@ -334,7 +334,7 @@ def _wrong_body(advice: str, body: Any) -> Problem:
 
 
 def _what_wraps(body: dict[str, Any]) -> str:
-    """Return advice on an object that wraps a list; '' if it wraps none."""
+    """Return advice on an object that wraps a list or numbers its records; else ''."""
     lists = [name for name, value in body.items() if isinstance(value, list)]
     if lists and all(name.lower() in PLURALS for name in body):
         return f"This object goes to {API}/sync; here, send the list that stands in {lists[0][:SHOWN]!r}."
@@ -393,7 +393,7 @@ def upsert_many(plural: str) -> Response:
 @api.post("/sync")
 def upsert_all() -> Response:
     """Upsert many records of all entities, in the order in which references resolve."""
-    options, batches = _options(), _batches(_body())
+    options, batches = _options(), _lists(_body())
     _refuse_too_many(sum(map(len, batches.values())))
     reports = sync.many(current_app.extensions["schemas"], batches, options)
     return _answer_many(reports, answers.all_listed(reports, **options.counted), options)
@@ -458,7 +458,7 @@ def _answer_text(text: str, status: int, kind: str = "application/json") -> Resp
     )
 
 
-def _answer_many(reports: sync.Results, text: str, options: sync.Options) -> Response:
+def _answer_many(reports: sync.Reports, text: str, options: sync.Options) -> Response:
     answer = answers.totals(reports.values(), **options.counted)
     counts = {name: answer[name] for name in ("total", *answers.COUNTS)}
     log.info("%s: %s", request.path, counts)
@@ -475,7 +475,10 @@ def _prefers_a_page() -> bool:
 
 
 def _answer_failure(error: Exception) -> Response:
-    """Turn whatever was raised into problem+json; of what nobody expected the answer names the request id only."""
+    """Answer any failure as problem+json, or as a page to a browser.
+
+    Of a failure that nobody expected only the request id is named.
+    """
     problem = error if isinstance(error, Problem) else _as_problem(error)
     if problem.status == problems.InternalError.status:
         _name_request(problem)

@@ -42,8 +42,8 @@ def register(app: Flask) -> None:
 def merge(entity: str, keep: int, drop: int, yes: bool) -> None:
     """Make two records of one person one: KEEP stays, DROP goes.
 
-    The bookings and keys of DROP pass to KEEP, its numbers as former ones. The values of KEEP win, and its empty
-    fields are filled. KEEP and DROP are ids, as a refused record's candidates name them.
+    The bookings of DROP pass to KEEP. The values of KEEP win, and its empty fields are filled, keys too. Other numbers
+    of DROP become former numbers of KEEP. KEEP and DROP are ids, as a refused record's candidates name them.
     """
     rules = RULES[entity]
     if keep == drop:

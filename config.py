@@ -44,7 +44,7 @@ class SettingError(Exception):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key by name. What is sent is compared with its digest (SHA-256); the key itself never leaves `secret`."""
+    """An API key and its name. What is sent is compared with its digest (SHA-256); only the portal shows `secret`."""
 
     name: str
     secret: str = field(repr=False)

@@ -24,7 +24,7 @@ keepalive = 5
 control_socket_disable = True
 loglevel = settings.log_level.lower()
 accesslog = "-"
-# The path without its query, our own request id, and the name of the key: no key and no record.
+# The path without its query, the request's id, and the name of the API key: no secret, and nothing of a record.
 access_log_format = (
     '%(t)s %(h)s "%(m)s %({quoted_path}e)s" %(s)s %(B)s bytes %(M)s ms'
     " %({x-request-id}o)s %({key_name}e)s"

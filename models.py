@@ -144,7 +144,7 @@ class DoctorClinic(db.Model):
 
 
 class Patient(Stamped, db.Model):
-    """`contact_key` is the mobile and the folded name; who comes to share one takes the lowest free rank."""
+    """`contact_key` is a digest of mobile and folded name. Who comes to share one takes the lowest free rank."""
 
     __table_args__ = (sa.UniqueConstraint("contact_key", "contact_rank"), TABLE_OPTIONS)
 

@@ -353,7 +353,7 @@ def _show_lists(operation: Json, request: Any, created: Json) -> None:
 
 
 def _add_sync(described: Json, schemas: Schemas, root: str) -> None:
-    """Add to the path that takes all entities what they are, and examples; and to the history's."""
+    """Describe /sync (its lists, with examples) and /syncs (its parameters, with an example)."""
     _add_lists(described["components"]["schemas"])
     created = {
         RULES[entity].plural: [_created(schema, entity)]
@@ -371,7 +371,7 @@ def _add_sync(described: Json, schemas: Schemas, root: str) -> None:
 
 
 def _add_lists(components: Json) -> None:
-    """Add to what all entities are sent and answered in a list of each."""
+    """Add a list of each entity to what /sync takes and answers."""
     for plural, entity in PLURALS.items():
         records = {"type": ["array", "null"], "items": _ref(entity.title())}
         components["Sync"]["properties"][plural] = records

@@ -175,7 +175,7 @@ def _has_number(rules: Rules, value: str) -> sa.ColumnElement[bool]:
     if rules.formers is None:
         return current
     c = rules.formers.c
-    former = sa.select(c.record_id).where(rules.is_former, c.value == value)
+    former = sa.select(c.record_id).where(rules.of_this_entity, c.value == value)
     return sa.or_(current, rules.table.c.id.in_(former))
 
 

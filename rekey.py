@@ -22,13 +22,14 @@ from schemas import ENTITIES
 from upsert import MERGEABLE, RULES
 
 CHUNK = 1000  # rows read and written at once
-FORMED, EMPTIED, STUCK, NEEDED, REFUSED, SHARED = (
+FORMED, EMPTIED, STUCK, NEEDED, REFUSED, RECOMPUTED, DROPPED = (
     "formed",
     "emptied",
     "stuck",
     "needed",
     "refused",
-    "shared",
+    "recomputed",
+    "dropped",
 )
 Row = dict[str, Any]
 FORMER_KEYS = FormerKey.__table__
@@ -39,9 +40,10 @@ SENTENCES = {
     STUCK: "{entity} {id}: {field} stays as it is, for {entity} {other} holds today's form.{advice}",
     NEEDED: "{entity} {id}: {field} stands for none, but is needed: it stays. Give the {entity} another one",
     REFUSED: "{entity} {id}: {field} would be refused today: it stays. Send the right one",
-    SHARED: "{entity} {id}: {field} is compared in another way now",
+    DROPPED: "{entity} {id}: {field} is removed, for it stands for none, or is not this {entity}'s former number",
+    RECOMPUTED: "{entity} {id}: {field} is compared in another way now",
 }
-BY_ITSELF = {FORMED, EMPTIED, SHARED}  # nobody has to do anything
+BY_ITSELF = {FORMED, EMPTIED, RECOMPUTED, DROPPED}  # nobody has to do anything
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class _Rekeying:
             self._form_formers()
         return self.findings
 
-    def _find(
+    def _add_finding(
         self, what: str, record_id: int, field: str, other: int | None = None
     ) -> None:
         self.findings.append(Finding(what, self.rules.entity, record_id, field, other))
@@ -147,9 +149,9 @@ class _Rekeying:
             if what == FORMED:
                 formed[row["id"]] = form
             elif what == EMPTIED and not self.rules.table.c[key].nullable:
-                self._find(NEEDED, row["id"], key)
+                self._add_finding(NEEDED, row["id"], key)
             elif what:
-                self._find(what, row["id"], key)
+                self._add_finding(what, row["id"], key)
             if what == EMPTIED and self.rules.table.c[key].nullable:
                 self._empty(row["id"], key, changes)
         self._give_forms(key, formed, changes)
@@ -157,13 +159,13 @@ class _Rekeying:
     def _empty(self, record_id: int, key: str, changes: dict[int, Row]) -> None:
         changes[record_id][key] = None
         if key != self.rules.number:
-            # The record stood under a number that many share, so its former numbers are other people's.
+            # This key was a word for none, and made several people one record: its former numbers are theirs.
             self.without_formers.add(record_id)
 
     def _give_forms(
         self, key: str, formed: Mapping[int, str], changes: dict[int, Row]
     ) -> None:
-        """Note today's form of a key, for the first record that comes to it."""
+        """Note today's form of a key. Whoever holds it already keeps it, else the record with the lowest id gets it."""
         c = self.rules.table.c
         rows = self.records.index.rows_among((c[key], c.id), c[key], {*formed.values()})
         holders = {row[0]: row[1] for row in rows}
@@ -171,9 +173,9 @@ class _Rekeying:
             other = holders.setdefault(form, record_id)
             if other == record_id:
                 changes[record_id][key] = form
-                self._find(FORMED, record_id, key)
+                self._add_finding(FORMED, record_id, key)
             else:
-                self._find(STUCK, record_id, key, other)
+                self._add_finding(STUCK, record_id, key, other)
 
     def _take_numbers(self, changes: Iterable[Row]) -> None:
         """A number that is current for somebody is former for nobody."""
@@ -182,7 +184,7 @@ class _Rekeying:
         if taken:
             theirs = among(self.connection, FORMER_KEYS.c.value, taken)
             self.connection.execute(
-                sa.delete(FORMER_KEYS).where(self.rules.is_former, theirs)
+                sa.delete(FORMER_KEYS).where(self.rules.of_this_entity, theirs)
             )
 
     def _rank_anew(self, rows: Iterable[Row], changes: dict[int, Row]) -> None:
@@ -205,7 +207,7 @@ class _Rekeying:
         for record_id, key in made.items():
             rank = None if key is None else _lowest_free(held[key])
             changes[record_id] |= {shared.column: key, shared.rank: rank}
-            self._find(SHARED, record_id, shared.name)
+            self._add_finding(RECOMPUTED, record_id, shared.name)
 
     def _release(self, shared: SharedKey, record_ids: Collection[int]) -> None:
         theirs = among(self.connection, self.rules.table.c.id, record_ids)
@@ -236,29 +238,31 @@ class _Rekeying:
         """Put former numbers into today's form, where nobody else has it."""
         c = FORMER_KEYS.c
         query = (
-            sa.select(c.value, c.record_id).where(self.rules.is_former).order_by(c.value)
+            sa.select(c.value, c.record_id)
+            .where(self.rules.of_this_entity)
+            .order_by(c.value)
         )
         for value, record_id in self.connection.execute(query).all():
             self._form_former(value, record_id)
 
     def _form_former(self, value: str, record_id: int) -> None:
         name = f"{FORMER}{self.rules.number}"
-        mine = (self.rules.is_former, FORMER_KEYS.c.value == value)
+        mine = (self.rules.of_this_entity, FORMER_KEYS.c.value == value)
         what, form = _form_of(self.fields[self.rules.number], value)
         other = self._holder(form) if what == FORMED else None
         if what == EMPTIED or record_id in self.without_formers or other == record_id:
             self.connection.execute(sa.delete(FORMER_KEYS).where(*mine))
-            self._find(EMPTIED, record_id, name)
+            self._add_finding(DROPPED, record_id, name)
         elif other:
-            self._find(STUCK, record_id, name, other)
+            self._add_finding(STUCK, record_id, name, other)
         elif what == FORMED:
             self.connection.execute(sa.update(FORMER_KEYS).where(*mine).values(value=form))
-            self._find(FORMED, record_id, name)
+            self._add_finding(FORMED, record_id, name)
 
     def _holder(self, form: str) -> int | None:
         """Return the id of the record whose number, or former number, this is; None: nobody's."""
         current = self.rules.table.c[self.rules.number] == form
-        former = (self.rules.is_former, FORMER_KEYS.c.value == form)
+        former = (self.rules.of_this_entity, FORMER_KEYS.c.value == form)
         held = self.connection.scalars(
             sa.select(self.rules.table.c.id).where(current)
         ).first()

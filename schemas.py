@@ -141,7 +141,7 @@ class PatientSchema(Wire):
     ) -> dict[str, str]:
         """A placeholder name identifies nobody."""
         name = data.get("name")
-        if name and words.is_nobodys(name):
+        if name and words.is_placeholder_name(name):
             data = {other: value for other, value in data.items() if other != "name"}
             return super().faults(data, wrong) and {
                 "patient_no": f"{self.asking} {shown(name)} names nobody."

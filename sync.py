@@ -1,4 +1,7 @@
-"""One request's work: clean, cut into chunks, settle each in a transaction, and report what became of each record."""
+"""One request's work: cut its lists into chunks, clean and settle chunk after chunk, and report on each record.
+
+A transaction holds one chunk or several. An atomic or dry run cleans everything first, and is one transaction.
+"""
 
 import logging
 from collections import Counter, deque
@@ -31,7 +34,7 @@ ALONG = 9  # further chunks in the same transaction, as long as nobody waits to 
 OUTAGES = 2  # chunks in a row that the database fails before the rest is not tried any more
 CONFLICT = 409
 
-Results = dict[str, Report]  # by entity
+Reports = dict[str, Report]  # by entity
 # (entity, number) of refused persons: no booking of the request may use them.
 RefusedNumbers = set[tuple[str, str]]
 T = TypeVar("T")
@@ -63,14 +66,14 @@ def one(
     """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
     batch = schemas[entity].clean_all([sent])
     if batch.refused:
-        _note_alone(options, {entity: answers.report(batch, [batch.refused[0]])})
+        _note_behind(options, {entity: answers.report(batch, [batch.refused[0]])})
         raise batch.refused[0]
     single = _Single(RULES[entity], batch, batch.data(0), options)
     result, answer, described = database.transact(
         db.engine, single.work, writes=not options.dry_run
     )
     if options.dry_run:
-        _note_alone(options, {entity: answers.report(batch, [result])})
+        _note_behind(options, {entity: answers.report(batch, [result])})
     if isinstance(result, Problem):
         result.key = batch.keys[0]
         raise result
@@ -104,11 +107,11 @@ class _Single:
 # --- Many records ------------------------------------------------------------------------------
 
 
-def many(schemas: Schemas, batches: Mapping[str, list[Any]], options: Options) -> Results:
+def many(schemas: Schemas, batches: Mapping[str, list[Any]], options: Options) -> Reports:
     """Upsert lists of records by entity, in the order of RULES, and report what became of each record.
 
-    The lists are emptied to free memory. Raises DatabaseUnavailable if nothing
-    could be stored.
+    Raises DatabaseUnavailable if the database failed and nothing could be stored. The lists are emptied to free memory,
+    but not those of an atomic or dry run.
     """
     order = [(RULES[entity], batches[entity]) for entity in RULES if entity in batches]
     if options.atomic or options.dry_run:
@@ -169,13 +172,13 @@ class _AtOnce:
         self.schemas, self.options = schemas, options
         self.results: dict[str, Outcomes] = {}
 
-    def run(self, order: Iterable[tuple[Rules, list[Any]]]) -> Results:
+    def run(self, order: Iterable[tuple[Rules, list[Any]]]) -> Reports:
         """Settle everything, and report."""
         cleaned = {
             rules.entity: self.schemas[rules.entity].clean_all(sent)
             for rules, sent in order
         }
-        # What is invalid already is settled as a dry run: it need not hold up writers.
+        # An atomic request with an invalid record is taken back anyhow: a dry run of it holds up no writer.
         doomed = self.options.atomic and any(batch.refused for batch in cleaned.values())
         dry_run = self.options.dry_run or doomed
 
@@ -191,7 +194,7 @@ class _AtOnce:
         undone = transact(work, writes=not dry_run)
         reports = self._reports(cleaned, undone)
         if undone or dry_run:
-            _note_alone(self.options, reports)
+            _note_behind(self.options, reports)
         return reports
 
     def _settle(
@@ -212,7 +215,7 @@ class _AtOnce:
         every = (result for results in self.results.values() for result in results)
         return any(isinstance(result, Problem) for result in every)
 
-    def _reports(self, cleaned: Mapping[str, Batch], undone: bool = False) -> Results:
+    def _reports(self, cleaned: Mapping[str, Batch], undone: bool = False) -> Reports:
         minimal, reports = self.options.minimal, {}
         for entity, batch in cleaned.items():
             results = self.results[entity]
@@ -226,7 +229,7 @@ class _AtOnce:
 
 @dataclass
 class _Chunk:
-    """Records of one list in a row, from the place `first` on. They are cleaned when it is their turn."""
+    """Consecutive records of one list, from the place `first` on. They are cleaned when it is their turn."""
 
     rules: Rules
     first: int
@@ -243,7 +246,7 @@ class _Chunk:
         """Report what became of the records; the results are not kept."""
         self.report = answers.report(self.batch, results, self.first, minimal=minimal)
 
-    def records(self) -> list["_Chunk"]:
+    def single_chunks(self) -> list["_Chunk"]:
         """Return each record as a chunk of its own, or nothing of a single one."""
         places = range(self.batch.size) if self.batch.size > 1 else ()
         return [
@@ -257,7 +260,7 @@ class _InChunks:
 
     def __init__(self, schemas: Schemas, options: Options):
         self.schemas, self.options = schemas, options
-        self.results: Results = {}
+        self.reports: Reports = {}
         self.waiting: deque[_Chunk] = deque()
         self._refused: RefusedNumbers = set()
         # Several chunks share a transaction until one fails; the last one also writes the history.
@@ -266,24 +269,24 @@ class _InChunks:
             DatabaseUnavailable
         ] = []  # of the last chunks, without a success between
 
-    def run(self, order: Iterable[tuple[Rules, list[Any]]]) -> Results:
+    def run(self, order: Iterable[tuple[Rules, list[Any]]]) -> Reports:
         """Settle chunk after chunk, and report."""
         for rules, sent in order:
-            self.results[rules.entity] = Report()
+            self.reports[rules.entity] = Report()
             starts = range(0, len(sent) or 1, CHUNK)
             self.waiting.extend(_Chunk(rules, at, sent[at : at + CHUNK]) for at in starts)
             sent.clear()
         noted = False
         while self.waiting:
             noted = self._next()
-        if self.results and not noted:
-            _note_alone(self.options, self.results)
-        if self._outages and not any(report.stored_any for report in self.results.values()):
+        if self.reports and not noted:
+            _note_behind(self.options, self.reports)
+        if self._outages and not any(report.stored_any for report in self.reports.values()):
             raise self._outages[0]
-        return self.results
+        return self.reports
 
     def _next(self) -> bool:
-        """Settle the next chunks in a transaction, and extend the results; return whether the history went along.
+        """Settle the next chunks in a transaction, and extend the reports; return whether that wrote the history.
 
         What cannot be stored together is put back in parts, so that one record fails alone.
         """
@@ -298,11 +301,11 @@ class _InChunks:
                 return False
             self._fail(chunks[0], problem)
         for chunk in chunks:
-            self.results[chunk.rules.entity].extend(chunk.report)
+            self.reports[chunk.rules.entity].extend(chunk.report)
         return noted
 
     def _fail(self, chunk: _Chunk, problem: DatabaseUnavailable | InternalError) -> None:
-        """Report the same problem for each record of a chunk that could be read."""
+        """Report the same problem for each record of a chunk that is not refused already."""
         if isinstance(problem, DatabaseUnavailable):
             self._outages.append(problem)
         refused, places = chunk.batch.refused, range(chunk.batch.size)
@@ -367,7 +370,7 @@ class _InChunks:
 
     def _note_results(self, connection: sa.Connection, chunks: list[_Chunk]) -> None:
         """Write the history of the whole request."""
-        reports = dict(self.results)
+        reports = dict(self.reports)
         for chunk in chunks:
             reports[chunk.rules.entity] = reports[chunk.rules.entity] + chunk.report
         _note(connection, self.options, reports)
@@ -377,7 +380,7 @@ def _parts(chunks: list[_Chunk], problem: Problem) -> list[_Chunk]:
     """Return what is left to try one by one: an outage is no single record's fault."""
     if len(chunks) > 1:
         return chunks
-    return [] if isinstance(problem, DatabaseUnavailable) else chunks[0].records()
+    return [] if isinstance(problem, DatabaseUnavailable) else chunks[0].single_chunks()
 
 
 # --- Transactions ------------------------------------------------------------------------------
@@ -409,14 +412,14 @@ def decide(work: Callable[[Index], T], entity: str, origin: Origin | None) -> T:
     return transact(work_and_write)
 
 
-def _note(connection: sa.Connection, options: Options, results: Results) -> None:
+def _note(connection: sa.Connection, options: Options, results: Reports) -> None:
     """Write the history of a request in the current transaction."""
     if options.origin:
         history.write(connection, options.origin, results, options.dry_run)
 
 
-def _note_alone(options: Options, results: Results) -> None:
-    """Write the history of a request that stored nothing, or stored it before; if that fails, log it."""
+def _note_behind(options: Options, results: Reports) -> None:
+    """Write the history in a transaction of its own, behind the request's work; if that fails, log it."""
     try:
         transact(lambda connection: _note(connection, options, results))
     except Problem as problem:

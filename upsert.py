@@ -48,22 +48,22 @@ SLOT = SharedKey(
 
 @reads("gender", "date_of_birth", "name")
 def opposite_gender(data: Values, record: Record) -> bool:
-    """Return whether one is male and the other female, and no birth date says that this is a typing error.
+    """Return whether one is male and the other female.
 
-    A newborn's birth date says nothing: twins share it.
+    With the same birth date the gender is a typing error, but not with a newborn's name: twins share the date.
     """
     if {data.get("gender"), record.values["gender"]} != {"Male", "Female"}:
         return False
-    return words.is_newborns(data["name"]) or not same(data, record, "date_of_birth")
+    return words.is_newborn_name(data["name"]) or not same(data, record, "date_of_birth")
 
 
 @reads("patient_no", "mobile", "name")
-def placeholder_of_two_files(data: Values, record: Record) -> bool:
+def placeholder_of_two_patients(data: Values, record: Record) -> bool:
     """Return whether both have a number, and the phone or the name that they share is only a placeholder."""
     if not (data.get("patient_no") and record.values["patient_no"]):
         return False
     name = data["name"]
-    if words.is_newborns(name) or words.is_nobodys(name):
+    if words.is_newborn_name(name) or words.is_placeholder_name(name):
         return True
     return not canonical.is_phone(data["mobile"])
 
@@ -75,7 +75,7 @@ def without_the_mothers_id(data: Values, lookup: Lookup) -> tuple[Values, Notice
     if holder is None or own is holder:
         return data, ()
     name = data.get("name") or (own.values["name"] if own else "")
-    if not words.is_newborns(name):
+    if not words.is_newborn_name(name):
         return data, ()
     if own is None and _is_this_newborn(data, holder, lookup):
         return data, ()
@@ -86,8 +86,8 @@ def without_the_mothers_id(data: Values, lookup: Lookup) -> tuple[Values, Notice
 
 def _is_this_newborn(data: Values, record: Record, lookup: Lookup) -> bool:
     """Return whether a newborn's id leads to its own record. Twins agree in all but their numbers."""
-    other_file = same(data, record, "patient_no") is False
-    if other_file and record not in lookup.formers:
+    other_number = same(data, record, "patient_no") is False
+    if other_number and record not in lookup.formers:
         return False
     return agree(PATIENT, data, record)
 
@@ -123,8 +123,8 @@ class SlotTaken(Problem):
 
 
 @reads("patient_id", "date", "time_from")
-def keeps_its_patient(data: Values, record: Record) -> bool:
-    """Return whether the patient is the same or not sent; another one is accepted only at the same date and time."""
+def takes_its_patient(data: Values, record: Record) -> bool:
+    """Return whether a booking takes these data: the patient is not sent, the same, or another at the same moment."""
     if data.get("patient_id") in (None, record.values["patient_id"]):
         return True
     return all(data.get(part) == record.values[part] for part in ("date", "time_from"))
@@ -134,7 +134,7 @@ def keeps_its_patient(data: Values, record: Record) -> bool:
 def replaced_by_slot(
     data: Values, record: Record, key: str, bookings: EntityIndex
 ) -> Notices:
-    """Warn where a booking without a number changes the doctor or clinic of the one at its moment."""
+    """Warn where a booking that only its slot found gets another doctor or clinic."""
     if key != SLOT.name:
         return ()
     changed = [
@@ -159,9 +159,10 @@ def _code(records: EntityIndex, record_id: int) -> str:
 def reschedule(
     data: Values, record: Record, bookings: EntityIndex
 ) -> tuple[Values, Notices]:
-    """Return the data of a stored booking with its end, and warnings; raise SlotTaken or ValidationFailed.
+    """Return the data sent for a stored booking with its end worked out, and warnings.
 
-    A booking that moves without an end keeps its length. Two may share a slot only if each has a number.
+    Raises SlotTaken or ValidationFailed. A booking that moves without an end keeps its length. Two may share a slot
+    only if each has a number.
     """
     data, warnings = _with_its_end(data, record)
     old, new = record.values, record.values | data
@@ -177,7 +178,10 @@ def reschedule(
 
 
 def _with_its_end(data: Values, record: Record) -> tuple[Values, Notices]:
-    """Settle an end that is the midnight of some day by the stored date: it is the booking's, or none."""
+    """Settle an end that was sent as the midnight of some day.
+
+    That which ends the booking's day, as sent or stored, is kept. Any other is left out (`canonical.settled_end`).
+    """
     time_to = data.get("time_to")
     if not time_to or not canonical.is_dated(time_to):
         return data, ()
@@ -248,7 +252,7 @@ PATIENT = Rules(
     formers=FormerKey.__table__,
     shared=CONTACT,
     contradicts=("national_id", "date_of_birth"),
-    rules_out=(opposite_gender, placeholder_of_two_files),
+    rules_out=(opposite_gender, placeholder_of_two_patients),
     agrees=("name", "date_of_birth"),
     birth="date_of_birth",
     given_name="first_name",
@@ -268,7 +272,7 @@ APPOINTMENT = Rules(
     references=(TO_PATIENT, TO_DOCTOR, TO_CLINIC),
     needs=("patient_id", "date", "time_from"),
     defaults={"status": "Scheduled"},
-    belongs=keeps_its_patient,
+    belongs=takes_its_patient,
     belongs_not="The number belongs to a booking of another patient.",
     moves=reschedule,
     warns=replaced_by_slot,
@@ -282,9 +286,10 @@ RETIRABLE = tuple(rules.entity for rules in RULES.values() if len(rules.key_colu
 
 
 def merge(rules: Rules, keep: Record, drop: Record, index: Index) -> None:
-    """Make two records of one person one: `drop` goes, its bookings and keys pass to `keep`.
+    """Make two records of one person one: `drop` goes, and its bookings pass to `keep`.
 
-    The values of `keep` win, and its empty fields are filled; numbers that it does not take stay as former ones.
+    The values of `keep` win. Its empty fields, keys too, are filled from `drop`. Numbers of `drop` that it does not
+    take become former numbers of `keep`; other keys of `drop` are lost.
     """
     if all(keep.values[column] is None for column in rules.key_columns.values()):
         detail = "The record to keep is retired: it has no key. Merge the other way round."
@@ -332,28 +337,31 @@ def referring_to(
 
 def _redirect(record: Record, handed: Values, records: EntityIndex) -> None:
     """Change what a record refers to; if there is another one like it then, the two become one."""
-    twin = _twin(record, handed, records)
-    if twin is None:
+    duplicate = _duplicate(record, handed, records)
+    if duplicate is None:
         records.change(record, handed)
         return
-    filling = _filling(records.rules, twin, record.values)
+    filling = _filling(records.rules, duplicate, record.values)
     records.remove(record)
-    records.change(twin, filling)
+    records.change(duplicate, filling)
 
 
-def _twin(record: Record, handed: Values, records: EntityIndex) -> Record | None:
-    """Return the oldest record with the shared key that a change makes, unless both have numbers of their own."""
+def _duplicate(record: Record, handed: Values, records: EntityIndex) -> Record | None:
+    """Return the oldest record that has the shared key which a change makes, or None.
+
+    Two that both have numbers are no duplicates.
+    """
     shared, number = records.rules.shared, records.rules.unique[0]
     key = records.shared_key(record.values | handed)
     if shared is None or key is None or key == record.values[shared.column]:
         return None
     has_number = record.values[number] is not None
-    twins = [
-        twin
-        for twin in records.find(shared.name, key)
-        if not (has_number and twin.values[number])
+    duplicates = [
+        other
+        for other in records.find(shared.name, key)
+        if not (has_number and other.values[number])
     ]
-    return min(twins, key=attrgetter("age"), default=None)
+    return min(duplicates, key=attrgetter("age"), default=None)
 
 
 def retire(rules: Rules, record: Record, index: Index) -> None:

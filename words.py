@@ -1,7 +1,7 @@
 """Word lists: for none, for newborns, for nobody, and for titles.
 
-The lists of the contract are closed: a word that is added here changes who is taken for whom. All are compared folded,
-so one spelling of each is enough.
+The lists of the contract are closed: a word that is added here changes who is taken for whom. All but NEVER_A_CODE are
+compared folded, so one spelling of each is enough.
 """
 
 import re
@@ -24,9 +24,9 @@ NONE = (
     "غير معروف",
     "بدون",
 )
-# A code may well be NA or NONE; none is N/A.
-NONE_FOR_A_CODE = ("n/a", "#n/a", "null", "(null)")
-NOTHING = Nothing(NONE, NONE_FOR_A_CODE)
+# NA and NONE may be real codes. N/A is never one.
+NEVER_A_CODE = ("n/a", "#n/a", "null", "(null)")
+NOTHING = Nothing(NONE, NEVER_A_CODE)
 
 # --- Newborns, and nobody ----------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ NOT_ALONE = (
     ),
 )
 
-_MARKS = " .,:;_()-"  # a stroke stays: B/O
+_MARKS = " .,:;_()-"  # a slash stays: B/O
 _PUNCTUATION_OF_NAMES = re.compile(f"[{_MARKS}]+")
 
 
@@ -93,7 +93,7 @@ _NOBODY, _TITLES, _NOT_ALONE = map(_folded, (NOBODY, TITLES, NOT_ALONE))
 _NOBODYS_BEGINNINGS = tuple(_NOBODY)
 
 
-def is_newborns(name: str) -> bool:
+def is_newborn_name(name: str) -> bool:
     """Return whether a name is one that children have before they are named."""
     if (
         not canonical.fold_name(name).lstrip(_MARKS).startswith(_NEWBORNS_LETTERS)
@@ -103,7 +103,7 @@ def is_newborns(name: str) -> bool:
     return words == BABY or f"{words} ".startswith(_NEWBORNS_BEGINNINGS)
 
 
-def is_nobodys(name: str) -> bool:
+def is_placeholder_name(name: str) -> bool:
     """Return whether a name names nobody."""
     if (
         not canonical.letters_and_digits(name)
@@ -116,7 +116,7 @@ def is_nobodys(name: str) -> bool:
 
 
 def given_name(folded: str) -> str:
-    """Return the first word of a folded name that is no title, or ''; the whole name if that word is no given name."""
+    """Return the first word of a folded name that is no title, or ''; all of it if that word cannot stand alone."""
     words = re.split(r"[\s./]+", folded)
     first = next((word for word in words if word and word not in _TITLES), "")
     return folded if first in _NOT_ALONE or first.endswith(",") else first

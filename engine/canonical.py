@@ -66,7 +66,7 @@ _MOMENT = re.compile(
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TICKS = re.compile(r"/Date\((?P<ms>-?\d{1,15})(?P<offset>[+-]\d{4})?\)/", re.ASCII)
 _CLOCK = re.compile(rf"{_HOUR}(?:(?<=:\d\d:\d\d)\.\d+)?", re.ASCII)
-# The second is .NET's TimeSpan of a day.
+# 1.00:00:00 is how .NET writes a TimeSpan of one day.
 _DAYS_END = re.compile(r"(?:24:00(?::00)?|1\.00:00:00)(?:(?<=:00:00)\.0+)?")
 _DATED_END = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ]24:00(?::00(?:\.0+)?)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,8 +80,10 @@ _ZERO_DAYS = {
     "0000-00-00",
 }
 _FIRST_DAY = "1900-01-02"
-_ZERO_MS = -62_135_596_800_000 + 2 * 86_400_000  # .NET's 0001-01-01, in any time zone
-# Days that programs put before a time alone, as do all before the first one: Unix and Prisma, Rails.
+_FIRST_MS = (
+    -62_135_596_800_000 + 2 * 86_400_000
+)  # two days after .NET's 0001-01-01: so in any time zone
+# Days that programs put before a time alone: Unix and Prisma, Rails. So does every day before 1900.
 _TIME_ALONE = {"1970-01-01", "2000-01-01"}
 _LAST_MONTH, _LAST_DAY_OF_A_MONTH = 12, 31
 _LONGEST_OVERNIGHT = timedelta(hours=12)
@@ -134,7 +136,7 @@ def is_scientific(identifier: str) -> bool:
     return bool(_SCIENTIFIC.fullmatch(identifier))
 
 
-def document_number(value: str) -> str:
+def digits_of_number(value: str) -> str:
     """Return the digits where digits, blanks and hyphens are all there is, else the value as it is."""
     readable = without_marks(value)
     return _NO_DIGIT.sub("", readable) if _SPACED_DIGITS.fullmatch(readable) else value
@@ -172,7 +174,7 @@ def fold_name(value: str) -> str:
     return _folded(value) if len(value) <= _NAME else _folded.__wrapped__(value)
 
 
-# A name is asked for several times on its way; a longer one is none, and would fill memory.
+# Each name is folded several times on its way. A longer text is no name, and would fill memory.
 @lru_cache(maxsize=1 << 12)
 def _folded(value: str) -> str:
     folded = _settled(
@@ -274,8 +276,8 @@ def _to_the_second(clock: str) -> str:
 def end_time(value: str, zone: tzinfo, *, reads_hijri: bool = True) -> str | None:
     """Return the time of day at which something ends, or None for a midnight without a day: programs write it for none.
 
-    The end of the day is MIDNIGHT. What was sent as the midnight of some day is that day and MIDNIGHT: whether it is
-    the end depends on the day of the beginning (`settled_end`).
+    The end of the day is MIDNIGHT. A midnight that was sent with a day stays so, as `2026-06-16 00:00:00`: whether it
+    is the end depends on the day of the beginning (`settled_end`).
     """
     readable = without_marks(value)
     if _DAYS_END.fullmatch(readable):
@@ -296,9 +298,10 @@ def is_dated(time_to: str) -> bool:
 
 
 def settled_end(day: str, time_to: str) -> tuple[str | None, str]:
-    """Return what an end that is the midnight of some day is on this day, and a warning or "".
+    """Return what an end `2026-06-16 00:00:00` means for what begins on `day`, and a warning or "".
 
-    It is MIDNIGHT, the end of the day, or None: this day's own is what programs write for none.
+    The midnight after the day is MIDNIGHT, its end. The day's own midnight is None: programs write it where there is no
+    end. The midnight of any other day is None, with a warning.
     """
     midnight_of = time_to.removesuffix(MIDNIGHT).strip()
     if date.fromisoformat(midnight_of) - timedelta(days=1) == date.fromisoformat(day):
@@ -317,7 +320,10 @@ def _next_day(day: str) -> str:
 
 
 def ends_well(time_from: str, time_to: str) -> bool:
-    """Return whether something ends after it starts: on the same day, at its end, or past it within 12 hours."""
+    """Return whether an end fits a start.
+
+    It is later that day, at the end of the day, or past midnight if the whole lasts 12 hours at most.
+    """
     if time_to == MIDNIGHT or time_from < time_to:
         return True
     return timedelta() < duration(time_from, time_to) <= _LONGEST_OVERNIGHT
@@ -399,7 +405,7 @@ def _plain_numbers(start: str) -> re.Pattern | None:
 
 
 def plain_numbers(region: str) -> re.Pattern | None:
-    """Return a pattern of E.164 numbers that are surely valid ones of a region, of each line of a text or of none."""
+    """Return a pattern of E.164 numbers that are surely valid in a region; None if there is no such pattern."""
     return _plain_numbers(str(phonenumbers.country_code_for_region(region)))
 
 
@@ -411,7 +417,10 @@ def _e164(value: str, region: str) -> str | None:
 
 @lru_cache
 def local_line(region: str) -> tuple[str, re.Pattern]:
-    """Return the calling code, and what it stands for in a line's beginning; nothing where the plan has exceptions."""
+    """Return the calling code (+966), and a pattern of what it replaces where a line begins: 0, or nothing.
+
+    Where a region's numbers are not so simple, the code is '' and the pattern matches nothing.
+    """
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     prefix = metadata and (metadata.national_prefix_for_parsing or "")
     if metadata is None or prefix not in ("", "0") or metadata.international_prefix != "00":
@@ -443,7 +452,7 @@ def _moment(value: str, zone: tzinfo, reads_hijri: bool) -> tuple[datetime | Non
     if written["day"] in _ZERO_DAYS:
         return None, False
     reads_hijri = reads_hijri and _is_hijri(written["day"])
-    day = _day_of_hijri(written["day"]) if reads_hijri else _real_day(written["day"])
+    day = _day_of_hijri(written["day"]) if reads_hijri else _day_from_1900(written["day"])
     offset = (written["offset"] or "").upper()
     try:
         return datetime.fromisoformat(
@@ -455,11 +464,13 @@ def _moment(value: str, zone: tzinfo, reads_hijri: bool) -> tuple[datetime | Non
 
 def _instant(ticks: re.Match[str], zone: tzinfo) -> datetime | None:
     """Return the moment that .NET's old JSON counts in milliseconds, at its offset; None for .NET's zero date."""
-    if int(ticks["ms"]) < _ZERO_MS:
+    if int(ticks["ms"]) < _FIRST_MS:
         return None
     try:
-        place = datetime.strptime(ticks["offset"], "%z").tzinfo if ticks["offset"] else zone
-        return (_EPOCH + timedelta(milliseconds=int(ticks["ms"]))).astimezone(place)
+        offset = (
+            datetime.strptime(ticks["offset"], "%z").tzinfo if ticks["offset"] else zone
+        )
+        return (_EPOCH + timedelta(milliseconds=int(ticks["ms"]))).astimezone(offset)
     except (ValueError, OverflowError):
         raise ValueError(NO_DATE) from None
 
@@ -486,7 +497,7 @@ def _day_of_hijri(day: str) -> str:
     return found.isoformat()
 
 
-def _real_day(day: str) -> str:
+def _day_from_1900(day: str) -> str:
     year, _, _ = _parts(day)
     if year < int(_FIRST_DAY[:4]):
         raise NoDay(f"{day} lies before 1900")

@@ -61,7 +61,7 @@ def insert_for_ids(
 
 
 def as_read(ids: Sequence[int], versions: Sequence[int]) -> dict[str, Any]:
-    """Return the columns that tell what rows must still be: their ids and versions."""
+    """Return the columns that the rows must still have to be updated: the ids and versions that were read."""
     return dict(zip(AS_READ, (ids, versions), strict=True))
 
 
@@ -347,8 +347,8 @@ class Joined(TypeDecorator):
         )
         marks = joined.count(self.BETWEEN), joined.count(self.NULL)
         expected = max(len(value) - 1, 0), value.count(None)
-        if marks != expected or [*value] == [""]:  # no list is joined to that, too
-            # Each after it would be another row's.
+        if marks != expected or [*value] == [""]:  # so would an empty list be joined
+            # Each value after it would get into another row.
             raise ValueError("a value holds a separator")
         return joined
 
@@ -397,7 +397,7 @@ KINDS: dict[str, Database] = {
 
 @cache
 def of_name(name: str) -> Database:
-    """Return the kind of database by the name of its dialect; one that is not known is asked in plain SQL."""
+    """Return the kind of database by the name of its dialect; one that is not known is treated as MariaDB is."""
     return KINDS.get(name, Database())
 
 
@@ -413,7 +413,7 @@ RETRY_AFTER = {"Retry-After": "10"}
 
 
 class Fault(enum.Enum):
-    """What a database error means for the work: run it again, look once more, give up, or blame the record."""
+    """What a database error means for the work: run it again, run it once more, give up, or blame the record."""
 
     RACE = enum.auto()
     REFERENCE = enum.auto()
@@ -423,8 +423,8 @@ class Fault(enum.Enum):
 
 REFUSED = {
     Fault.RECORD: "The database refused this record; the service's log says more.",
-    # It fails once when another writer removed the other record meanwhile, and again when rows that this program does
-    # not know refer to the record.
+    # The first time another writer may have removed the other record meanwhile. The second time it is this: rows that
+    # this program does not know refer to the record.
     Fault.REFERENCE: "Rows of another table refer to this record, or it refers to none; the service's log says more.",
 }
 _RACES = frozenset().union(*(kind.races for kind in KINDS.values()))

@@ -136,8 +136,10 @@ class Entity(Schema):
         self._names = _spellings(self.load_fields)
         identities, names = self.rules.identities, {*self.rules.names}
         self._carried = {name for identity in identities for name in identity}
-        # A name may be nobody's, so only `faults` can tell.
-        self._sure = [identity for identity in identities if names.isdisjoint(identity)]
+        # A name may be a placeholder, so an identity with a name needs `faults`.
+        self._without_names = [
+            identity for identity in identities if names.isdisjoint(identity)
+        ]
         self._read_only = _spellings(self.dump_fields).keys() - self._names.keys()
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
@@ -228,7 +230,7 @@ class Entity(Schema):
     def suspects(self, batch: Batch) -> Collection[int]:
         """Return the places of the records in which `faults` may find something, as columns alone show."""
         suspects: Collection[int] = range(batch.size)
-        for identity in self._sure:
+        for identity in self._without_names:
             if batch.columns.keys() >= {*identity}:
                 lacking = _lacking([batch.columns[name] for name in identity])
                 suspects = lacking.intersection(suspects)
@@ -240,11 +242,11 @@ class Entity(Schema):
         self, data: Mapping[str, Any], wrong: frozenset[str] = frozenset()
     ) -> dict[str, str]:
         """Return what is wrong with the fields together; `wrong` are those that already have an error."""
-        unknown = {name for name in self._carried if data.get(name) is None} - wrong
+        missing = {name for name in self._carried if data.get(name) is None} - wrong
         for identity in self.rules.identities:
-            if unknown.isdisjoint(identity) or all(map(data.get, identity)):
+            if missing.isdisjoint(identity) or all(map(data.get, identity)):
                 return {}
-        return {name: self.asking for name in self.rules.asked_for if name in unknown}
+        return {name: self.asking for name in self.rules.asked_for if name in missing}
 
     def _refuse(self, batch: Batch, place: int, shape: Shape, sent: Columns) -> None:
         """Refuse a record with every error that it has."""
@@ -371,7 +373,7 @@ def _columns_of_many_shapes(
 
 
 def _spellings(names: Iterable[str]) -> dict[str, str]:
-    """Return the Python name of each spelling that is looked up at once; others are looked up in lower case."""
+    """Return Python names by their usual spellings, and by the lower case in which all others are looked up."""
     found = {json_name(name): name for name in names}
     lower = {spelling.lower(): name for spelling, name in found.items()}
     pascal = {_pascal(spelling): name for spelling, name in found.items()}
@@ -381,7 +383,10 @@ def _spellings(names: Iterable[str]) -> dict[str, str]:
 def explained(
     errors: Errors, warnings: Sequence[str], names: Collection[str] = ()
 ) -> Errors:
-    """Return errors of missing fields, with what was sent for them, or for the other names, and left out."""
+    """Return errors of missing fields, each with why what was sent for it was left out.
+
+    `names` are other fields for which the same is to be said.
+    """
     found: dict[str, Sequence[str]] = dict(errors)
     for name in dict.fromkeys((*errors, *names)) if errors else ():
         if reasons := _reasons(name, warnings):
@@ -401,5 +406,5 @@ def _reasons(name: str, warnings: Sequence[str]) -> list[str]:
 def _hint(warnings: Sequence[str]) -> str:
     """Return the summary of a refused record; a misspelt name often is the reason."""
     unknown = [warning.removeprefix(UNKNOWN_FIELD) for warning in warnings]
-    known = f" Fields not known here: {', '.join(unknown)}." if unknown else ""
-    return f"Some fields are not right.{known}"
+    which = f" Fields not known here: {', '.join(unknown)}." if unknown else ""
+    return f"Some fields are not right.{which}"

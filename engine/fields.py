@@ -121,7 +121,7 @@ class Memo(dict):
 
     def __missing__(self, value: Any) -> Any:
         made = self._rule(value)
-        # Text only, because 1 and True are one key; short text, because nobody bounds what blanks are sent.
+        # Text only, because 1 and True are one key. Short text only: a value may come with any number of blanks.
         if value is None or (isinstance(value, str) and len(value) <= TEXT):
             if len(self) >= REMEMBERED:
                 self.clear()
@@ -165,7 +165,7 @@ class Clean(fields.Field):
         return schema | ({"maxLength": self.length} if "maxLength" in schema else {})
 
     def clean(self, value: Any) -> Any:
-        """Return the canonical value of what was sent (never null), in a Doubt if it was not taken as it came."""
+        """Return the canonical value of what was sent, which is not null; in a Doubt if the sender is to be warned."""
         # Each kind of field brings its own rule.
         raise NotImplementedError(type(self).__name__)
 
@@ -286,7 +286,7 @@ class Text(Clean):
         return ""
 
     def form(self, text: str) -> Any:
-        """Return the canonical form of trimmed text; '' is blank. What is no text comes out of `clean` as it is."""
+        """Return the canonical form of trimmed text; '' is blank. If it is no text, `clean` returns it as it is."""
         return text
 
     def doubt(self, came: str, formed: str) -> str:
@@ -300,7 +300,7 @@ class Text(Clean):
         )
 
     def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
-        """Return the column itself where all of it stays as it is."""
+        """Clean a column. It is returned itself if its values do not recur, and all of it stays as it is."""
         if self.recurs and self.length <= TEXT:
             try:
                 return [*map(self._memo.__getitem__, column)]
@@ -390,7 +390,7 @@ _WHOLE_NUMBER = re.compile(r"-?[0-9]+\.0+")
 
 
 class Value(Text):
-    """Text that a form asks for: people write words such as N/A where there is none."""
+    """Text that a screen asks for: people type words such as N/A where there is none."""
 
     def is_none(self, text: str) -> bool:
         return self.entity.nothing.is_word(text)
@@ -425,19 +425,19 @@ class Code(Identifier):
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
-        words = [re.escape(word.upper()) for word in self.entity.nothing.words_for_a_code]
+        words = [re.escape(word.upper()) for word in self.entity.nothing.never_a_code]
         form = rf"(?!(?:{'|'.join(words)})$)[A-Z][0-9A-Z_-]*|[1-9][0-9]*"
         self.plain = re.compile(form, re.MULTILINE)
 
     def is_none(self, text: str) -> bool:
-        return self.entity.nothing.is_word_for_a_code(text)
+        return self.entity.nothing.is_never_a_code(text)
 
     def is_zero(self, text: str) -> bool:
         return nothing.is_zero_for_a_code(text)
 
 
 class OfficialId(Identifier):
-    """A number that an authority gives to one person: what people fill forms with is none."""
+    """A number that an authority gives to one person: what people fill a screen with (9999999999) is none."""
 
     accepts = f"{Identifier.accepts}, as does what fills a form (9999999999)"
     plain = PLAIN_DOCUMENT
@@ -452,7 +452,7 @@ class NationalId(OfficialId):
     accepts = f"{OfficialId.accepts}; of digits, blanks and hyphens the digits count"
 
     def form(self, text: str) -> str:
-        return canonical.document_number(super().form(text))
+        return canonical.digits_of_number(super().form(text))
 
 
 class DocumentNumber(Value):
@@ -475,7 +475,7 @@ class CardNumber(DocumentNumber):
     accepts = f"{DocumentNumber.accepts}; of digits, blanks and hyphens the digits count"
 
     def form(self, text: str) -> str:
-        return canonical.document_number(text)
+        return canonical.digits_of_number(text)
 
 
 class Name(Text):
@@ -512,15 +512,17 @@ class Phone(Value):
     def spell(self, lines: str) -> str:
         """Drop blanks, and put the calling code before numbers as people of the region write them.
 
-        Only what is a plain number then was surely meant so: it spares most numbers the parser.
+        A number that is plain now is surely right, and needs no parser. All others are parsed as they were sent.
         """
         plus = lines.count("+")
         if plus == lines.count("\n") - 1 and not _SPELT.search(lines):
             return lines
         lines = lines if lines.isascii() else canonical.without_marks(lines)
-        if plus > lines.count("\n+"):  # "(+966) 55" is no number
+        if plus > lines.count(
+            "\n+"
+        ):  # "(+966) 55" is no number: with a "?" it is not plain
             lines = _LATE_PLUS.sub("?", lines)
-        if ".0" in lines:  # a float's, or a part of the number
+        if ".0" in lines:  # a float's, or a part of the number: the parser decides
             lines = _FLOAT_LINE.sub("?", lines)
         code, local = canonical.local_line(self.entity.phone_region)
         return local.sub(f"\n{code}", lines.translate(_PUNCTUATION))
@@ -675,7 +677,10 @@ class Clock(Value):
 
 
 class End(Clock):
-    """The time of day at which something ends. 24:00 is the day's end, midnight without a day .NET's unset TimeSpan."""
+    """The time of day at which something ends. 24:00 is the day's end.
+
+    Midnight without a day is what .NET sends for an unset TimeSpan: it counts as absent.
+    """
 
     accepts = (
         f"{Clock.accepts}, as does 00:00:00;"
@@ -725,7 +730,7 @@ class Flag(Clean):
 
 
 class RecordId(Clean):
-    """The id of a stored record; 0 is .NET's unset int, a negative number its nothing selected."""
+    """The id of a stored record. .NET sends 0 for an unset int, and a negative number where nothing is selected."""
 
     accepts = (
         "id of a stored record, a whole number; 0 and negative numbers count as absent"

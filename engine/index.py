@@ -85,7 +85,7 @@ class EntityIndex:
     changed: dict[Record, None] = field(default_factory=dict)  # new ones, too; in order
     _names: set[str] = field(default_factory=set)
     changed_formers: set[str] = field(default_factory=set)
-    # The values of each key to which all holders are here: those asked for, and unique ones that are held.
+    # By key the values of which all holders are here: those that were asked for, and unique ones of records here.
     _known: dict[str, set] = field(default_factory=lambda: defaultdict(set))
     _holders: dict[str, dict[Any, list[Record]]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -132,7 +132,7 @@ class EntityIndex:
 
     def _learn_links(self, column: str, record_ids: Sequence[int]) -> None:
         for record_id, linked in self.linked(record_ids).items():
-            self.records[record_id].values[column] = linked  # the same object as `before`
+            self.records[record_id].values[column] = linked  # `before` is the same dict
 
     def linked(self, owners: Collection[int]) -> Links:
         """Return the ids to which each of these records is linked, in order."""
@@ -145,7 +145,7 @@ class EntityIndex:
 
     def former_rows(self, numbers: Collection[str]) -> Rows:
         """Return those of these numbers that were given up, each with the id of the record that did so."""
-        c, mine = self.rules.former_columns, self.rules.is_former
+        c, mine = self.rules.former_columns, self.rules.of_this_entity
         return self.index.rows_among((c.value, c.record_id), c.value, numbers, mine)
 
     def _load_formers(self, numbers: Collection[str]) -> None:
@@ -184,18 +184,18 @@ class EntityIndex:
         return self.records.get(record_id)
 
     def the(self, record_id: int) -> Record:
-        """Return the record with this id, to which another one led; raise LostRace if it has gone since."""
+        """Return the record with this id; raise LostRace if another writer has deleted it."""
         record = self.get(record_id)
         if record is None:
             raise LostRace
         return record
 
-    def by_first_key(self, number: str) -> Record | None:
-        """Return the record with this first unique key, or else the one that gave it up."""
+    def by_code(self, code: str) -> Record | None:
+        """Return the record with this code (its first unique key), or else the one that gave it up."""
         key = self.rules.unique[0]
-        held = self.find(key, number)
+        held = self.find(key, code)
         if not held and self.rules.number:
-            held = self.find(self.rules.former, number)
+            held = self.find(self.rules.former, code)
         return held[0] if held else None
 
     def look_up(self, data: Values) -> Lookup:
@@ -223,7 +223,7 @@ class EntityIndex:
         if not self.rules.number:
             return []
         former, c = self.rules.former, self.rules.former_columns
-        mine = sa.select(c.value).where(self.rules.is_former, c.record_id == record.id)
+        mine = sa.select(c.value).where(self.rules.of_this_entity, c.record_id == record.id)
         self.ask(former, self.index.connection.scalars(mine).all())
         return [number for number, held in self._holders[former].items() if record in held]
 
@@ -234,7 +234,7 @@ class EntityIndex:
         record = Record(-1 - len(self.records), self.rules.blank | data, None, place)
         if self.rules.shared:
             record.values[self.rules.shared.column] = shared_key
-        self._take_number(data)
+        self._end_former(data)
         self._take_in(record)
         self.changed[record] = None
         return record
@@ -254,7 +254,7 @@ class EntityIndex:
         self._make_shared_key(record)
         if number in changes and old[number] is not None:
             self.set_former(old[number], record)
-        self._take_number(changes)
+        self._end_former(changes)
         self._move(record, old)
 
     def give_up_keys(self, record: Record) -> None:
@@ -277,8 +277,8 @@ class EntityIndex:
         self._holders[self.rules.former][number] = [record] if record else []
         self.changed_formers.add(number)
 
-    def _take_number(self, data: Values) -> None:
-        """A number that is current for a record is former for nobody."""
+    def _end_former(self, data: Values) -> None:
+        """If the number in the data is a former one, let it be so no more: a record takes it."""
         number = data.get(self.rules.number)
         if number and self.find(self.rules.former, number):
             self.set_former(number, None)
@@ -317,7 +317,7 @@ class EntityIndex:
         witnesses = [*self._give_ranks(changed), *formers.values()]
         for record in changed:
             _stamp(record, now)
-        changed += _testify(changed, witnesses)
+        changed += _increase_versions(changed, witnesses)
         new = [record for record in changed if record.before is None]
         stored = [record for record in changed if record.before is not None]
         names = self._names | {"updated_at", "version"}
@@ -374,8 +374,10 @@ def _stamp(record: Record, now: str) -> None:
     record.values = record.values | created | {"updated_at": now, "version": version + 1}
 
 
-def _testify(changed: Records, witnesses: Iterable[Record | None]) -> list[Record]:
-    """Raise the versions of witnesses that do not change themselves, and return them.
+def _increase_versions(
+    changed: Records, witnesses: Iterable[Record | None]
+) -> list[Record]:
+    """Add 1 to the version of each witness that does not change itself, and return these.
 
     A witness is a record on which a change rests: the holder of a former number, or the first of those who share a key.
     A writer who changes it at the same moment loses the race, or we do.
@@ -405,7 +407,7 @@ class Index:
     _entities: dict[str, EntityIndex] = field(default_factory=dict)
 
     def of(self, entity: str) -> EntityIndex:
-        """Return the records of an entity."""
+        """Return the index of one entity."""
         if entity not in self._entities:
             self._entities[entity] = EntityIndex(self, self.rules[entity])
         return self._entities[entity]
@@ -418,7 +420,7 @@ class Index:
         code = data.get(reference.code) or ()
         codes = (code,) if isinstance(code, str) else code
         by_id = records.get(record_id) if record_id else None
-        return by_id, {code: records.by_first_key(code) for code in codes}
+        return by_id, {code: records.by_code(code) for code in codes}
 
     def codes(self, reference: Reference, record_ids: Collection[int]) -> list[Any]:
         """Return the codes of records to which others refer; raise LostRace if one has gone since."""
@@ -445,7 +447,7 @@ class Index:
     ) -> Rows:
         """Return the columns `shown` of the rows whose `column` is one of `values`, and that meet conditions.
 
-        No value may come twice. Conditions are to be the same objects each time, for the statement is kept.
+        No value may come twice. Pass the same condition objects each time: the statement is cached by them.
         """
         if not values:
             return ()

@@ -66,7 +66,7 @@ def _why_another(rules: Rules, data: Values, lookup: Lookup) -> str:
     record = lookup.found[0][0]
     if _are_several(lookup):
         return "Its keys belong to different stored records."
-    if _is_renumbered(rules, data, record, lookup) and not agree(rules, data, record):
+    if _another_key_differs(rules, data, record, lookup) and not agree(rules, data, record):
         return "Another key differs, and name and birth date do not agree."
     if len(lookup.found) == 1 and _is_somebody_new(rules, data, record):
         return "The number belongs to somebody with another name and birth date."
@@ -74,8 +74,10 @@ def _why_another(rules: Rules, data: Values, lookup: Lookup) -> str:
     return "" if belongs else rules.belongs_not
 
 
-def _is_renumbered(rules: Rules, data: Values, record: Record, lookup: Lookup) -> bool:
-    """Return whether another unique key differs, and is no former number of the record."""
+def _another_key_differs(
+    rules: Rules, data: Values, record: Record, lookup: Lookup
+) -> bool:
+    """Return whether a unique key that was sent differs from the record's; a former number of it does not count."""
     differing = [key for key in rules.unique if same(data, record, key) is False]
     return any(key != rules.number or record not in lookup.formers for key in differing)
 
@@ -123,12 +125,12 @@ def _one_of_a_crowd(rules: Rules, data: Values, key: str, holders: Records) -> l
     """Warn that too many share this key, so that a new record is made; raise AmbiguousMatch without a unique key."""
     if not any(data.get(name) for name in rules.unique):
         raise _ambiguous(key, holders)
-    field, said = _sharing(rules)
+    field, said = _start_of_warning(rules)
     shared = f"{said} that of {len(holders)} {rules.plural} and tells nobody: a new one"
     return [Notice(field, shared)]
 
 
-def _sharing(rules: Rules) -> tuple[str, str]:
+def _start_of_warning(rules: Rules) -> tuple[str, str]:
     """Return the field of which a warning about the shared key is, and how its sentence begins."""
     first, *others = rules.shared.sources if rules.shared else ("",)
     return first, f"it is, with the {' and '.join(others)},"
@@ -141,7 +143,7 @@ def _one_more_file(
     number = rules.number
     if not data.get(number) or not all(record.values[number] for record in candidates):
         raise _ambiguous(key, candidates)
-    field, said = _sharing(rules)
+    field, said = _start_of_warning(rules)
     in_order = tuple(_oldest_first(candidates))
     return [
         Notice(
@@ -197,7 +199,7 @@ def same_name(
 
 
 def _known_names(rules: Rules, data: Values, record: Record) -> list[tuple[str, str]]:
-    """Return the names that are known on both sides: one that would be refused today, by older rules, is not."""
+    """Return the names that are known on both sides. One that older rules stored, and today's refuse, is not known."""
     pairs = [(data.get(name) or "", record.values.get(name) or "") for name in rules.names]
     return [names for names in pairs if all(map(canonical.is_readable, names))]
 
@@ -205,7 +207,7 @@ def _known_names(rules: Rules, data: Values, record: Record) -> list[tuple[str, 
 def agree(rules: Rules, data: Values, record: Record) -> bool:
     """Return whether name and birth date fit: the same person with another number.
 
-    A father's id that was typed for his twins agrees with neither.
+    Where a father's id was typed for his twins, neither of them agrees with his record.
     """
     same_birth = same(data, record, rules.birth)
     if same_name(rules, data, record):

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from engine import canonical
 
-# Typed where a form insists on a number: 9999999999, 10000000, and the keys of a keyboard in their order.
+# Typed where a screen insists on a number: 9999999999, 10000000, and the keys of a keyboard in their order.
 FILLER = r"([0-9])\1{7,}|[0-9]0{7,}|0?123456789|1234567890"
 _FILLER = re.compile(FILLER)
 # A Guid of zeros has hyphens, and maybe braces.
@@ -28,13 +28,14 @@ def _in_any_case(character: str) -> str:
 
 @dataclass(frozen=True)
 class Nothing:
-    """The words that say that there is nothing. All are compared folded, so one spelling of each is enough.
+    """The words that say that there is nothing.
 
-    A code may well be a word (NA): `words_for_a_code` are the few that are never one.
+    `words` are compared folded, so one spelling of each is enough. Some of them may be real codes (NA). `never_a_code`
+    are the few that cannot be one: lower case, without blanks, each with its punctuation.
     """
 
     words: tuple[str, ...]
-    words_for_a_code: tuple[str, ...]
+    never_a_code: tuple[str, ...]
 
     @cached_property
     def pattern(self) -> str:
@@ -52,10 +53,10 @@ class Nothing:
         bare = canonical.letters_and_digits(text)
         return bare in self._folded or (not bare and canonical.is_visible(text))
 
-    def is_word_for_a_code(self, text: str) -> bool:
+    def is_never_a_code(self, text: str) -> bool:
         """Return whether a code says that there is nothing."""
         blankless = "".join(canonical.fold_name(text).split())
-        if blankless in self.words_for_a_code:
+        if blankless in self.never_a_code:
             return True
         return not canonical.letters_and_digits(text) and canonical.is_visible(text)
 

@@ -37,7 +37,7 @@ Notices = Sequence[Notice]
 class Outcome:
     """What became of one record. `action` is created, updated or unchanged; `changed` are fields as they are sent.
 
-    `record_id` is None until the record is written. `record` is there for careful records only.
+    `record_id` of a new record is None until it is written. `record` is there for careful records only.
     """
 
     action: str

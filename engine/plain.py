@@ -2,8 +2,9 @@
 
 A record is plain if one of two things holds:
 
-* Its first key leads to exactly one stored row, and every field that it sends and that can change what it is taken for
-  (`Rules.judged`) equals the row's. So its other fields may be new values.
+* The first of the keys that it sends leads to exactly one stored row, and every field that it sends and that can change
+  what it is taken for equals the row's. Those are `Rules.judged`, and `judged_if_shared` if the shared key found the
+  row. Its other fields may be new values.
 * None of its keys leads to any record, former numbers included, and nothing is missing that a new record needs.
 
 And no other record of the chunk sends one of its keys, or one of its row's keys: what a plain record rests on is its
@@ -147,7 +148,7 @@ class Plain:
         return {shared.column: [keys.get(place) for place in self.new], shared.rank: ranks}
 
     def changed_columns(self, now: str) -> Columns:
-        """Return the columns of the rows that change, with what must still be as it was read."""
+        """Return the columns of the rows that change, with the ids and versions that they must still have."""
         rows = [self.rows[place] for place in self.changes]
         changing = {name for names in self.changes.values() for name in names}
         names = changing.intersection(self.rules.columns)
@@ -171,7 +172,7 @@ class Plain:
 
 
 def _stamps(rows: Rows, version: int, now: str) -> Columns:
-    """Return the times and versions of rows that change, and what must still be as it was read."""
+    """Return the times and new versions of rows that change, with the ids and versions that they must still have."""
     versions = [row[version] for row in rows]
     written = {
         "updated_at": [now] * len(rows),
@@ -193,7 +194,10 @@ def divide(rules: Rules, batch: Batch, index: Index, refused: Refused) -> Plain:
 
 
 def _find_rows(plain: Plain) -> None:
-    """Find the row to which each record's first key leads, with one query a key; those without one may be new."""
+    """Find the row to which the first key of each record leads, with one query a key.
+
+    Records whose key leads to no row may be new. Those that send no key are careful.
+    """
     left = [place for place in range(plain.batch.size) if place not in plain.careful]
     for key in plain.rules.key_columns:
         sent = plain.key_values(key, left)
@@ -245,7 +249,7 @@ def _differing(plain: Plain, name: str, stored: Column) -> Iterable[int]:
 
 
 def _judge_shared(plain: Plain, key: str) -> None:
-    """Make careful whom the shared key found, and who changes what a rule reads then."""
+    """Make careful whoever changes a field of `judged_if_shared`, if the shared key found the row."""
     read = plain.rules.judged_if_shared
     changing = [
         place for place, names in plain.changes.items() if not read.isdisjoint(names)

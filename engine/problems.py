@@ -1,4 +1,4 @@
-"""Every way in which a request, or one record of it, can fail: the table of the contract's section 6."""
+"""How a request, or one record of it, can fail: the table of the contract's section 6. Some stand beside their rule."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field

@@ -12,7 +12,7 @@ from engine.outcome import Notice
 from engine.problems import UnknownReference, ValidationFailed
 from engine.rules import Reference, Rules, Values
 
-# (entity, number) of records that were refused: nothing may refer to them
+# (entity, code) of records of this request that were refused with a conflict: nothing may refer to them
 Refused = Set[tuple[str, str]]
 Resolved = tuple[Values, list[Notice]]  # data with ids in the place of codes, and warnings
 
@@ -39,7 +39,7 @@ def _each(reference: Reference, column: Iterable[Any]) -> list[Any]:
 def resolve(rules: Rules, data: Values, index: Index, refused: Refused) -> Resolved:
     """Return the data with ids in the place of codes, and warnings.
 
-    Raises ValidationFailed or UnknownReference with all that is wrong with any reference.
+    Raises ValidationFailed if an id and a code disagree, or else UnknownReference, for all references at once.
     """
     named = [(reference, *index.named(reference, data)) for reference in rules.references]
     resolved, faults = dict(data), _Faults()
@@ -95,7 +95,7 @@ class _Faults:
             self.warnings.append(Notice(reference.code, sentence))
 
     def refuse(self) -> None:
-        """Raise what is wrong."""
+        """Raise ValidationFailed for what disagrees, or else UnknownReference."""
         if self.wrong:
             detail = "An id and a code name two different records."
             raise ValidationFailed(detail, errors=self.wrong)
@@ -110,9 +110,9 @@ class _Faults:
 def resolve_columns(
     rules: Rules, batch: Batch, index: Index, refused: Refused
 ) -> tuple[Batch, set[int]]:
-    """Return the batch with ids in the place of codes, and the places of the records that need more than that.
+    """Return the batch with ids in the place of codes, and the places of careful records.
 
-    Those are careful ones: they send an id, or a code that no record has now.
+    Those send an id, a code that no record has now, or the code of a refused record.
     """
     columns, gappy, odd = dict(batch.columns), {*batch.gappy}, set()
     for reference in rules.references:

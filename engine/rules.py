@@ -34,7 +34,8 @@ def _never(text: str) -> bool:
 def reads(*fields: str, if_shared: bool = False) -> Callable[[T], T]:
     """Mark a named rule with the fields that it compares, of the data and the stored record.
 
-    A record that changes one of them is judged. `if_shared`: only where the shared key alone found the stored record.
+    A record that changes one of them is judged; a rule is not asked about one that sends them unchanged, or not at
+    all. `if_shared`: only where the shared key alone found the stored record. For `rules_out` that is always so.
     """
 
     def mark(rule: T) -> T:
@@ -45,7 +46,7 @@ def reads(*fields: str, if_shared: bool = False) -> Callable[[T], T]:
     return mark
 
 
-def _mark(rule: Any) -> tuple[frozenset[str], bool]:
+def _mark_of(rule: Any) -> tuple[frozenset[str], bool]:
     """Return what a named rule reads, and whether only where the shared key alone found the record."""
     if not hasattr(rule, "reads"):
         raise ValueError(f"{rule.__name__} does not say what it reads")
@@ -92,10 +93,10 @@ class Rules:
     `given_name` is a field with the first word of the name; `first_word` takes that from a folded name, and `is_none`
     tells whether it says nothing.
     A new record: `needs` are the fields without which none is created, `defaults` its values at first.
-    Named rules, each marked with the fields that it `reads`: `leaves_out` removes, before matching, what is another
-    record's. `belongs` tells whether a found record takes the data; `belongs_not` is the sentence if it does not.
-    `moves` adds to the data what follows from them, for every found record. `warns` returns what the sender should look
-    at, where something changes.
+    Named rules. All but `leaves_out` are marked with the fields that they read, and so are `rules_out`. `leaves_out`
+    removes, before matching, what is another record's. `belongs` returns whether a found record takes the data;
+    `belongs_not` is the sentence if it does not. `moves` adds to the data what follows from them, for every found
+    record. `warns` returns what the sender should look at, where something changes.
     """
 
     entity: str
@@ -131,6 +132,9 @@ class Rules:
             raise ValueError(f"{self.entity}: no column {', '.join(sorted(missing))}")
         if self.shared and self.shared.name not in self.weak:
             raise ValueError(f"{self.entity}: {self.shared.name} is no weak key")
+        former = [key for key in self.weak if key.startswith(FORMER)]
+        if former not in ([], [f"{FORMER}{self.unique[0]}"]):
+            raise ValueError(f"{self.entity}: only the first unique key has former values")
 
     # Keys
 
@@ -175,7 +179,10 @@ class Rules:
     def _read(self) -> list[tuple[frozenset[str], bool]]:
         """What each named rule reads, and whether only where the shared key alone found the record."""
         rules = [rule for rule in (self.belongs, self.moves, self.warns) if rule]
-        return [*map(_mark, rules), *[(_mark(rule)[0], True) for rule in self.rules_out]]
+        return [
+            *map(_mark_of, rules),
+            *[(_mark_of(rule)[0], True) for rule in self.rules_out],
+        ]
 
     @cached_property
     def judged(self) -> frozenset[str]:
@@ -200,7 +207,7 @@ class Rules:
 
     @cached_property
     def identities(self) -> tuple[Names, ...]:
-        """The sets of sent fields of which a record must carry one: each finds it again."""
+        """The sets of fields, each of which is enough to find a record again; it must send all fields of one set."""
         sets: list[Names] = [(key,) for key in self.unique]
         if self.shared:
             ways = [self._ways_to_send(source) for source in self.shared.sources]
@@ -213,7 +220,10 @@ class Rules:
 
     @cached_property
     def asked_for(self) -> Names:
-        """The fields to ask for where no identity is sent: the first key, or what creating needs, if that is one."""
+        """The fields to ask for where no identity is sent.
+
+        The first key; or the fields of the shared key, if a new record needs all of them.
+        """
         if self.shared and set(self.shared.sources) <= set(self.needs):
             return tuple(self.sent_as[source] for source in self.shared.sources)
         return self.unique[:1]
@@ -245,7 +255,7 @@ class Rules:
         return {**dict.fromkeys(self.columns), **linked, **self.defaults}
 
     @cached_property
-    def is_former(self) -> sa.ColumnElement[bool]:
+    def of_this_entity(self) -> sa.ColumnElement[bool]:
         """The condition that a row of `formers` is of this entity."""
         return self.former_columns.entity == self.entity
 

@@ -91,7 +91,10 @@ def _foresee(rules: Rules, sent: Sequence[Values], records: EntityIndex) -> None
 
 
 def _next_shared_key(data: Values, records: EntityIndex) -> str | None:
-    """Return the shared key of data; of a record that a unique key finds, the new one that both make, if any."""
+    """Return the shared key to load for data.
+
+    If a unique key finds a record, that is the key which the record would get, or None if it keeps its own.
+    """
     shared = records.rules.shared
     stored = _first_found(data, records)
     if stored is None or shared is None:
@@ -150,7 +153,7 @@ def _settle_resolved(
 
 
 def _update(matched: Match, data: Values, lookup: Lookup, records: EntityIndex) -> Outcome:
-    """Change the record that a key found as the data say."""
+    """Put the data into the matched record, in the index."""
     rules, record = records.rules, matched.record
     assert record is not None
     warnings = [*matched.warnings]

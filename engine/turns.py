@@ -1,9 +1,9 @@
-"""Turns: whoever writes to one SQLite file on one box queues, instead of polling the file's lock.
+"""Turns: whoever writes to one SQLite file on one box queues, so that nobody polls SQLite's own lock.
 
 SQLite lets one writer in at a time; the others sleep, try again, and sleep longer, so the last to come may win, and a
-bulk that writes chunk after chunk lets nobody in between. Here a writer passes a door and then waits for the room.
-Somebody stands in the door while the room is taken, so whoever leaves the room queues behind. Only fairness rests on
-this: what guards the data is SQLite's own lock, which other programs take, too.
+bulk that writes chunk after chunk lets nobody in between. Here a writer takes the door, waits in it for the room, and
+leaves the door when it has the room. So whoever leaves the room queues behind the one in the door. Only fairness rests
+on this: what guards the data is SQLite's own lock, which other programs take, too.
 """
 
 import threading

@@ -83,7 +83,7 @@ class _Writer:
         self.now, self.plain = now, plain
 
     def release_keys(self) -> None:
-        """Set changing keys to NULL: a value may pass from one record to another in this very write."""
+        """Set the keys of rows that give one up to NULL: the value may pass to another record in this very write."""
         keys, c = self.rules.guarded, self.rules.table.c
         releasing = [record.id for record in self.stored if self._gives_up_a_key(record)]
         if releasing:
@@ -157,7 +157,8 @@ class _Writer:
     def look_again_for_formers(self) -> None:
         """Raise LostRace if a number that a record takes became a former one since it was looked up.
 
-        Keys guard what is there, not what was absent. Once the number is written nobody else can give it up.
+        No unique key guards a row that was not there when we looked. Now that the number is ours, nobody else can give
+        it up, so this look is the last that is needed.
         """
         number = self.rules.number
         taken = {record.values[number] for record in self.new}
@@ -205,7 +206,7 @@ class _Writer:
             "record_id": [*held.values()],
         }
         self._replace(
-            self.rules.formers.c.value, [*self.formers], columns, self.rules.is_former
+            self.rules.formers.c.value, [*self.formers], columns, self.rules.of_this_entity
         )
 
     def delete(self) -> None:

@@ -26,7 +26,10 @@ def stored() -> dict[str, int]:
 
 
 def last_syncs() -> dict[str, dict[str, Any]]:
-    """Return the last request of each key, by its name, with the sums over its rows; dry runs apart."""
+    """Return the last request of each API key (or of `flask` commands) by name, with the sums over its rows.
+
+    Dry runs do not count.
+    """
     c, last = SyncRun.__table__.c, SyncRun.__table__.alias()
     newest = (
         sa.select(sa.func.max(c.id)).where(c.dry_run == sa.false()).group_by(c.key_name)
@@ -51,7 +54,7 @@ def daily(zone: tzinfo, days: int) -> list[dict[str, Any]]:
     """Return what was created, updated and refused on each of the last days in a zone, the oldest first."""
     today = datetime.now(zone).date()
     dates = [today - timedelta(days=back) for back in reversed(range(days))]
-    starts = [_stored(datetime.combine(date, time(), zone)) for date in dates]
+    starts = [_as_text(datetime.combine(date, time(), zone)) for date in dates]
     c, nothing = SyncRun.__table__.c, {"created": 0, "updated": 0, "failed": 0}
     place = sa.case(
         *((c.at < end, number) for number, end in enumerate(starts[1:])), else_=days - 1
@@ -82,5 +85,5 @@ def _whole(row: sa.RowMapping) -> dict[str, Any]:
     }
 
 
-def _stored(moment: datetime) -> str:
+def _as_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -93,7 +93,7 @@ def failure(problem: Problem) -> str:
 
 @pages.before_request
 def _guard() -> None:
-    """Refuse a log-in where there is none, and every POST that does not come from a page of ours."""
+    """Refuse all but the reference where no password is set, and every POST that does not come from a page of ours."""
     if request.endpoint != "pages.reference" and not _settings().portal_password:
         raise problems.NotFound(
             "Log-in is off. The operator turns it on with PORTAL_PASSWORD in the settings."
@@ -227,16 +227,18 @@ def _field(entity: str, schema: Entity, field: Clean) -> dict[str, Any]:
 
 
 def _required(name: str, rules: Rules, schema: Entity) -> str:
-    """Return when a record must carry a field, in words; a person is named by number or by id."""
+    """Return when a record must carry a field, in words; what it refers to is sent by code or by id."""
     codes = {reference.column: reference.code for reference in rules.references}
     either = {key: code for key, code in codes.items() if key in rules.needs}
     other = (either | {code: key for key, code in either.items()}).get(name)
-    owners = [name in identity for identity in schema.rules.identities]
-    if all(owners):
+    in_identity = [name in identity for identity in schema.rules.identities]
+    if all(in_identity):
         return "yes"
     if other:
         return f"to create, or {json_name(other)}"
-    return "to create" if name in rules.needs else "one of these" if any(owners) else ""
+    return (
+        "to create" if name in rules.needs else "one of these" if any(in_identity) else ""
+    )
 
 
 def _code(sample: str, address: str) -> dict[str, str]:

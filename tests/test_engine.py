@@ -1,5 +1,6 @@
 """The engine knows no clinic: it upserts books and shelves, given a schema, rules and tables, and nothing else."""
 
+import dataclasses
 import re
 import tokenize
 from collections.abc import Iterator
@@ -284,6 +285,12 @@ def test_rules_that_name_a_column_that_is_not_there_are_refused() -> None:
         Rules(entity="shelf", table=SHELVES, unique=("label", "colour"))
     with pytest.raises(ValueError, match="shelf: no column colour"):
         Rules(entity="shelf", table=SHELVES, unique=("label",), contradicts=("colour",))
+
+
+def test_only_the_first_unique_key_may_have_former_values() -> None:
+    for weak in (("former_isbn",), ("former_inventory", "former_isbn")):
+        with pytest.raises(ValueError, match="book: only the first unique key has former"):
+            dataclasses.replace(BOOK, weak=(*weak, "title+author"))
 
 
 def test_a_named_rule_says_what_it_reads() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from conftest import Portal, emptied, migrated
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_sequence import state
 
@@ -126,6 +126,17 @@ class Desktop:
         row["name"] = f"Prof. {self.chance.choice(FIRST)}"
         return row
 
+    def shares_a_slot_without_a_number(self) -> bool:
+        """Return whether a booking without a number stands where another one stands, too."""
+        slots = [
+            (row["patientNo"], row["date"], row["timeFrom"])
+            for row in self.rows["appointment"]
+        ]
+        rows = zip(slots, self.rows["appointment"], strict=True)
+        return any(
+            "appointmentNo" not in row and slots.count(slot) > 1 for slot, row in rows
+        )
+
     def day(self, portal: Portal) -> None:
         """Some work, a part of it pushed at once."""
         work = {
@@ -173,13 +184,15 @@ def nights_until_rest(portal: Portal, desktop: Desktop) -> int:
 
 @settings(max_examples=settings.default.max_examples // 2)
 @given(seed=st.integers(0, 10**6))
+@example(seed=54757)  # a booking without a number changes the first of two that have one
 def test_a_repeated_night_changes_nothing(fast: Portal, seed: int) -> None:
     """A night is a sequence: where a row needs a key or a slot that a later row gives up, the next night files it."""
     emptied(fast.app)
     desktop = Desktop(random.Random(seed))
     for day in range(3):
         nights = nights_until_rest(fast, desktop)
-        assert nights == 1 or day, "a first night leaves nothing for the second"
+        may_go_on = day or desktop.shares_a_slot_without_a_number()
+        assert nights == 1 or may_go_on, "a first night leaves nothing for the second"
         again = told(fast.send_many(desktop.rows))
         for entity, place, action, code, changed in again:
             assert code or action == "unchanged" or not KEYS & set(changed), (

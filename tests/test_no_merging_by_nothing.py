@@ -216,9 +216,9 @@ def test_the_patients_stored_are_the_people_there_are(
 
 def test_every_list_of_words_holds_what_it_says() -> None:
     assert all(map(words.NOTHING.is_word, words.NONE))
-    assert all(map(words.NOTHING.is_word_for_a_code, words.NONE_FOR_A_CODE))
-    assert all(map(words.is_newborns, words.NEWBORN))
-    assert all(map(words.is_nobodys, words.NOBODY))
+    assert all(map(words.NOTHING.is_never_a_code, words.NEVER_A_CODE))
+    assert all(map(words.is_newborn_name, words.NEWBORN))
+    assert all(map(words.is_placeholder_name, words.NOBODY))
 
 
 def test_the_point_of_a_float_makes_no_number_where_local_ones_have_no_prefix() -> None:
