@@ -31,7 +31,7 @@ encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 @dataclass
 class Report:
-    """What became of the records of a list: counts by action, the items of the failures, and the answer's as JSON."""
+    """What became of the records of a list: counts by action, the items of the failures, all items shown as JSON."""
 
     counts: Counter = field(default_factory=Counter)
     failures: list[Item] = field(default_factory=list)
@@ -87,7 +87,7 @@ def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
 
 
 def undone(batch: Batch, results: Outcomes) -> list[Item]:
-    """Return the items of an answer of which nothing was stored: ids of the rolled-back transaction are hidden."""
+    """Return the items of a request that was taken back: no success has an id, and ids of new records are hidden."""
     items = [item(batch, place, result, place) for place, result in enumerate(results)]
     given = {answer["id"] for answer in items if answer.get("action") == "created"}
     for place, result in enumerate(results):

@@ -112,7 +112,7 @@ def _log_from(level: str) -> None:
 
 
 def _log_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
-    """Make a record of the log, which names the request that it belongs to, and its key; never the key itself."""
+    """Make a log record that begins with the request's id and the name of its API key, never the secret."""
     record = logging.LogRecord(*args, **kwargs)
     names = (
         [g.get(name) for name in ("request_id", "key_name")]
@@ -385,9 +385,7 @@ def upsert_many(plural: str) -> Response:
         )
     _refuse_too_many(len(body))
     reports = sync.many(current_app.extensions["schemas"], {entity: body}, options)
-    return _answer_many(
-        reports, answers.listed(reports[entity], **options.counted), options
-    )
+    return _answer_many(reports, answers.listed(reports[entity], **options.marks), options)
 
 
 @api.post("/sync")
@@ -396,7 +394,7 @@ def upsert_all() -> Response:
     options, batches = _options(), _lists(_body())
     _refuse_too_many(sum(map(len, batches.values())))
     reports = sync.many(current_app.extensions["schemas"], batches, options)
-    return _answer_many(reports, answers.all_listed(reports, **options.counted), options)
+    return _answer_many(reports, answers.all_listed(reports, **options.marks), options)
 
 
 @api.get(f"/<any({', '.join(PLURALS)}):plural>")
@@ -459,7 +457,7 @@ def _answer_text(text: str, status: int, kind: str = "application/json") -> Resp
 
 
 def _answer_many(reports: sync.Reports, text: str, options: sync.Options) -> Response:
-    answer = answers.totals(reports.values(), **options.counted)
+    answer = answers.totals(reports.values(), **options.marks)
     counts = {name: answer[name] for name in ("total", *answers.COUNTS)}
     log.info("%s: %s", request.path, counts)
     response = _answer_text(text, answers.status(answer))

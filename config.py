@@ -21,8 +21,10 @@ from dotenv import dotenv_values
 
 ROOT = Path(__file__).resolve().parent
 PLACEHOLDER = "put-a-long-random-key-here"
-SHORTEST_KEY = 16
-SHORTEST_PASSWORD = 10  # ten tries in five minutes never get through so many
+SHORTEST_KEY = (
+    16  # characters: a shorter SECRET_KEY is refused, a shorter API key warned of
+)
+SHORTEST_PASSWORD = 10  # characters: ten tries in five minutes cannot guess as many; a shorter one is warned of
 LONGEST_NAME = 64  # characters of a key's name
 COUNTRY = "a country's two letters (ISO 3166), as SA"
 OTHER_CALENDARS = ("IR", "AF")  # where a year of 1400 is one of the Persian calendar

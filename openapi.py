@@ -1,9 +1,9 @@
 """The OpenAPI 3.1 document: what every path takes and answers.
 
-Its fixed parts stand in `openapi.json`, and what is said of each entity in `openapi_entity.json`: `@` begins what is
-put in here, from the schemas, the rules and the problems. Pure: it knows neither requests nor the application. What is
-sent and what is answered are two schemas for each entity, because the service is liberal in what it takes and exact in
-what it answers (contract, sections 2 and 5).
+Its fixed parts stand in `openapi.json`, and what is said of each entity in `openapi_entity.json`: there `@` marks what
+is put in from the schemas, the rules and the problems. It knows neither requests nor the application. What is sent and
+what is answered are two schemas for each entity, because the service is liberal in what it takes and exact in what it
+answers (contract, sections 2 and 5).
 """
 
 import json
@@ -108,7 +108,7 @@ def _ref(name: str) -> Json:
 def _usual(kind: type[fields.Clean], schema: Entity) -> fields.Clean:
     """Return a field of this kind that says nothing of its own."""
     usual = kind("")
-    usual.entity = schema
+    usual.schema = schema
     return usual
 
 
@@ -116,7 +116,7 @@ def _kinds(schema: Entity) -> Json:
     """Return the JSON schemas of the kinds of field, and of the words for none."""
     kinds = {kind.__name__: _usual(kind, schema).sent_schema() for kind in KINDS}
     none = fields.Choice("", {})
-    none.entity = schema
+    none.schema = schema
     pattern = none._among_blanks(schema.nothing.pattern)
     return kinds | {"None": {"type": ["string", "null"], "pattern": pattern}}
 

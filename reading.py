@@ -161,7 +161,7 @@ def _equal(rules: Rules, field: str, value: Any) -> sa.ColumnElement[bool]:
 def _refers_to(rules: Rules, reference: Reference, value: Any) -> sa.ColumnElement[bool]:
     """Return the condition that a record refers to one with this code, or to one of these codes."""
     target = RULES[reference.target]
-    if reference.links is None:
+    if reference.link_table is None:
         ids = sa.select(target.table.c.id).where(_has_number(target, value))
         return rules.table.c[reference.column].in_(ids)
     owner, other = link_columns(rules, reference)
@@ -172,9 +172,9 @@ def _refers_to(rules: Rules, reference: Reference, value: Any) -> sa.ColumnEleme
 def _has_number(rules: Rules, value: str) -> sa.ColumnElement[bool]:
     """Return the condition that a record has this first unique key, or gave it up."""
     current = rules.table.c[rules.unique[0]] == value
-    if rules.formers is None:
+    if rules.former_table is None:
         return current
-    c = rules.formers.c
+    c = rules.former_table.c
     former = sa.select(c.record_id).where(rules.of_this_entity, c.value == value)
     return sa.or_(current, rules.table.c.id.in_(former))
 

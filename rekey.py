@@ -1,7 +1,8 @@
 """Forming stored keys anew: what older rules stored is put into the form of today's rules.
 
 A migration calls it after each change of a form, and `flask rekey` tells beforehand what it would do. Nobody is merged:
-where two records come to the same form, the first keeps it, and a person decides about the other.
+where two records come to the same form, one keeps it: who has it already, or else the one with the lowest id. A person
+decides about the other.
 """
 
 from collections import Counter, defaultdict
@@ -40,7 +41,7 @@ SENTENCES = {
     STUCK: "{entity} {id}: {field} stays as it is, for {entity} {other} holds today's form.{advice}",
     NEEDED: "{entity} {id}: {field} stands for none, but is needed: it stays. Give the {entity} another one",
     REFUSED: "{entity} {id}: {field} would be refused today: it stays. Send the right one",
-    DROPPED: "{entity} {id}: {field} is removed, for it stands for none, or is not this {entity}'s former number",
+    DROPPED: "{entity} {id}: {field} is removed: it stands for none, is another {entity}'s, or is here already",
     RECOMPUTED: "{entity} {id}: {field} is compared in another way now",
 }
 BY_ITSELF = {FORMED, EMPTIED, RECOMPUTED, DROPPED}  # nobody has to do anything
@@ -117,7 +118,7 @@ class _Rekeying:
     # The rows
 
     def _chunks(self) -> Iterator[list[Row]]:
-        """Yield all rows, by id, as far as keys need them."""
+        """Yield all rows in chunks, ordered by id, with the columns that keys need."""
         c, last, shared = self.rules.table.c, 0, self.rules.shared
         made = (*shared.sources, shared.column, shared.rank) if shared else ()
         names = dict.fromkeys(("id", "version", "updated_at", *self.rules.unique, *made))
@@ -134,7 +135,7 @@ class _Rekeying:
         changes: dict[int, Row] = defaultdict(dict)
         for key in self.rules.unique:
             self._form_key(key, rows, changes)
-        self._take_numbers(changes.values())
+        self._delete_formers_taken(changes.values())
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
         for change in changes.values():
             change["updated_at"] = now
@@ -177,8 +178,8 @@ class _Rekeying:
             else:
                 self._add_finding(STUCK, record_id, key, other)
 
-    def _take_numbers(self, changes: Iterable[Row]) -> None:
-        """A number that is current for somebody is former for nobody."""
+    def _delete_formers_taken(self, changes: Iterable[Row]) -> None:
+        """Delete the former numbers that these changes make current."""
         number = self.rules.number
         taken = {change[number] for change in changes if change.get(number)}
         if taken:

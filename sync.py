@@ -17,7 +17,7 @@ import answers
 import history
 from answers import Report
 from engine import database, references, settle
-from engine.database import LOSSES
+from engine.database import FEW_LOSSES
 from engine.entity import Batch, explained
 from engine.index import Index
 from engine.outcome import Outcomes, Result
@@ -29,14 +29,14 @@ from models import db
 from schemas import Schemas
 from upsert import RULES
 
-CHUNK = 1000  # records matched and written at once: a waiting writer waits for one chunk at most
-ALONG = 9  # further chunks in the same transaction, as long as nobody waits to write
+CHUNK = 1000  # records matched and written at once: whoever wants to write waits for one, unless a request is atomic
+ALONG = 9  # further chunks in the same transaction, as long as SQLite tells that nobody waits to write
 OUTAGES = 2  # chunks in a row that the database fails before the rest is not tried any more
 CONFLICT = 409
 
 Reports = dict[str, Report]  # by entity
-# (entity, number) of refused persons: no booking of the request may use them.
-RefusedNumbers = set[tuple[str, str]]
+# (entity, code) of records of the request that were refused with a conflict: nothing may refer to them.
+RefusedCodes = set[tuple[str, str]]
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ class Options:
     origin: Origin | None = None
 
     @property
-    def counted(self) -> dict[str, bool]:
-        """What the answer's counts depend on."""
+    def marks(self) -> dict[str, bool]:
+        """The options that the answer repeats."""
         return {"atomic": self.atomic, "dry_run": self.dry_run}
 
 
@@ -66,14 +66,14 @@ def one(
     """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
     batch = schemas[entity].clean_all([sent])
     if batch.refused:
-        _note_behind(options, {entity: answers.report(batch, [batch.refused[0]])})
+        _note_afterwards(options, {entity: answers.report(batch, [batch.refused[0]])})
         raise batch.refused[0]
     single = _Single(RULES[entity], batch, batch.data(0), options)
     result, answer, described = database.transact(
         db.engine, single.work, writes=not options.dry_run
     )
     if options.dry_run:
-        _note_behind(options, {entity: answers.report(batch, [result])})
+        _note_afterwards(options, {entity: answers.report(batch, [result])})
     if isinstance(result, Problem):
         result.key = batch.keys[0]
         raise result
@@ -123,10 +123,10 @@ def _store(
     rules: Rules,
     batch: Batch,
     index: Callable[[], Index],
-    refused: RefusedNumbers,
+    refused: RefusedCodes,
     dry_run: bool,
 ) -> Outcomes:
-    """Settle a batch, and return what became of each record. Adds to `refused` the numbers of refused persons."""
+    """Settle a batch, and return what became of each record. Adds the codes of conflicts to `refused`."""
     fit = batch.fit
     part = batch.part(fit)
     work = _dry_run if dry_run else _settle
@@ -141,13 +141,13 @@ def _store(
 
 
 def _settle(
-    rules: Rules, batch: Batch, index: Callable[[], Index], refused: RefusedNumbers
+    rules: Rules, batch: Batch, index: Callable[[], Index], refused: RefusedCodes
 ) -> Outcomes:
     return settle.settle(rules, batch, index, refused, _now()) if batch.size else []
 
 
 def _dry_run(
-    rules: Rules, batch: Batch, index: Callable[[], Index], refused: RefusedNumbers
+    rules: Rules, batch: Batch, index: Callable[[], Index], refused: RefusedCodes
 ) -> Outcomes:
     """Settle a batch in the index alone, carefully; nothing is written."""
     outcomes = settle.carefully(rules, batch, index(), refused, range(batch.size))
@@ -155,7 +155,7 @@ def _dry_run(
 
 
 def _explain(problem: Problem, batch: Batch, place: int) -> None:
-    """Add to each error of a missing field what was sent for it and left out."""
+    """Add to each error why what was sent for its field was left out, if it was."""
     if isinstance(problem, ValidationFailed):
         problem.errors = explained(problem.errors, batch.warnings.get(place, ()))
 
@@ -194,13 +194,13 @@ class _AtOnce:
         undone = transact(work, writes=not dry_run)
         reports = self._reports(cleaned, undone)
         if undone or dry_run:
-            _note_behind(self.options, reports)
+            _note_afterwards(self.options, reports)
         return reports
 
     def _settle(
         self, connection: sa.Connection, cleaned: Mapping[str, Batch], dry_run: bool
     ) -> None:
-        refused: RefusedNumbers = set()
+        refused: RefusedCodes = set()
         # A dry run's changes are nowhere but in the index.
         lasting = Index(connection, RULES)
         index = (lambda: lasting) if dry_run else (lambda: Index(connection, RULES))
@@ -256,13 +256,13 @@ class _Chunk:
 
 
 class _InChunks:
-    """A request that is stored chunk by chunk; it remembers which numbers belong to refused persons."""
+    """A request that is stored chunk by chunk; it remembers the codes of records that were refused with a conflict."""
 
     def __init__(self, schemas: Schemas, options: Options):
         self.schemas, self.options = schemas, options
         self.reports: Reports = {}
         self.waiting: deque[_Chunk] = deque()
-        self._refused: RefusedNumbers = set()
+        self._refused: RefusedCodes = set()
         # Several chunks share a transaction until one fails; the last one also writes the history.
         self._together = True
         self._outages: list[
@@ -280,7 +280,7 @@ class _InChunks:
         while self.waiting:
             noted = self._next()
         if self.reports and not noted:
-            _note_behind(self.options, self.reports)
+            _note_afterwards(self.options, self.reports)
         if self._outages and not any(report.stored_any for report in self.reports.values()):
             raise self._outages[0]
         return self.reports
@@ -322,15 +322,15 @@ class _InChunks:
             return False
         if len(self._outages) >= OUTAGES:
             raise self._outages[0]
-        losses = LOSSES if first.batch.size > 1 else None
+        most_losses = FEW_LOSSES if first.batch.size > 1 else None
         work = partial(self._store_together, chunks)
-        self._refused = transact(work, losses=losses)
+        self._refused = transact(work, most_losses=most_losses)
         self._outages.clear()
         return self._together and not self.waiting
 
     def _store_together(
         self, chunks: list[_Chunk], connection: sa.Connection
-    ) -> RefusedNumbers:
+    ) -> RefusedCodes:
         """Store chunks in a transaction, and the history with the last; return the refused numbers."""
         self._put_back(chunks)
         refused = set(self._refused)
@@ -356,7 +356,7 @@ class _InChunks:
         return database.of(db.engine.dialect).nobody_waits(db.engine)
 
     def _store_chunk(
-        self, connection: sa.Connection, chunk: _Chunk, refused: RefusedNumbers
+        self, connection: sa.Connection, chunk: _Chunk, refused: RefusedCodes
     ) -> None:
         chunk.clean(self.schemas)
         results = _store(
@@ -377,7 +377,7 @@ class _InChunks:
 
 
 def _parts(chunks: list[_Chunk], problem: Problem) -> list[_Chunk]:
-    """Return what is left to try one by one: an outage is no single record's fault."""
+    """Return the parts that are to be tried alone; none of an outage, which is no record's fault, or of one record."""
     if len(chunks) > 1:
         return chunks
     return [] if isinstance(problem, DatabaseUnavailable) else chunks[0].single_chunks()
@@ -387,10 +387,13 @@ def _parts(chunks: list[_Chunk], problem: Problem) -> list[_Chunk]:
 
 
 def transact(
-    work: Callable[[sa.Connection], T], *, writes: bool = True, losses: int | None = None
+    work: Callable[[sa.Connection], T],
+    *,
+    writes: bool = True,
+    most_losses: int | None = None,
 ) -> T:
     """Run `work` in a transaction of the service's database; see `database.transact`."""
-    return database.transact(db.engine, work, writes=writes, losses=losses)
+    return database.transact(db.engine, work, writes=writes, most_losses=most_losses)
 
 
 def look(work: Callable[[sa.Connection], T]) -> T:
@@ -418,8 +421,8 @@ def _note(connection: sa.Connection, options: Options, results: Reports) -> None
         history.write(connection, options.origin, results, options.dry_run)
 
 
-def _note_behind(options: Options, results: Reports) -> None:
-    """Write the history in a transaction of its own, behind the request's work; if that fails, log it."""
+def _note_afterwards(options: Options, results: Reports) -> None:
+    """Write the history in a transaction of its own, after the request's work; if that fails, log it."""
     try:
         transact(lambda connection: _note(connection, options, results))
     except Problem as problem:

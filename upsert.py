@@ -87,7 +87,7 @@ def without_the_mothers_id(data: Values, lookup: Lookup) -> tuple[Values, Notice
 def _is_this_newborn(data: Values, record: Record, lookup: Lookup) -> bool:
     """Return whether a newborn's id leads to its own record. Twins agree in all but their numbers."""
     other_number = same(data, record, "patient_no") is False
-    if other_number and record not in lookup.formers:
+    if other_number and record not in lookup.former_holders:
         return False
     return agree(PATIENT, data, record)
 
@@ -152,7 +152,7 @@ def _replaced(reference: Reference, data: Values, record: Record, index: Index) 
 
 def _code(records: EntityIndex, record_id: int) -> str:
     """Return how people call a record to which another one refers: its code, else its id."""
-    return records.the(record_id).values[records.rules.unique[0]] or f"id {record_id}"
+    return records.existing(record_id).values[records.rules.unique[0]] or f"id {record_id}"
 
 
 @reads("patient_id", "date", "time_from", "time_to", "appointment_no")
@@ -180,7 +180,7 @@ def reschedule(
 def _with_its_end(data: Values, record: Record) -> tuple[Values, Notices]:
     """Settle an end that was sent as the midnight of some day.
 
-    That which ends the booking's day, as sent or stored, is kept. Any other is left out (`canonical.settled_end`).
+    The midnight after the booking's day (as sent, else as stored) is its end. Any other is left out.
     """
     time_to = data.get("time_to")
     if not time_to or not canonical.is_dated(time_to):
@@ -223,7 +223,9 @@ def _refuse_bad_end(old: Values, new: Values) -> None:
 TO_PATIENT = Reference("patient_id", "patient_no", "patient")
 TO_DOCTOR = Reference("doctor_id", "doctor_code", "doctor")
 TO_CLINIC = Reference("clinic_id", "clinic_code", "clinic")
-TO_CLINICS = Reference("clinic_ids", "clinic_codes", "clinic", links=DoctorClinic.__table__)
+TO_CLINICS = Reference(
+    "clinic_ids", "clinic_codes", "clinic", link_table=DoctorClinic.__table__
+)
 
 CLINIC = Rules(
     entity="clinic",
@@ -236,7 +238,7 @@ DOCTOR = Rules(
     table=Doctor.__table__,
     unique=("code", "license_number"),
     weak=("former_code",),
-    formers=FormerKey.__table__,
+    former_table=FormerKey.__table__,
     contradicts=("license_number", "date_of_birth"),
     agrees=("name", "a_name", "date_of_birth"),
     birth="date_of_birth",
@@ -249,7 +251,7 @@ PATIENT = Rules(
     table=Patient.__table__,
     unique=("patient_no", "national_id"),
     weak=("former_patient_no", "mobile+name"),
-    formers=FormerKey.__table__,
+    former_table=FormerKey.__table__,
     shared=CONTACT,
     contradicts=("national_id", "date_of_birth"),
     rules_out=(opposite_gender, placeholder_of_two_patients),
@@ -295,7 +297,11 @@ def merge(rules: Rules, keep: Record, drop: Record, index: Index) -> None:
         detail = "The record to keep is retired: it has no key. Merge the other way round."
         raise ValidationFailed(detail)
     records = index.of(rules.entity)
-    numbers = [drop.values[rules.number], *records.formers_of(drop)] if rules.number else []
+    numbers = (
+        [drop.values[rules.number], *records.former_numbers_of(drop)]
+        if rules.number
+        else []
+    )
     filling = _filling(rules, keep, drop.values)
     records.remove(drop)
     for number in filter(None, numbers):
@@ -309,7 +315,7 @@ def merge(rules: Rules, keep: Record, drop: Record, index: Index) -> None:
 def referring_to(
     rules: Rules, record: Record, index: Index
 ) -> list[tuple[EntityIndex, str, list[Record]]]:
-    """Return the stored records that refer to a record, by entity and column."""
+    """Return for each column that may refer to a record the other entity's index, the column, and who does."""
     found = []
     for other in index.rules.values():
         columns = [
@@ -319,8 +325,8 @@ def referring_to(
         ]
         for column in [name for name in columns if name in other.columns]:
             others = index.of(other.entity)
-            others.ask(column, [record.id])
-            every = others.records.values()
+            others.load(column, [record.id])
+            every = others.by_id.values()
             found.append(
                 (
                     others,
@@ -335,24 +341,24 @@ def referring_to(
     return found
 
 
-def _redirect(record: Record, handed: Values, records: EntityIndex) -> None:
-    """Change what a record refers to; if there is another one like it then, the two become one."""
-    duplicate = _duplicate(record, handed, records)
+def _redirect(record: Record, changes: Values, records: EntityIndex) -> None:
+    """Change what a record refers to; if it then has the shared key of another one, the two become one."""
+    duplicate = _duplicate(record, changes, records)
     if duplicate is None:
-        records.change(record, handed)
+        records.change(record, changes)
         return
     filling = _filling(records.rules, duplicate, record.values)
     records.remove(record)
     records.change(duplicate, filling)
 
 
-def _duplicate(record: Record, handed: Values, records: EntityIndex) -> Record | None:
+def _duplicate(record: Record, changes: Values, records: EntityIndex) -> Record | None:
     """Return the oldest record that has the shared key which a change makes, or None.
 
     Two that both have numbers are no duplicates.
     """
     shared, number = records.rules.shared, records.rules.unique[0]
-    key = records.shared_key(record.values | handed)
+    key = records.shared_key(record.values | changes)
     if shared is None or key is None or key == record.values[shared.column]:
         return None
     has_number = record.values[number] is not None

@@ -12,7 +12,7 @@ from engine.nothing import Nothing
 
 # --- None --------------------------------------------------------------------------------------
 
-NONE = (
+WORDS_FOR_NONE = (
     "n/a",
     "null",
     "none",
@@ -26,7 +26,7 @@ NONE = (
 )
 # NA and NONE may be real codes. N/A is never one.
 NEVER_A_CODE = ("n/a", "#n/a", "null", "(null)")
-NOTHING = Nothing(NONE, NEVER_A_CODE)
+NOTHING = Nothing(WORDS_FOR_NONE, NEVER_A_CODE)
 
 # --- Newborns, and nobody ----------------------------------------------------------------------
 

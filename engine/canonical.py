@@ -80,10 +80,9 @@ _ZERO_DAYS = {
     "0000-00-00",
 }
 _FIRST_DAY = "1900-01-02"
-_FIRST_MS = (
-    -62_135_596_800_000 + 2 * 86_400_000
-)  # two days after .NET's 0001-01-01: so in any time zone
-# Days that programs put before a time alone: Unix and Prisma, Rails. So does every day before 1900.
+# Two days after .NET's 0001-01-01: what lies before is that day in some time zone.
+_FIRST_MS = -62_135_596_800_000 + 2 * 86_400_000
+# Days that programs put before a time alone: Unix and Prisma, Rails. Others are all before 1900 that are no Hijri ones.
 _TIME_ALONE = {"1970-01-01", "2000-01-01"}
 _LAST_MONTH, _LAST_DAY_OF_A_MONTH = 12, 31
 _LONGEST_OVERNIGHT = timedelta(hours=12)
@@ -190,7 +189,10 @@ def _folded(value: str) -> str:
 
 
 def phone(value: str, region: str) -> str:
-    """Return E.164 where `value` is one valid number for `region` (ISO 3166-1), else `value` as sent."""
+    """Return E.164 where `value` is one valid number, else `value` without invisible marks and a float's .0.
+
+    `region` (ISO 3166-1) is that of numbers without a calling code.
+    """
     if is_phone(value):
         return value
     kept = unicodedata.normalize("NFC", value.translate(_INVISIBLE).strip())
@@ -203,12 +205,12 @@ def is_phone(stored: str) -> bool:
     """Return whether a stored phone is a valid number, and not kept as it was sent."""
     if not stored.startswith("+"):
         return False
-    plain = _plain_numbers(stored[1:4])
+    plain = _sure_numbers(stored[1:4])
     return bool(plain and plain.fullmatch(stored)) or _e164(stored, "ZZ") == stored
 
 
 class NoDay(ValueError):
-    """A date that is no day, but can be seen to be meant as one: of another calendar, or with a part left open."""
+    """A date in the right form that cannot be used: before 1900, not in its calendar, or with a month or day of 00."""
 
 
 def calendar_date(
@@ -348,7 +350,7 @@ def _settled(value: str, step: Callable[[str], str]) -> str:
     return after if after == value else _settled(after, step)
 
 
-def plain_dates(end: int) -> re.Pattern:
+def sure_dates(end: int) -> re.Pattern:
     """Return a pattern of ISO dates that surely are real ones, from 1900-01-02 to before the year `end`."""
     decade, year = divmod(end, 10)
     years = [rf"{tens}\d" for tens in range(190, decade)] + [f"{decade}[0-{year - 1}]"] * (
@@ -372,7 +374,7 @@ def without_marks(value: str) -> str:
 
 
 @lru_cache(maxsize=1 << 10)
-def _plain_numbers(start: str) -> re.Pattern | None:
+def _sure_numbers(start: str) -> re.Pattern | None:
     """Return a pattern of E.164 numbers, given their first digits, that are surely valid: it spares most the parser.
 
     Only where one region has the calling code to itself; and numbers that begin like its national prefix are left to
@@ -404,9 +406,9 @@ def _plain_numbers(start: str) -> re.Pattern | None:
     )
 
 
-def plain_numbers(region: str) -> re.Pattern | None:
+def sure_numbers(region: str) -> re.Pattern | None:
     """Return a pattern of E.164 numbers that are surely valid in a region; None if there is no such pattern."""
-    return _plain_numbers(str(phonenumbers.country_code_for_region(region)))
+    return _sure_numbers(str(phonenumbers.country_code_for_region(region)))
 
 
 @lru_cache(maxsize=1 << 16)

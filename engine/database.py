@@ -19,9 +19,9 @@ from engine.problems import DatabaseUnavailable, InternalError
 
 LOCK_WAIT_SECONDS = 10
 PATIENCE = LOCK_WAIT_SECONDS  # seconds of lost races after which a request gives up
-LOSSES = 3  # lost races after which PATIENCE counts
+FEW_LOSSES = 3  # lost races after which PATIENCE counts
 LONGEST_PAUSE = 0.25  # seconds between two attempts
-AS_READ = ("old_id", "old_version")  # what a row must still have to be updated
+READ_COLUMNS = ("old_id", "old_version")  # what a row must still have to be updated
 
 Columns = Mapping[str, Sequence[Any]]  # by name, all of the same length
 T = TypeVar("T")
@@ -62,12 +62,12 @@ def insert_for_ids(
 
 def as_read(ids: Sequence[int], versions: Sequence[int]) -> dict[str, Any]:
     """Return the columns that the rows must still have to be updated: the ids and versions that were read."""
-    return dict(zip(AS_READ, (ids, versions), strict=True))
+    return dict(zip(READ_COLUMNS, (ids, versions), strict=True))
 
 
 def update_rows(connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
-    """Set columns of the rows whose id and version are still those of AS_READ; raise LostRace if one is not there."""
-    count = len(columns[AS_READ[0]])
+    """Set columns of the rows that still have the id and version that were read; raise LostRace if one has not."""
+    count = len(columns[READ_COLUMNS[0]])
     if count and of(connection.dialect).update(connection, table, columns) != count:
         raise LostRace
 
@@ -80,10 +80,10 @@ def _insert(table: sa.Table) -> sa.Insert:
 @cache
 def _update(table: sa.Table) -> sa.Update:
     """Return the update of what nobody else has written since it was read."""
-    return _as_read(table, *map(sa.bindparam, AS_READ))
+    return _update_if(table, *map(sa.bindparam, READ_COLUMNS))
 
 
-def _as_read(table: sa.Table, record_id: Any, version: Any) -> sa.Update:
+def _update_if(table: sa.Table, record_id: Any, version: Any) -> sa.Update:
     return sa.update(table).where(table.c.id == record_id, table.c.version == version)
 
 
@@ -146,7 +146,7 @@ class Database:
         connection.execute(_insert(table), _named(columns))
 
     def update(self, connection: sa.Connection, table: sa.Table, columns: Columns) -> int:
-        """Update the rows that AS_READ names; return how many there were."""
+        """Update the rows that READ_COLUMNS names; return how many there were."""
         return connection.execute(_update(table), _named(columns)).rowcount
 
     def insert_for_ids(
@@ -229,7 +229,7 @@ class SQLite(Database):
     def _write(
         self, connection: sa.Connection, statement: sa.Insert | sa.Update, columns: Columns
     ) -> int:
-        written = tuple(name for name in columns if name not in AS_READ)
+        written = tuple(name for name in columns if name not in READ_COLUMNS)
         compiled = _compiled(connection.dialect, statement, written)
         rows = [*_rows(columns, compiled.positiontup)]
         return connection.exec_driver_sql(compiled.string, rows).rowcount
@@ -309,7 +309,7 @@ class PostgreSQL(Database):
         connection.execute(_insert_arrays(table, tuple(columns)), _arrays(columns))
 
     def update(self, connection: sa.Connection, table: sa.Table, columns: Columns) -> int:
-        written = tuple(name for name in columns if name not in AS_READ)
+        written = tuple(name for name in columns if name not in READ_COLUMNS)
         return connection.execute(_update_arrays(table, written), _arrays(columns)).rowcount
 
     def insert_for_ids(
@@ -347,7 +347,7 @@ class Joined(TypeDecorator):
         )
         marks = joined.count(self.BETWEEN), joined.count(self.NULL)
         expected = max(len(value) - 1, 0), value.count(None)
-        if marks != expected or [*value] == [""]:  # so would an empty list be joined
+        if marks != expected or [*value] == [""]:  # [""] and [] give the same text
             # Each value after it would get into another row.
             raise ValueError("a value holds a separator")
         return joined
@@ -372,8 +372,8 @@ def _insert_arrays(table: sa.Table, columns: tuple[str, ...]) -> sa.Insert:
 
 @lru_cache(maxsize=256)
 def _update_arrays(table: sa.Table, columns: tuple[str, ...]) -> sa.Update:
-    *sent, old_id, old_version = _unnested(table, (*columns, *AS_READ))
-    return _as_read(table, old_id, old_version).values(
+    *sent, old_id, old_version = _unnested(table, (*columns, *READ_COLUMNS))
+    return _update_if(table, old_id, old_version).values(
         dict(zip(columns, sent, strict=True))
     )
 
@@ -461,12 +461,12 @@ def transact(
     work: Callable[[sa.Connection], T],
     *,
     writes: bool = True,
-    losses: int | None = None,
+    most_losses: int | None = None,
 ) -> T:
     """Run `work` in a transaction and commit; a lost race runs it again in a new one.
 
     Raises DatabaseUnavailable when the database fails or PATIENCE ends, InternalError when it refuses what no
-    re-run mends, or after so many `losses`.
+    re-run mends, or after so many `most_losses`.
     """
     started, attempt = time.monotonic(), 0
     seen: set[Fault] = set()
@@ -480,9 +480,9 @@ def transact(
             log.debug("lost a race: a record was written meanwhile")
         except sa.exc.SQLAlchemyError as error:
             seen.add(_mendable(error, seen))
-        if losses and attempt >= losses:
+        if most_losses and attempt >= most_losses:
             raise InternalError("Others kept writing these records.")
-        if attempt >= LOSSES and time.monotonic() - started > PATIENCE:
+        if attempt >= FEW_LOSSES and time.monotonic() - started > PATIENCE:
             raise unavailable()
         pause = min(LONGEST_PAUSE, 0.005 * 2**attempt)
         time.sleep(random.uniform(0, pause))  # noqa: S311 jitter is no secret

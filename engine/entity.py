@@ -102,14 +102,14 @@ def _without_gaps(values: Values) -> Values:
 
 
 def _at_places(by_place: Mapping[int, T], places: Sequence[int]) -> dict[int, T]:
-    """Return what these places have, by their place among them."""
+    """Return the items of these places, by their new places: the first of these is 0."""
     return {at: by_place[place] for at, place in enumerate(places) if place in by_place}
 
 
 class Shape(NamedTuple):
-    """How a record is spelt: the place of each field, a warning for each unknown one, errors of those sent twice."""
+    """How a record is spelt: the position of each field, a warning for each unknown one, errors of those sent twice."""
 
-    places: dict[str, int]
+    positions: dict[str, int]
     warnings: list[str]
     twice: dict[str, list[str]]
 
@@ -134,7 +134,7 @@ class Entity(Schema):
         super().__init__()
         self._fields = cast("dict[str, Clean]", self.load_fields)
         self._names = _spellings(self.load_fields)
-        identities, names = self.rules.identities, {*self.rules.names}
+        identities, names = self.rules.identities, {*self.rules.name_fields}
         self._carried = {name for identity in identities for name in identity}
         # A name may be a placeholder, so an identity with a name needs `faults`.
         self._without_names = [
@@ -198,10 +198,10 @@ class Entity(Schema):
             name = self._names.get(spelling) or self._names.get(spelling.lower())
             if name is None:
                 self._note_unknown(shape, spelling)
-            elif name in shape.places:
+            elif name in shape.positions:
                 shape.twice[name] = ["Sent twice, in two spellings."]
             else:
-                shape.places[name] = place
+                shape.positions[name] = place
         return shape
 
     def _note_unknown(self, shape: Shape, spelling: str) -> None:
@@ -246,12 +246,12 @@ class Entity(Schema):
         for identity in self.rules.identities:
             if missing.isdisjoint(identity) or all(map(data.get, identity)):
                 return {}
-        return {name: self.asking for name in self.rules.asked_for if name in missing}
+        return {name: self.asking for name in self.rules.fields_to_send if name in missing}
 
     def _refuse(self, batch: Batch, place: int, shape: Shape, sent: Columns) -> None:
         """Refuse a record with every error that it has."""
         values = {
-            name: column[place] for name, column in sent.items() if name in shape.places
+            name: column[place] for name, column in sent.items() if name in shape.positions
         }
         warnings = batch.warnings.pop(place, ())
         problem = ValidationFailed(NO_OBJECT)
@@ -265,7 +265,7 @@ class Entity(Schema):
         """Gather every error of a record, by marshmallow's road."""
         data, found = self._load(sent)
         errors: dict[str, Sequence[str]] = {
-            name: found[name] for name in shape.places if name in found
+            name: found[name] for name in shape.positions if name in found
         }
         errors |= shape.twice
         missing = {
@@ -310,7 +310,7 @@ def _settle_doubts(batch: Batch, odd: Odd, spelt: Sequence[Shape]) -> None:
     for name in [name for name, kinds in odd.items() if Doubt in kinds]:
         for place, doubt in _take_doubts(batch, name).items():
             sentence = f"{json_name(name)}: {doubt.warning}"
-            warnings[place].append((spelt[place].places[name], sentence))
+            warnings[place].append((spelt[place].positions[name], sentence))
     for place, found in warnings.items():
         batch.warnings[place] = [sentence for _, sentence in sorted(found)]
 
@@ -355,7 +355,7 @@ def _columns(
     """Return what was sent, by Python name; None where a record does not send a field."""
     if len(shapes) == 1 and spelt[0] is not NO_SHAPE:
         sent = [*zip(*[record.values() for record in records], strict=True)]
-        return {name: sent[place] for name, place in spelt[0].places.items()}
+        return {name: sent[place] for name, place in spelt[0].positions.items()}
     return _columns_of_many_shapes(records, spelt, shapes)
 
 
@@ -364,10 +364,10 @@ def _columns_of_many_shapes(
 ) -> Columns:
     columns: dict[str, list[Any]] = {}
     for shape in shapes:
-        columns |= {name: [None] * len(records) for name in shape.places}
+        columns |= {name: [None] * len(records) for name in shape.positions}
     for place, shape in enumerate(spelt):
-        values = [*records[place].values()] if shape.places else []
-        for name, at in shape.places.items():
+        values = [*records[place].values()] if shape.positions else []
+        for name, at in shape.positions.items():
             columns[name][place] = values[at]
     return {**columns}
 

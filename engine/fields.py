@@ -63,19 +63,19 @@ DIGITS_LOST = "is a number in scientific notation: a spreadsheet lost its digits
 
 BLANK_CLEARS, BLANK_IS_ABSENT, BLANK_IS_REFUSED = "clears", "absent", "refused"
 
-# --- What is plain -----------------------------------------------------------------------------
+# --- What surely stays as it is -----------------------------------------------------------------------------
 
 # What surely stays as it is, and is no word for none. Nothing in a pattern may depend on the Python that runs it:
 # possessive and atomic groups are wrong in 3.11.2, Debian 12's.
 _LETTERS = "A-Za-z\u0621-\u063a\u0641-\u064a"
 # Printable ASCII but ?, and the letters of Arabic (no marks).
-PLAIN_TEXT = re.compile(rf"(?! )[ ->@-~{_LETTERS}]+(?<! )")
-PLAIN_NAME = re.compile(rf"[{_LETTERS}][ ->@-~{_LETTERS}]*(?<! )")
-PLAIN_IDENTIFIER = re.compile(r"[A-Z]+[-/_#]?[0-9][0-9A-Z/_-]*|[1-9][0-9]*")
-PLAIN_DOCUMENT = re.compile(
+SURE_TEXT = re.compile(rf"(?! )[ ->@-~{_LETTERS}]+(?<! )")
+SURE_NAME = re.compile(rf"[{_LETTERS}][ ->@-~{_LETTERS}]*(?<! )")
+SURE_IDENTIFIER = re.compile(r"[A-Z]+[-/_#]?[0-9][0-9A-Z/_-]*|[1-9][0-9]*")
+SURE_DOCUMENT = re.compile(
     rf"[A-Z]+[-/_#]?[0-9][0-9A-Z/_-]*|(?!(?:{nothing.FILLER})$)[1-9][0-9]*", re.MULTILINE
 )
-PLAIN_EMAIL = re.compile(
+SURE_EMAIL = re.compile(
     r"\w+(?:@|[.+-]\w+@)[a-z0-9]{1,31}(?:\.|-[a-z0-9]{1,31}\.)(?:[a-z]{2,24}|[a-z0-9]{1,31}\.[a-z]{2,24})",
     re.ASCII,
 )
@@ -94,7 +94,7 @@ Json = dict[str, Any]
 
 # Where the OpenAPI document keeps what several fields share.
 COMPONENTS = "#/components/schemas/"
-NONE = "{none}"  # stands in a pattern for the words for none
+NONE_MARK = "{none}"  # stands in a pattern for the words for none
 _BLANKS = r"[ \t\r\n]*"
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f"
 _LINES = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
@@ -140,7 +140,7 @@ class Clean(fields.Field):
     present: ClassVar[Json] = {}
     answered: ClassVar[Json]
     # The schema that holds the field: it knows the region and the time zone.
-    entity: "Entity"
+    schema: "Entity"
 
     def __init__(self, meaning: str, **kwargs: Any):
         super().__init__(**kwargs)
@@ -150,7 +150,7 @@ class Clean(fields.Field):
         """Return the JSON schema of what may be sent."""
         schema = self._with_length(self.sent)
         if "pattern" in schema:
-            pattern = schema["pattern"].replace(NONE, self.entity.nothing.pattern)
+            pattern = schema["pattern"].replace(NONE_MARK, self.schema.nothing.pattern)
             schema["pattern"] = self._among_blanks(pattern)
         return schema
 
@@ -182,7 +182,7 @@ class Clean(fields.Field):
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
-        self.entity = parent
+        self.schema = parent
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
@@ -211,7 +211,7 @@ class Text(Clean):
     no_text = "Must be text."
     recurs = True  # whether many records have the same value
     is_respelt = False  # whether `spell` does anything
-    plain = PLAIN_TEXT  # what surely stays as it is
+    sure = SURE_TEXT  # what surely stays as it is
 
     def __init__(
         self,
@@ -326,19 +326,19 @@ class Text(Clean):
         ):
             return super().clean_all(values)
         spelt = self.spell(lines) if self.is_respelt else lines
-        odd = self._odd(spelt)
-        if not odd and spelt == lines:
+        unsure = self._unsure(spelt)
+        if not unsure and spelt == lines:
             return values
         pairs = zip(values, spelt.split("\n")[1:-1], strict=True)
-        return [self.cleaned(value) if line in odd else line for value, line in pairs]
+        return [self.cleaned(value) if line in unsure else line for value, line in pairs]
 
-    def _odd(self, lines: str) -> Set[str]:
-        """Return the lines that are not plain."""
-        plain = self._plain_lines.match(lines, 1)
-        end = plain.end() if plain else 1
+    def _unsure(self, lines: str) -> Set[str]:
+        """Return the lines that do not surely stay as they are."""
+        sure = self._sure_lines.match(lines, 1)
+        end = sure.end() if sure else 1
         if end == len(lines):
             return set()
-        return {found["odd"] for found in self._odd_lines.finditer(lines, end - 1)}
+        return {found["unsure"] for found in self._unsure_lines.finditer(lines, end - 1)}
 
     # Not in __init__: marshmallow copies a field for each schema.
     @cached_property
@@ -346,20 +346,18 @@ class Text(Clean):
         return Memo(self.cleaned)
 
     @cached_property
-    def _plain_lines(self) -> re.Pattern:
-        return re.compile(
-            f"(?:(?:{self.plain.pattern})\n)*", self.plain.flags | re.MULTILINE
-        )
+    def _sure_lines(self) -> re.Pattern:
+        return re.compile(f"(?:(?:{self.sure.pattern})\n)*", self.sure.flags | re.MULTILINE)
 
     @cached_property
-    def _odd_lines(self) -> re.Pattern:
+    def _unsure_lines(self) -> re.Pattern:
         return re.compile(
-            rf"\n(?!(?:{self.plain.pattern})\n|\Z)(?P<odd>.*)",
-            self.plain.flags | re.MULTILINE,
+            rf"\n(?!(?:{self.sure.pattern})\n|\Z)(?P<unsure>.*)",
+            self.sure.flags | re.MULTILINE,
         )
 
     def spell(self, lines: str) -> str:
-        """Return lines in which a usual spelling of a value is put into the plain one; others are left."""
+        """Return lines in which a usual spelling of a value is put into the one that is stored; others are left."""
         return lines
 
     def _string(self, value: Any) -> str:
@@ -393,7 +391,7 @@ class Value(Text):
     """Text that a screen asks for: people type words such as N/A where there is none."""
 
     def is_none(self, text: str) -> bool:
-        return self.entity.nothing.is_word(text)
+        return self.schema.nothing.is_word(text)
 
 
 class Identifier(Value):
@@ -401,7 +399,7 @@ class Identifier(Value):
     length = IDENTIFIER
     blank = BLANK_IS_ABSENT
     recurs = False
-    plain = PLAIN_IDENTIFIER
+    sure = SURE_IDENTIFIER
 
     def is_zero(self, text: str) -> bool:
         return nothing.is_zero(text)
@@ -425,12 +423,12 @@ class Code(Identifier):
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
-        words = [re.escape(word.upper()) for word in self.entity.nothing.never_a_code]
+        words = [re.escape(word.upper()) for word in self.schema.nothing.never_a_code]
         form = rf"(?!(?:{'|'.join(words)})$)[A-Z][0-9A-Z_-]*|[1-9][0-9]*"
-        self.plain = re.compile(form, re.MULTILINE)
+        self.sure = re.compile(form, re.MULTILINE)
 
     def is_none(self, text: str) -> bool:
-        return self.entity.nothing.is_never_a_code(text)
+        return self.schema.nothing.is_never_a_code(text)
 
     def is_zero(self, text: str) -> bool:
         return nothing.is_zero_for_a_code(text)
@@ -440,10 +438,10 @@ class OfficialId(Identifier):
     """A number that an authority gives to one person: what people fill a screen with (9999999999) is none."""
 
     accepts = f"{Identifier.accepts}, as does what fills a form (9999999999)"
-    plain = PLAIN_DOCUMENT
+    sure = SURE_DOCUMENT
 
     def is_none(self, text: str) -> bool:
-        return self.entity.nothing.is_word_or_filler(text)
+        return self.schema.nothing.is_word_or_filler(text)
 
 
 class NationalId(OfficialId):
@@ -460,10 +458,10 @@ class DocumentNumber(Value):
 
     accepts = "text; 0, words for none and what fills a form (9999999999) count as absent"
     recurs = False
-    plain = PLAIN_DOCUMENT
+    sure = SURE_DOCUMENT
 
     def is_none(self, text: str) -> bool:
-        return self.entity.nothing.is_word_or_filler(text)
+        return self.schema.nothing.is_word_or_filler(text)
 
     def is_zero(self, text: str) -> bool:
         return nothing.is_zero(text)
@@ -484,7 +482,7 @@ class Name(Text):
     present = {"type": ["string", "integer"]}  # a blank one is refused anyhow
     blank = BLANK_IS_REFUSED
     recurs = False
-    plain = PLAIN_NAME
+    sure = SURE_NAME
 
     def left_out(self, text: str) -> str:
         unreadable = canonical.is_visible(text) and not canonical.is_readable(text)
@@ -507,12 +505,12 @@ class Phone(Value):
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
-        self.plain = canonical.plain_numbers(self.entity.phone_region) or NEVER
+        self.sure = canonical.sure_numbers(self.schema.phone_region) or NEVER
 
     def spell(self, lines: str) -> str:
-        """Drop blanks, and put the calling code before numbers as people of the region write them.
+        """Drop blanks and ( ) . -, and put the calling code before numbers as people of the region write them.
 
-        A number that is plain now is surely right, and needs no parser. All others are parsed as they were sent.
+        A number that fits `sure` now is right, and needs no parser. All others are parsed as they were sent.
         """
         plus = lines.count("+")
         if plus == lines.count("\n") - 1 and not _SPELT.search(lines):
@@ -520,20 +518,20 @@ class Phone(Value):
         lines = lines if lines.isascii() else canonical.without_marks(lines)
         if plus > lines.count(
             "\n+"
-        ):  # "(+966) 55" is no number: with a "?" it is not plain
+        ):  # "(+966) 55" is no number: with a "?" it does not fit
             lines = _LATE_PLUS.sub("?", lines)
         if ".0" in lines:  # a float's, or a part of the number: the parser decides
             lines = _FLOAT_LINE.sub("?", lines)
-        code, local = canonical.local_line(self.entity.phone_region)
+        code, local = canonical.local_line(self.schema.phone_region)
         return local.sub(f"\n{code}", lines.translate(_PUNCTUATION))
 
     def form(self, text: str) -> str:
-        return canonical.phone(text, self.entity.phone_region)
+        return canonical.phone(text, self.schema.phone_region)
 
     def doubt(self, came: str, formed: str) -> str:
         if canonical.is_phone(formed):
             return ""
-        return f"is not a valid phone number for {self.entity.phone_region}, kept as sent"
+        return f"is not a valid phone number for {self.schema.phone_region}, kept as sent"
 
 
 class Email(Value):
@@ -546,7 +544,7 @@ class Email(Value):
         ],
     }
     recurs = False
-    plain = PLAIN_EMAIL
+    sure = SURE_EMAIL
     _valid = validate.Email()
 
     def form(self, text: str) -> str:
@@ -556,13 +554,13 @@ class Email(Value):
             raise ValueError(*error.messages) from None
 
 
-WORD: Json = {"type": ["string", "null"], "pattern": NONE}
+WORD: Json = {"type": ["string", "null"], "pattern": NONE_MARK}
 
 
 class Choice(Value):
     """One of a few values; `spellings` maps what may be sent, in any case, to them. `spaced`: blanks are ignored."""
 
-    plain = NEVER
+    sure = NEVER
 
     def __init__(self, meaning: str, spellings: Mapping[str, str], *, spaced: bool = False):
         super().__init__(meaning)
@@ -577,7 +575,7 @@ class Choice(Value):
 
     def sent_schema(self) -> Json:
         choices = nothing.any_case(self.spellings, " *" if self.spaced else "")
-        pattern = f"{choices}|{self.entity.nothing.pattern}"
+        pattern = f"{choices}|{self.schema.nothing.pattern}"
         return WORD | {
             "pattern": self._among_blanks(pattern),
             "examples": list(self.choices),
@@ -601,12 +599,12 @@ class Choice(Value):
 
 
 class Day(Value):
-    """A calendar date, ISO text; a zero date is absent. `birth`: not in the future, and left out where it is no day."""
+    """A calendar date, ISO text; a zero date is absent. `birth`: not in the future, and left out where it is NoDay."""
 
     accepts = (
         "date as 2026-06-15, or a date-time; zero dates and words for none count as absent"
     )
-    sent = WORD | {"pattern": f"{_DATE}|{_MOMENT}|{_TICKS}|{NONE}"}
+    sent = WORD | {"pattern": f"{_DATE}|{_MOMENT}|{_TICKS}|{NONE_MARK}"}
     present = {"type": "string"}
     answered: ClassVar[Json] = {"type": "string", "format": "date"}
     recurs = False
@@ -618,13 +616,13 @@ class Day(Value):
     ):
         super().__init__(meaning, **kwargs)
         self.birth, self.purpose = birth, purpose
-        self.plain = canonical.plain_dates(int(_STARTED[:4]) if birth else 2100)
+        self.sure = canonical.sure_dates(int(_STARTED[:4]) if birth else 2100)
         self.accepts += "; not in the future" if birth else ""
 
     def form(self, text: str) -> Any:
         try:
             day, was_hijri = canonical.calendar_date(
-                text, self.entity.zone, reads_hijri=self.entity.reads_hijri
+                text, self.schema.zone, reads_hijri=self.schema.reads_hijri
             )
         except canonical.NoDay as reason:
             return self._no_day(text, reason)
@@ -634,7 +632,7 @@ class Day(Value):
         if (
             self.birth
             and day > _STARTED
-            and day > datetime.now(self.entity.zone).date().isoformat()
+            and day > datetime.now(self.schema.zone).date().isoformat()
         ):
             raise ValueError("Lies in the future.")
         return (
@@ -661,15 +659,15 @@ class Clock(Value):
     """A time of day, HH:MM:SS."""
 
     accepts = "time as 10:30 or 10:30:00, or a date-time; words for none count as absent"
-    sent = WORD | {"pattern": f"{_TIME}|{_MOMENT}|{_TICKS}|{NONE}"}
+    sent = WORD | {"pattern": f"{_TIME}|{_MOMENT}|{_TICKS}|{NONE_MARK}"}
     present = {"type": "string"}
     answered: ClassVar[Json] = {"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}:[0-9]{2}$"}
-    plain = NEVER
+    sure = NEVER
     no_text = canonical.NO_TIME
 
     def form(self, text: str) -> Any:
         return canonical.clock_time(
-            text, self.entity.zone, reads_hijri=self.entity.reads_hijri
+            text, self.schema.zone, reads_hijri=self.schema.reads_hijri
         )[0]
 
     def _of_number(self, written: str) -> str:
@@ -687,11 +685,11 @@ class End(Clock):
         " the end of the day is 24:00, or the next day's midnight as a date-time"
     )
 
-    sent = WORD | {"pattern": f"{_TIME}|{_END}|{_MOMENT}|{_TICKS}|{NONE}"}
+    sent = WORD | {"pattern": f"{_TIME}|{_END}|{_MOMENT}|{_TICKS}|{NONE_MARK}"}
 
     def form(self, text: str) -> Any:
         return (
-            canonical.end_time(text, self.entity.zone, reads_hijri=self.entity.reads_hijri)
+            canonical.end_time(text, self.schema.zone, reads_hijri=self.schema.reads_hijri)
             or ABSENT
         )
 
@@ -737,7 +735,7 @@ class RecordId(Clean):
     )
     sent = {
         "type": ["integer", "string", "null"],
-        "pattern": f"0+|-[0-9]+|{NONE}",
+        "pattern": f"0+|-[0-9]+|{NONE_MARK}",
         "maximum": LARGEST_ID,
     }
     present = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
@@ -753,7 +751,7 @@ class RecordId(Clean):
     def _of_text(self, text: str) -> Any:
         if not canonical.is_visible(text):
             return ABSENT
-        if self.entity.nothing.is_word(text) or nothing.is_zero(text):
+        if self.schema.nothing.is_word(text) or nothing.is_zero(text):
             return Doubt(ABSENT, f"{shown(text)} {STANDS_FOR_NONE}{LEFT_OUT}")
         raise ValueError(self._wrong)
 
@@ -770,7 +768,7 @@ class Codes(Clean):
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
         self._code = Code("one of the codes")
-        self._code.entity = parent
+        self._code.schema = parent
 
     def clean(self, value: Any) -> Any:
         if not isinstance(value, list):

@@ -1,7 +1,7 @@
 """The index: the stored records that a chunk's careful records can touch, and what will be written of them.
 
 It reads in sets: one query a key, for any number of values. A value that nobody asked for beforehand is asked for when
-it is looked up. So what `find` returns is always right, and only speed depends on `ask`. Nothing is written here.
+it is looked up. So what `find` returns is always right, and only speed depends on `load`. Nothing is written here.
 
 Careful records look at nothing but the index. So it holds all that they touched, and `touches` compares that with what
 plain records rest on.
@@ -54,12 +54,12 @@ Links = dict[int, tuple[int, ...]]  # by the owner's id, the ids to which it is 
 class Lookup:
     """What the keys of data lead to. `found` are the records of unique keys, each with its key, in order.
 
-    `formers` are the records that gave the number up. Only where no unique key finds a record, `sharing` are those with
-    the same shared key, which is `shared_key`.
+    `former_holders` are those who gave the number up, if nobody holds it. Only where no unique key finds a record,
+    `sharing` are those with the same shared key, which is `shared_key`.
     """
 
     found: list[tuple[Record, str]] = field(default_factory=list)
-    formers: Records = ()
+    former_holders: Records = ()
     shared_key: str | None = None
     sharing: Records = ()
 
@@ -71,8 +71,8 @@ class Changes:
     records: "EntityIndex"
     new: list[Record]
     stored: list[Record]
-    formers: dict[str, Record | None]
-    names: set[str]  # the fields that change in any record
+    former_numbers: dict[str, Record | None]
+    changed_fields: set[str]  # the fields that change in any record
 
 
 @dataclass(eq=False)
@@ -81,9 +81,9 @@ class EntityIndex:
 
     index: "Index"
     rules: Rules
-    records: dict[int, Record] = field(default_factory=dict)  # by id
+    by_id: dict[int, Record] = field(default_factory=dict)
     changed: dict[Record, None] = field(default_factory=dict)  # new ones, too; in order
-    _names: set[str] = field(default_factory=set)
+    _changed_fields: set[str] = field(default_factory=set)
     changed_formers: set[str] = field(default_factory=set)
     # By key the values of which all holders are here: those that were asked for, and unique ones of records here.
     _known: dict[str, set] = field(default_factory=lambda: defaultdict(set))
@@ -93,17 +93,17 @@ class EntityIndex:
 
     # Reading
 
-    def ask(self, key: str, values: Iterable[Any]) -> None:
-        """Load, with one query, every record that one of `values` leads to by `key` (a key's name, or a column's).
+    def load(self, key: str, values: Iterable[Any]) -> None:
+        """Load, with few queries, every record that one of `values` leads to by `key` (a key's name, or a column's).
 
         For numbers that nobody holds, the records that gave them up are loaded, too.
         """
         known = self._known[key]
         unknown = [value for value in dict.fromkeys(values) if value not in known]
         if unknown:
-            self._load(key, unknown)
+            self._load_unknown(key, unknown)
 
-    def _load(self, key: str, values: Sequence[Any]) -> None:
+    def _load_unknown(self, key: str, values: Sequence[Any]) -> None:
         if key == self.rules.former:
             self._load_formers(values)
         else:
@@ -117,27 +117,27 @@ class EntityIndex:
     def learn(self, key: str, values: Collection[Any], rows: Rows) -> None:
         """Take in the rows that these values of a key lead to: all of them."""
         self._known[key].update(values)
-        new = [row for row in rows if row[-1] not in self.records]
+        new = [row for row in rows if row[-1] not in self.by_id]
         for row in new:
             # The id at the end of a row is left out.
             stored = dict(zip(self.rules.columns, row, strict=False))
             self._take_in(Record(row[-1], stored, stored))
-        if self.rules.links and new:
-            self._learn_links(self.rules.links.column, [row[-1] for row in new])
+        if self.rules.list_reference and new:
+            self._learn_links(self.rules.list_reference.column, [row[-1] for row in new])
         if key == self.rules.number:
             held = self._holders[key]
-            self.ask(
+            self.load(
                 self.rules.former, [number for number in values if not held.get(number)]
             )
 
     def _learn_links(self, column: str, record_ids: Sequence[int]) -> None:
         for record_id, linked in self.linked(record_ids).items():
-            self.records[record_id].values[column] = linked  # `before` is the same dict
+            self.by_id[record_id].values[column] = linked  # `before` is the same dict
 
     def linked(self, owners: Collection[int]) -> Links:
         """Return the ids to which each of these records is linked, in order."""
-        assert self.rules.links is not None
-        columns = link_columns(self.rules, self.rules.links)
+        assert self.rules.list_reference is not None
+        columns = link_columns(self.rules, self.rules.list_reference)
         found: dict[int, list[int]] = {record_id: [] for record_id in owners}
         for record_id, linked in self.index.rows_among(columns, columns[0], [*found]):
             found[record_id].append(linked)
@@ -151,13 +151,13 @@ class EntityIndex:
     def _load_formers(self, numbers: Collection[str]) -> None:
         self._known[self.rules.former].update(numbers)
         rows = self.former_rows(numbers)
-        self.ask("id", [record_id for _, record_id in rows])
+        self.load("id", [record_id for _, record_id in rows])
         for number, record_id in rows:
-            self._holders[self.rules.former].setdefault(number, [self.the(record_id)])
+            self._holders[self.rules.former].setdefault(number, [self.existing(record_id)])
 
     def _take_in(self, record: Record) -> None:
         """Put a record under its id and its keys."""
-        self.records[record.id] = record
+        self.by_id[record.id] = record
         self._known["id"].add(record.id)
         self._hold(record, self.rules.key_columns)
 
@@ -174,16 +174,16 @@ class EntityIndex:
     def find(self, key: str, value: Any) -> Records:
         """Return the records that `value` leads to by `key`."""
         if value not in self._known[key]:
-            self._load(key, [value])
+            self._load_unknown(key, [value])
         return self._holders[key].get(value, ())
 
     def get(self, record_id: int) -> Record | None:
         """Return the record with this id, or None."""
-        if record_id not in self.records:
-            self.ask("id", (record_id,))
-        return self.records.get(record_id)
+        if record_id not in self.by_id:
+            self.load("id", (record_id,))
+        return self.by_id.get(record_id)
 
-    def the(self, record_id: int) -> Record:
+    def existing(self, record_id: int) -> Record:
         """Return the record with this id; raise LostRace if another writer has deleted it."""
         record = self.get(record_id)
         if record is None:
@@ -206,7 +206,7 @@ class EntityIndex:
                 lookup.found += [(record, key) for record in self.find(key, value)]
         number = data.get(rules.number)
         if number and not self._holders[rules.number].get(number):
-            lookup.formers = self.find(rules.former, number)
+            lookup.former_holders = self.find(rules.former, number)
         if rules.shared and not lookup.found:
             lookup.shared_key = made = self.shared_key(data)
             lookup.sharing = self.find(rules.shared.name, made) if made else ()
@@ -218,20 +218,20 @@ class EntityIndex:
         parts = [values.get(source) for source in shared.sources] if shared else []
         return shared.make(*parts) if shared and all(parts) else None
 
-    def formers_of(self, record: Record) -> list[str]:
+    def former_numbers_of(self, record: Record) -> list[str]:
         """Return the former numbers of a record."""
         if not self.rules.number:
             return []
         former, c = self.rules.former, self.rules.former_columns
         mine = sa.select(c.value).where(self.rules.of_this_entity, c.record_id == record.id)
-        self.ask(former, self.index.connection.scalars(mine).all())
+        self.load(former, self.index.connection.scalars(mine).all())
         return [number for number, held in self._holders[former].items() if record in held]
 
     # Changing
 
     def add(self, data: Values, shared_key: str | None, place: int) -> Record:
         """Take in a new record with the shared key that its data make; what they leave out is as in a blank one."""
-        record = Record(-1 - len(self.records), self.rules.blank | data, None, place)
+        record = Record(-1 - len(self.by_id), self.rules.blank | data, None, place)
         if self.rules.shared:
             record.values[self.rules.shared.column] = shared_key
         self._end_former(data)
@@ -244,8 +244,8 @@ class EntityIndex:
         old = record.values
         record.values = old | changes
         self.changed[record] = None
-        self._names |= changes.keys()
-        if not self.rules.sources.isdisjoint(changes):
+        self._changed_fields |= changes.keys()
+        if not self.rules.key_fields.isdisjoint(changes):
             self._rekey(record, old, changes)
 
     def _rekey(self, record: Record, old: Values, changes: Values) -> None:
@@ -262,7 +262,7 @@ class EntityIndex:
         old = record.values
         record.values = old | dict.fromkeys(self.rules.guarded)
         self._move(record, old)
-        for number in self.formers_of(record):
+        for number in self.former_numbers_of(record):
             self.set_former(number, None)
         self.changed[record] = None
 
@@ -320,7 +320,7 @@ class EntityIndex:
         changed += _increase_versions(changed, witnesses)
         new = [record for record in changed if record.before is None]
         stored = [record for record in changed if record.before is not None]
-        names = self._names | {"updated_at", "version"}
+        names = self._changed_fields | {"updated_at", "version"}
         return Changes(self, new, sorted(stored, key=attrgetter("id")), formers, names)
 
     def _former_holder(self, number: str) -> Record | None:
@@ -328,13 +328,13 @@ class EntityIndex:
         return held[0] if held else None
 
     def _give_ranks(self, changed: Records) -> list[Record | None]:
-        """Give each new holder of a shared key the lowest free rank; return the first holders of these keys."""
+        """Give each new holder of a shared key the lowest free rank; return the first stored holder of each key."""
         shared = self.rules.shared
         if shared is None:
             return []
         holding = [record for record in changed if record.values[shared.column]]
         unranked = [record for record in holding if record.values[shared.rank] is None]
-        self.ask(shared.name, [record.values[shared.column] for record in unranked])
+        self.load(shared.name, [record.values[shared.column] for record in unranked])
         return [self._give_rank(record, shared) for record in unranked]
 
     def _give_rank(self, record: Record, shared: SharedKey) -> Record | None:
@@ -356,7 +356,7 @@ class EntityIndex:
 
         A number counts as one key, whether it is current or former.
         """
-        if not self.records.keys().isdisjoint(record_ids):
+        if not self.by_id.keys().isdisjoint(record_ids):
             return True
         return any(self._saw(key, values) for key, values in keys.items())
 
@@ -393,8 +393,8 @@ def _increase_versions(
 
 def link_columns(rules: Rules, reference: Reference) -> tuple[sa.Column, sa.Column]:
     """Return the columns of a table of links: the owner's id, and the other record's."""
-    assert reference.links is not None
-    c = reference.links.c
+    assert reference.link_table is not None
+    c = reference.link_table.c
     return c[f"{rules.entity}_id"], c[f"{reference.target}_id"]
 
 
@@ -425,9 +425,9 @@ class Index:
     def codes(self, reference: Reference, record_ids: Collection[int]) -> list[Any]:
         """Return the codes of records to which others refer; raise LostRace if one has gone since."""
         records = self.of(reference.target)
-        records.ask("id", record_ids)
+        records.load("id", record_ids)
         code = records.rules.unique[0]
-        return [records.the(record_id).values[code] for record_id in record_ids]
+        return [records.existing(record_id).values[code] for record_id in record_ids]
 
     def prepare(self, now: str) -> list[Changes]:
         """Return what is to be written, with its ranks, times and versions; `now` is UTC, as `2026-06-15 09:00:00`."""

@@ -12,7 +12,7 @@ from engine.outcome import Notice, Notices
 from engine.problems import AmbiguousMatch, IdentityConflict, ValidationFailed
 from engine.rules import Rules, Values
 
-# Records that may share a key, new ones too: if there are more it identifies nobody.
+# If more records than this share a key, new ones too, it identifies nobody: of entities with a number.
 CROWD = 20
 
 
@@ -34,7 +34,9 @@ def match(rules: Rules, data: Values, lookup: Lookup) -> Match:
         refuse_another(rules, data, lookup)
         return Match(*lookup.found[0])
     candidates = [
-        record for record in lookup.formers if not _contradicts_number(rules, data, record)
+        record
+        for record in lookup.former_holders
+        if not _contradicts_number(rules, data, record)
     ]
     if candidates:
         return Match(candidates[0], rules.former)
@@ -79,7 +81,9 @@ def _another_key_differs(
 ) -> bool:
     """Return whether a unique key that was sent differs from the record's; a former number of it does not count."""
     differing = [key for key in rules.unique if same(data, record, key) is False]
-    return any(key != rules.number or record not in lookup.formers for key in differing)
+    return any(
+        key != rules.number or record not in lookup.former_holders for key in differing
+    )
 
 
 def _is_somebody_new(rules: Rules, data: Values, record: Record) -> bool:
@@ -102,7 +106,10 @@ def _contradicts_number(rules: Rules, data: Values, record: Record) -> bool:
 
 
 def _match_shared(rules: Rules, data: Values, sharing: Records) -> Match:
-    """Return the record that the shared key leads to; no record but a warning where it leads to several."""
+    """Return the record that the shared key leads to.
+
+    Where it leads to several: no record but a warning, or AmbiguousMatch if numbers do not tell them apart.
+    """
     assert rules.shared is not None
     key = rules.shared.name
     if rules.number and len(sharing) > CROWD:
@@ -200,7 +207,9 @@ def same_name(
 
 def _known_names(rules: Rules, data: Values, record: Record) -> list[tuple[str, str]]:
     """Return the names that are known on both sides. One that older rules stored, and today's refuse, is not known."""
-    pairs = [(data.get(name) or "", record.values.get(name) or "") for name in rules.names]
+    pairs = [
+        (data.get(name) or "", record.values.get(name) or "") for name in rules.name_fields
+    ]
     return [names for names in pairs if all(map(canonical.is_readable, names))]
 
 

@@ -1,6 +1,6 @@
 """Plain records: those of a chunk that have nothing to be judged. They are settled in columns.
 
-A record is plain if one of two things holds:
+A record is plain if it sends a key, refers only by codes that records have now, and one of two things holds:
 
 * The first of the keys that it sends leads to exactly one stored row, and every field that it sends and that can change
   what it is taken for equals the row's. Those are `Rules.judged`, and `judged_if_shared` if the shared key found the
@@ -38,7 +38,7 @@ class Plain:
     """The plain records of a chunk, and the places of the careful ones.
 
     `rows` are the stored rows (`Rules.selected`) by place, `found_by` the keys that led to them, `changes` the fields
-    that change. `new` are the places of new records. `batch` is the chunk's, with ids in the place of codes.
+    that change. `new_places` are those of new records. `batch` is the chunk's, with ids in the place of codes.
     """
 
     records: EntityIndex
@@ -47,7 +47,7 @@ class Plain:
     rows: dict[int, sa.Row] = field(default_factory=dict)
     found_by: dict[int, str] = field(default_factory=dict)
     changes: dict[int, list[str]] = field(default_factory=dict)
-    new: list[int] = field(default_factory=list)
+    new_places: list[int] = field(default_factory=list)
     new_ids: Sequence[int] = ()
     loaded: list[Loaded] = field(default_factory=list)
     # By place; None where its sources are not sent.
@@ -90,7 +90,7 @@ class Plain:
         at = self.rules.columns.index(self.rules.key_columns[key])
         rows = _without(self.rows, self.careful)
         stored = {place: row[at] for place, row in rows.items() if row[at] is not None}
-        new = [place for place in self.new if place not in self.careful]
+        new = [place for place in self.new_places if place not in self.careful]
         return stored | self.key_values(key, new)
 
     def outcomes(self) -> dict[int, Outcome]:
@@ -101,7 +101,7 @@ class Plain:
         }
         self._note_changes(outcomes)
         created = [Outcome("created", record_id) for record_id in self.new_ids]
-        return outcomes | dict(zip(self.new, created, strict=True))
+        return outcomes | dict(zip(self.new_places, created, strict=True))
 
     def _note_changes(self, outcomes: dict[int, Outcome]) -> None:
         sent_as = self.rules.sent_as
@@ -131,21 +131,27 @@ class Plain:
         for name in self.rules.columns:
             columns[name] = self._sent_or_blank(name)
         stamps = {"created_at": now, "updated_at": now, "version": 1}
-        columns |= {name: [value] * len(self.new) for name, value in stamps.items()}
+        columns |= {name: [value] * len(self.new_places) for name, value in stamps.items()}
         return columns | self._shared_columns()
 
     def _sent_or_blank(self, name: str) -> list[Any]:
         blank = self.rules.blank[name]
-        return [blank if value is ABSENT else value for value in self.sent(name, self.new)]
+        return [
+            blank if value is ABSENT else value
+            for value in self.sent(name, self.new_places)
+        ]
 
     def _shared_columns(self) -> Columns:
         """Return the shared keys of the new rows, and their ranks: each is the first."""
         shared = self.rules.shared
         if shared is None:
             return {}
-        keys = self.key_values(shared.name, self.new)
-        ranks = [0 if place in keys else None for place in self.new]
-        return {shared.column: [keys.get(place) for place in self.new], shared.rank: ranks}
+        keys = self.key_values(shared.name, self.new_places)
+        ranks = [0 if place in keys else None for place in self.new_places]
+        return {
+            shared.column: [keys.get(place) for place in self.new_places],
+            shared.rank: ranks,
+        }
 
     def changed_columns(self, now: str) -> Columns:
         """Return the columns of the rows that change, with the ids and versions that they must still have."""
@@ -162,11 +168,11 @@ class Plain:
         pairs = zip(sent, rows, strict=True)
         return [row[at] if value is ABSENT else value for value, row in pairs]
 
-    def links(self, name: str) -> Links:
+    def new_links(self, name: str) -> Links:
         """Return the ids to which records are to be linked, by the record's id, where that is new."""
         changed = [place for place, names in self.changes.items() if name in names]
         ids = [self.rows[place][-1] for place in changed]
-        new = zip(self.new_ids, self.sent(name, self.new), strict=True)
+        new = zip(self.new_ids, self.sent(name, self.new_places), strict=True)
         linked = {record_id: others for record_id, others in new if others}
         return linked | dict(zip(ids, self.sent(name, changed), strict=True))
 
@@ -205,7 +211,7 @@ def _find_rows(plain: Plain) -> None:
             _follow(plain, key, sent)
         left = [place for place in left if place not in sent]
     plain.careful |= {*left}
-    plain.new.sort()
+    plain.new_places.sort()
     plain.rows = dict(sorted(plain.rows.items()))
 
 
@@ -216,7 +222,7 @@ def _follow(plain: Plain, key: str, sent: ByPlace) -> None:
     at = plain.rules.columns.index(plain.rules.key_columns[key])
     by_value = {row[at]: row for row in rows}
     found = {place: by_value[value] for place, value in sent.items() if value in by_value}
-    plain.new += [place for place in sent if place not in found]
+    plain.new_places += [place for place in sent if place not in found]
     plain.rows |= found
     plain.found_by |= dict.fromkeys(found, key)
     if len(by_value) < len(rows):
@@ -265,7 +271,7 @@ def _stored(plain: Plain) -> dict[str, Column]:
     by_column = zip(*rows, strict=True)
     # The id at the end is left out.
     columns: dict[str, Column] = dict(zip(plain.rules.columns, by_column, strict=False))
-    links = plain.rules.links
+    links = plain.rules.list_reference
     if links and links.column in sent:
         linked = plain.records.linked([row[-1] for row in rows])
         columns[links.column] = [linked[row[-1]] for row in rows]
@@ -274,7 +280,7 @@ def _stored(plain: Plain) -> dict[str, Column]:
 
 def _check_new(plain: Plain) -> None:
     """Make careful whoever may be new, but has another key that leads to somebody, or lacks what a new record needs."""
-    new = [place for place in plain.new if place not in plain.careful]
+    new = [place for place in plain.new_places if place not in plain.careful]
     for key in plain.rules.key_columns:
         sent = plain.key_values(key, new)
         held = _held(plain, key, {*sent.values()})
@@ -305,7 +311,7 @@ def _part_overlapping(plain: Plain) -> None:
             _part_by(plain, key)
     plain.rows = _without(plain.rows, plain.careful)
     plain.changes = _without(plain.changes, plain.careful)
-    plain.new = [place for place in plain.new if place not in plain.careful]
+    plain.new_places = [place for place in plain.new_places if place not in plain.careful]
 
 
 def _without(by_place: dict[int, T], places: Collection[int]) -> dict[int, T]:

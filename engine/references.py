@@ -26,14 +26,14 @@ def foresee(rules: Rules, sent: Sequence[Values], index: Index) -> None:
         records = index.of(reference.target)
         codes = [data[reference.code] for data in sent if data.get(reference.code)]
         ids = [data[reference.column] for data in sent if reference.column in data]
-        records.ask(records.rules.unique[0], _each(reference, codes))
-        records.ask("id", ids)
+        records.load(records.rules.unique[0], _each(reference, codes))
+        records.load("id", ids)
 
 
 def _each(reference: Reference, column: Iterable[Any]) -> list[Any]:
     """Return the values of a column, ABSENT left out; of a column of lists, what these hold."""
     sent = [value for value in column if value is not ABSENT]
-    return sent if reference.links is None else [*chain.from_iterable(sent)]
+    return sent if reference.link_table is None else [*chain.from_iterable(sent)]
 
 
 def resolve(rules: Rules, data: Values, index: Index, refused: Refused) -> Resolved:
@@ -46,11 +46,11 @@ def resolve(rules: Rules, data: Values, index: Index, refused: Refused) -> Resol
     for reference, by_id, by_code in named:
         codes = resolved.pop(reference.code, None)
         record_id = resolved.pop(reference.column, None)
-        if reference.links is not None and codes is not None:
+        if reference.link_table is not None and codes is not None:
             found = {record.id for record in by_code.values() if record}
             resolved[reference.column] = tuple(sorted(found))
             faults.left_out(reference, by_code)
-        elif reference.links is None and (codes or record_id):
+        elif reference.link_table is None and (codes or record_id):
             faults.judge(reference, record_id, by_id, codes, by_code.get(codes), refused)
             record = by_id or by_code.get(codes)
             resolved[reference.column] = record.id if record else None
@@ -143,7 +143,7 @@ def _ids_by_code(
 
 def _found(reference: Reference, codes: Iterable[Any], known: dict[str, int]) -> list[Any]:
     """Return a column of ids: ABSENT where no code was sent, None where one is not known."""
-    if reference.links is None:
+    if reference.link_table is None:
         return [ABSENT if code is ABSENT else known.get(code) for code in codes]
     lists = {codes: _ids(codes, known) for codes in {*codes}}
     return [lists[several] for several in codes]
@@ -164,7 +164,7 @@ def describe(rules: Rules, record: Record, index: Index) -> Values:
     values = record.values | {"id": max(record.id, 0) or None}
     for reference in rules.references:
         linked = values[reference.column]
-        if reference.links is not None:
+        if reference.link_table is not None:
             values[reference.code] = sorted(index.codes(reference, linked))
         elif linked:
             values[reference.code] = index.codes(reference, [linked])[0]
@@ -176,9 +176,9 @@ def describe(rules: Rules, record: Record, index: Index) -> Values:
 
 def describe_all(record_ids: Sequence[int], records: EntityIndex) -> list[Values]:
     """Return the described records with these ids, with a few queries; one that is not stored is left out."""
-    records.ask("id", record_ids)
-    stored = [*filter(None, map(records.records.get, record_ids))]
+    records.load("id", record_ids)
+    stored = [*filter(None, map(records.by_id.get, record_ids))]
     for reference in records.rules.references:
         linked = _each(reference, [record.values[reference.column] for record in stored])
-        records.index.of(reference.target).ask("id", filter(None, linked))
+        records.index.of(reference.target).load("id", filter(None, linked))
     return [describe(records.rules, record, records.index) for record in stored]

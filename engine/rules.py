@@ -34,8 +34,9 @@ def _never(text: str) -> bool:
 def reads(*fields: str, if_shared: bool = False) -> Callable[[T], T]:
     """Mark a named rule with the fields that it compares, of the data and the stored record.
 
-    A record that changes one of them is judged; a rule is not asked about one that sends them unchanged, or not at
-    all. `if_shared`: only where the shared key alone found the stored record. For `rules_out` that is always so.
+    A record that changes one of them is careful. One that changes none may be plain: then the rule is not asked, so it
+    must have nothing to say. `if_shared`: only where the shared key alone found the stored record. For `rules_out` that
+    is always so.
     """
 
     def mark(rule: T) -> T:
@@ -72,20 +73,20 @@ class SharedKey:
 class Reference:
     """A column that holds another record's id, and the field by which the sender names that record.
 
-    With `links` the column holds many ids: they stand in that table, one row for each.
+    With a `link_table` the column holds many ids: they stand in that table, one row for each.
     """
 
     column: str
     code: str
     target: str
-    links: sa.Table | None = None
+    link_table: sa.Table | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rules:
     """How an entity's records are matched (the contract's section 4).
 
-    Keys: `unique` and `weak` ones, in order; `shared` is the weak key that several may share. `formers` is the table of
+    Keys: `unique` and `weak` ones, in order; `shared` is the weak key that several may share. `former_table` holds the
     numbers that records gave up.
     A weak match: `contradicts` are fields that rule it out where both sides know them and they differ; `rules_out` are
     named rules that do, for what the shared key found.
@@ -94,9 +95,9 @@ class Rules:
     tells whether it says nothing.
     A new record: `needs` are the fields without which none is created, `defaults` its values at first.
     Named rules. All but `leaves_out` are marked with the fields that they read, and so are `rules_out`. `leaves_out`
-    removes, before matching, what is another record's. `belongs` returns whether a found record takes the data;
-    `belongs_not` is the sentence if it does not. `moves` adds to the data what follows from them, for every found
-    record. `warns` returns what the sender should look at, where something changes.
+    removes, before matching, what is another record's. `belongs` returns whether a record that a unique key found takes
+    the data; `belongs_not` is the sentence if it does not. `moves` returns the data with what follows from them, for
+    every matched record, or raises a problem. `warns` returns what the sender should look at, where something changes.
     """
 
     entity: str
@@ -104,7 +105,7 @@ class Rules:
     unique: Names
     weak: Names = ()
     shared: SharedKey | None = None
-    formers: sa.Table | None = None
+    former_table: sa.Table | None = None
     references: tuple[Reference, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     contradicts: Names = ()
@@ -125,7 +126,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         """Refuse rules that name a field which there is not, or a named rule that does not say what it reads."""
-        named = {*self.guarded, *self.sources, *self.defaults, *self.needs}
+        named = {*self.guarded, *self.key_fields, *self.defaults, *self.needs}
         named |= self.judged | self.judged_if_shared
         missing = named.difference(self.blank, ("",))
         if missing:
@@ -166,12 +167,12 @@ class Rules:
         return (*self.key_columns.values(), *([self.shared.rank] if self.shared else []))
 
     @cached_property
-    def sources(self) -> frozenset[str]:
+    def key_fields(self) -> frozenset[str]:
         """The columns of which keys are made."""
         return frozenset((*self.unique, *(self.shared.sources if self.shared else ())))
 
     @cached_property
-    def names(self) -> Names:
+    def name_fields(self) -> Names:
         """The fields of `agrees` that hold names."""
         return tuple(name for name in self.agrees if name != self.birth)
 
@@ -187,7 +188,7 @@ class Rules:
     @cached_property
     def judged(self) -> frozenset[str]:
         """The fields that can change what a record is taken for, whichever key found it."""
-        fields = (*self.sources, *self.contradicts, *self.agrees, self.given_name)
+        fields = (*self.key_fields, *self.contradicts, *self.agrees, self.given_name)
         return frozenset(fields).union(
             *[read for read, if_shared in self._read if not if_shared]
         )
@@ -219,7 +220,7 @@ class Rules:
         return tuple(dict.fromkeys((self.sent_as[column], column)))
 
     @cached_property
-    def asked_for(self) -> Names:
+    def fields_to_send(self) -> Names:
         """The fields to ask for where no identity is sent.
 
         The first key; or the fields of the shared key, if a new record needs all of them.
@@ -231,10 +232,14 @@ class Rules:
     # Columns
 
     @cached_property
-    def links(self) -> Reference | None:
+    def list_reference(self) -> Reference | None:
         """The reference to many records, or None."""
         return next(
-            (reference for reference in self.references if reference.links is not None),
+            (
+                reference
+                for reference in self.references
+                if reference.link_table is not None
+            ),
             None,
         )
 
@@ -251,16 +256,16 @@ class Rules:
     @cached_property
     def blank(self) -> Values:
         """The values of a new record of which nothing is known."""
-        linked = {self.links.column: ()} if self.links else {}
+        linked = {self.list_reference.column: ()} if self.list_reference else {}
         return {**dict.fromkeys(self.columns), **linked, **self.defaults}
 
     @cached_property
     def of_this_entity(self) -> sa.ColumnElement[bool]:
-        """The condition that a row of `formers` is of this entity."""
+        """The condition that a row of `former_table` is of this entity."""
         return self.former_columns.entity == self.entity
 
     @cached_property
     def former_columns(self) -> Any:
-        """The columns of `formers`."""
-        assert self.formers is not None, "rules with a former key name its table"
-        return self.formers.c
+        """The columns of `former_table`."""
+        assert self.former_table is not None, "rules with a former key name its table"
+        return self.former_table.c

@@ -34,24 +34,24 @@ def settle(
     everybody, index = range(batch.size), new_index()
     if batch.size == 1:
         return _write(carefully(rules, batch, index, refused, everybody), index, now)
-    part = plain.divide(rules, batch, index, refused)
-    outcomes = carefully(rules, batch, index, refused, sorted(part.careful))
-    if part.clash():
+    divided = plain.divide(rules, batch, index, refused)
+    outcomes = carefully(rules, batch, index, refused, sorted(divided.careful))
+    if divided.clash():
         index = new_index()
-        part.hand_over(index, everybody)
+        divided.hand_over(index, everybody)
         return _write(carefully(rules, batch, index, refused, everybody), index, now)
-    return _write(outcomes, index, now, part)
+    return _write(outcomes, index, now, divided)
 
 
 def _write(
-    outcomes: dict[int, Result], index: Index, now: str, part: Plain | None = None
+    outcomes: dict[int, Result], index: Index, now: str, divided: Plain | None = None
 ) -> Outcomes:
     """Write the changes of the index and plain records; return all outcomes in order, with the ids of new records."""
-    write(index.connection, index.prepare(now), now, part)
+    write(index.connection, index.prepare(now), now, divided)
     for outcome in outcomes.values():
         if isinstance(outcome, Outcome) and outcome.record:
             outcome.record_id = outcome.record.id
-    outcomes |= part.outcomes() if part else {}
+    outcomes |= divided.outcomes() if divided else {}
     return [outcomes[place] for place in sorted(outcomes)]
 
 
@@ -84,10 +84,10 @@ def _attempt(step: Callable[..., T], *args: Any) -> T | Problem:
 def _foresee(rules: Rules, sent: Sequence[Values], records: EntityIndex) -> None:
     """Load, with few queries, what the keys of these data lead to. It is for speed alone."""
     for key in rules.unique:
-        records.ask(key, [data[key] for data in sent if data.get(key)])
+        records.load(key, [data[key] for data in sent if data.get(key)])
     if rules.shared:
         keys = [_next_shared_key(data, records) for data in sent]
-        records.ask(rules.shared.name, [key for key in keys if key is not None])
+        records.load(rules.shared.name, [key for key in keys if key is not None])
 
 
 def _next_shared_key(data: Values, records: EntityIndex) -> str | None:
@@ -157,7 +157,10 @@ def _update(matched: Match, data: Values, lookup: Lookup, records: EntityIndex) 
     rules, record = records.rules, matched.record
     assert record is not None
     warnings = [*matched.warnings]
-    if record in lookup.formers and record.values[rules.number] != data[rules.number]:
+    if (
+        record in lookup.former_holders
+        and record.values[rules.number] != data[rules.number]
+    ):
         data = _without_former_number(rules, data, warnings)
     if rules.moves:
         data, moved = rules.moves(data, record, records)

@@ -1,6 +1,6 @@
 """Writing: the changes of an index, and plain records, in few statements.
 
-A unique value may pass from one record to another in one chunk. So rows whose unique columns change are first set to
+A unique value may pass from one record to another in one chunk. So the keys of rows that give one up are first set to
 NULL, then rows are inserted, then updated. An updated row must still have the version that was read.
 """
 
@@ -28,7 +28,7 @@ def write(
     Raises LostRace and what the database raises.
     """
     writers = [_Writer(connection, change, now) for change in changes]
-    if plain and (plain.new or plain.changes):
+    if plain and (plain.new_places or plain.changes):
         writers = _with_plain(connection, writers, now, plain)
     for writer in writers:
         if writer.stored:
@@ -42,9 +42,9 @@ def write(
             writer.update()
         if writer.rules.number and others_write:
             writer.look_again_for_formers()
-        if writer.rules.links:
-            writer.write_links(writer.rules.links)
-        if writer.formers:
+        if writer.rules.list_reference:
+            writer.write_links(writer.rules.list_reference)
+        if writer.former_numbers:
             writer.write_formers()
     for writer in reversed(writers):  # what refers to others goes first
         if any(record.removed for record in writer.stored):
@@ -79,7 +79,10 @@ class _Writer:
             changes.records.rules,
         )
         self.new, self.stored = changes.new, changes.stored
-        self.formers, self.names = changes.formers, changes.names
+        self.former_numbers, self.changed_fields = (
+            changes.former_numbers,
+            changes.changed_fields,
+        )
         self.now, self.plain = now, plain
 
     def release_keys(self) -> None:
@@ -98,7 +101,7 @@ class _Writer:
 
     def insert(self) -> None:
         """Insert the new records, in the order of their places, and learn their ids."""
-        plain_places = self.plain.new if self.plain else []
+        plain_places = self.plain.new_places if self.plain else []
         places = [*plain_places, *[record.place for record in self.new]]
         if not places:
             return
@@ -130,10 +133,10 @@ class _Writer:
         rekeyed = [record for record in self.stored if self._is_rekeyed(record)]
         kept = {*self.stored}.difference(rekeyed)
         # A column that is set costs the upkeep of its index, even if its value stays.
-        self._update(rekeyed, self.names.union(self.rules.guarded))
+        self._update(rekeyed, self.changed_fields.union(self.rules.guarded))
         self._update(
             [record for record in self.stored if record in kept],
-            self.names.difference(self.rules.guarded),
+            self.changed_fields.difference(self.rules.guarded),
         )
 
     def _is_rekeyed(self, record: Record) -> bool:
@@ -166,8 +169,8 @@ class _Writer:
             record.values[number] for record in self.stored if self._takes(number, record)
         }
         if self.plain:
-            taken |= {*self.plain.key_values(number, self.plain.new).values()}
-        taken -= {*self.formers, None}
+            taken |= {*self.plain.key_values(number, self.plain.new_places).values()}
+        taken -= {*self.former_numbers, None}
         if taken and self.records.former_rows(taken):
             raise LostRace
 
@@ -177,7 +180,7 @@ class _Writer:
 
     def write_links(self, reference: Reference) -> None:
         """Write the links of the records whose links changed: all anew."""
-        linked = self.plain.links(reference.column) if self.plain else {}
+        linked = self.plain.new_links(reference.column) if self.plain else {}
         linked |= self._changed_links(reference.column)
         owner, other = link_columns(self.rules, reference)
         owners = [record_id for record_id, others in linked.items() for _ in others]
@@ -197,8 +200,10 @@ class _Writer:
 
     def write_formers(self) -> None:
         """Write the numbers that became former, or are so no more."""
-        assert self.rules.formers is not None
-        held = {number: record.id for number, record in self.formers.items() if record}
+        assert self.rules.former_table is not None
+        held = {
+            number: record.id for number, record in self.former_numbers.items() if record
+        }
         entity = [self.rules.entity] * len(held)
         columns: Columns = {
             "entity": entity,
@@ -206,7 +211,10 @@ class _Writer:
             "record_id": [*held.values()],
         }
         self._replace(
-            self.rules.formers.c.value, [*self.formers], columns, self.rules.of_this_entity
+            self.rules.former_table.c.value,
+            [*self.former_numbers],
+            columns,
+            self.rules.of_this_entity,
         )
 
     def delete(self) -> None:

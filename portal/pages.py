@@ -42,7 +42,7 @@ HOURS = 8  # that a log-in lasts
 FORM_BYTES = 10_000  # of a form, read before anybody is known; one of 60 MB would take 2.5 GB to parse
 DAYS = 30  # that the chart shows
 RUNS = 50  # rows of the history a page
-SHOWN = 10  # failures of a row in the list; its own page has them all
+SHOWN = 10  # failures of a row in the list; its own page has all that are kept
 CHART_HEIGHT, DAY_WIDTH = 120, 24  # units of the drawing
 # The parts of a day from the ground up, in words.
 PARTS = {

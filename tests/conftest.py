@@ -135,7 +135,7 @@ class Portal:
             used_up = {entity: list(records) for entity, records in batches.items()}
             reports = sync.many(self.schemas, used_up, wanted)
             return {
-                entity: json.loads(answers.listed(it, **wanted.counted))
+                entity: json.loads(answers.listed(it, **wanted.marks))
                 for entity, it in reports.items()
             }
 

@@ -91,7 +91,7 @@ BOOK = Rules(
     table=BOOKS,
     unique=("inventory", "isbn"),
     weak=("former_inventory", "title+author"),
-    formers=FORMERS,
+    former_table=FORMERS,
     shared=SharedKey(
         "title+author",
         ("title", "author"),
@@ -108,7 +108,7 @@ READER = Rules(
     entity="reader",
     table=READERS,
     unique=("card",),
-    references=(Reference("book_ids", "books", "book", links=LOANS),),
+    references=(Reference("book_ids", "books", "book", link_table=LOANS),),
 )
 LIBRARY = {rules.entity: rules for rules in (SHELF, BOOK, READER)}
 

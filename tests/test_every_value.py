@@ -122,7 +122,7 @@ def test_a_usual_number_skips_the_parser(sent):
 def plainly(sent: str, region: str) -> str | None:
     """Return what a number is in a column, if it needs no second look there."""
     field = schemas.PatientSchema(region, RIYADH).load_fields["mobile"]
-    line, plain = field.spell(f"\n{sent}\n")[1:-1], canonical.plain_numbers(region)
+    line, plain = field.spell(f"\n{sent}\n")[1:-1], canonical.sure_numbers(region)
     return line if plain and "\n" not in sent and plain.fullmatch(line) else None
 
 
@@ -352,9 +352,9 @@ def one_by_one(field: fields.Clean, value: Any) -> Any:
 def columns(field: fields.Clean) -> st.SearchStrategy[list[Any]]:
     """Return columns: all in spellings that can be put right at one go, or anything among them."""
     sent = usual | values
-    if not isinstance(field, fields.Text) or field.plain is fields.NEVER:
+    if not isinstance(field, fields.Text) or field.sure is fields.NEVER:
         return st.lists(sent, max_size=5)
-    plain = st.from_regex(field.plain, fullmatch=True)
+    plain = st.from_regex(field.sure, fullmatch=True)
     if isinstance(field, fields.Day):
         plain |= plain.map("{}T00:00:00".format)
     if isinstance(field, fields.Phone):
@@ -388,7 +388,7 @@ def test_a_day_of_this_year_may_lie_in_the_future_and_is_looked_at():
 
 @pytest.mark.parametrize("end", [1950, 1999, 2000, 2001, 2010, 2026, 2030, 2100])
 def test_plain_dates_are_the_real_ones_of_their_years_but_for_leap_days(end: int) -> None:
-    pattern, first = canonical.plain_dates(end), date(1899, 1, 1)
+    pattern, first = canonical.sure_dates(end), date(1899, 1, 1)
     days = [
         first + timedelta(days=number)
         for number in range((date(end + 2, 1, 1) - first).days)

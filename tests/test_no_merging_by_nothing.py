@@ -215,7 +215,7 @@ def test_the_patients_stored_are_the_people_there_are(
 
 
 def test_every_list_of_words_holds_what_it_says() -> None:
-    assert all(map(words.NOTHING.is_word, words.NONE))
+    assert all(map(words.NOTHING.is_word, words.WORDS_FOR_NONE))
     assert all(map(words.NOTHING.is_never_a_code, words.NEVER_A_CODE))
     assert all(map(words.is_newborn_name, words.NEWBORN))
     assert all(map(words.is_placeholder_name, words.NOBODY))

@@ -254,8 +254,8 @@ def test_the_patterns_of_modules_and_classes_are_found() -> None:
         "engine.canonical._PHONE",
         "engine.nothing._FILLER",
         "app.REQUEST_ID",
-        "engine.fields.PLAIN_NAME",
-        "engine.fields.Email.plain",
+        "engine.fields.SURE_NAME",
+        "engine.fields.Email.sure",
     }
 
 
@@ -265,9 +265,9 @@ def test_no_pattern_of_a_field_is_possessive(name: str) -> None:
     assert (
         wrong(
             {
-                "plain": field.plain,
-                "plain lines": field._plain_lines,
-                "odd lines": field._odd_lines,
+                "sure": field.sure,
+                "sure lines": field._sure_lines,
+                "unsure lines": field._unsure_lines,
             }
         )
         == {}
@@ -276,16 +276,14 @@ def test_no_pattern_of_a_field_is_possessive(name: str) -> None:
 
 @pytest.mark.parametrize("year", [1999, 2000, 2026, 2100])
 def test_no_pattern_of_dates_is_possessive(year: int) -> None:
-    assert wrong({"dates": canonical.plain_dates(year)}) == {}
+    assert wrong({"dates": canonical.sure_dates(year)}) == {}
 
 
 def test_no_pattern_of_a_countrys_numbers_is_possessive() -> None:
     """They are made of the library's, which another version may write in another way."""
     regions = phonenumbers.SUPPORTED_REGIONS
     numbers = {
-        region: pattern
-        for region in regions
-        if (pattern := canonical.plain_numbers(region))
+        region: pattern for region in regions if (pattern := canonical.sure_numbers(region))
     }
     assert numbers.keys() >= {"SA", "AE", "EG"}
     assert wrong(numbers) == {}

@@ -255,7 +255,7 @@ def counted() -> Iterator[Counter]:
             counts["chunks"] += 1
             counts["clashes"] += redone
             counts["redone"] += part.batch.size if redone else 0
-            counts["new"] += 0 if redone else len(part.new)
+            counts["new"] += 0 if redone else len(part.new_places)
             counts["changed"] += 0 if redone else len(part.changes)
             counts["unchanged"] += 0 if redone else len(part.rows) - len(part.changes)
             counts["careful"] += 0 if redone else len(part.careful)

@@ -188,7 +188,9 @@ def test_an_identifier_of_marks_that_nobody_sees_is_blank(entity, name):
 def test_a_number_of_marks_that_nobody_sees_identifies_nobody(entity, name):
     assert (
         "Missing"
-        in refused(entity, {name: f" {RLM}{ZWJ} "})[SCHEMAS[entity].rules.asked_for[0]][0]
+        in refused(entity, {name: f" {RLM}{ZWJ} "})[
+            SCHEMAS[entity].rules.fields_to_send[0]
+        ][0]
     )
 
 
