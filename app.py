@@ -1,4 +1,4 @@
-"""HTTP: the application factory, the key check, the routes, and every failure as problem+json (RFC 9457)."""
+"""HTTP: the application factory, the key check, the routes, and failures as problem+json (RFC 9457) or a page."""
 
 import hashlib
 import hmac

@@ -1,7 +1,7 @@
 """The sync history: a row for each list and each single record that was sent, and for each decision of a person.
 
 It is written in the last transaction of the request itself where that is possible, and then costs no commit of its
-own. After a dry run, a rollback, or a last chunk that failed or had no valid record, it gets a transaction.
+own. After a dry run, a rollback, a last chunk without a valid record, or any chunk that failed, it gets a transaction.
 """
 
 import json

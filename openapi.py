@@ -263,6 +263,7 @@ IDS = dict(zip(RULES, (2, 5, 17, 31, 41, 53, 67, 79), strict=False))
 MOMENT = "2026-06-01 09:00:00"
 REFUSED: Json = {
     "success": False,
+    "detail": ValidationFailed.example["detail"],
     "status": ValidationFailed.status,
     "code": ValidationFailed.code,
     **ValidationFailed.example,

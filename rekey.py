@@ -1,8 +1,8 @@
 """Forming stored keys anew: what older rules stored is put into the form of today's rules.
 
-A migration calls it after each change of a form, and `flask rekey` tells beforehand what it would do. Nobody is merged:
-where two records come to the same form, one keeps it: who has it already, or else the one with the lowest id. A person
-decides about the other.
+A migration calls it after each change of a form, and `flask rekey --dry-run` tells beforehand what it would do. Nobody
+is merged: where two records come to the same form, one keeps it: who has it already, or else the lowest id.
+A person decides about the other.
 """
 
 from collections import Counter, defaultdict

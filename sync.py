@@ -90,7 +90,7 @@ class _Single:
     options: Options
 
     def work(self, connection: sa.Connection) -> tuple[Result, answers.Item, Values]:
-        """Settle the record, write the history, and return the outcome, the answer and the whole stored record."""
+        """Settle the record, and return outcome, answer and the whole record; unless dry, write the history, too."""
         index, now = Index(connection, RULES), "" if self.options.dry_run else _now()
         result = settle.settle_alone(self.rules, self.data, index, now)
         if isinstance(result, Problem):
@@ -377,7 +377,10 @@ class _InChunks:
 
 
 def _parts(chunks: list[_Chunk], problem: Problem) -> list[_Chunk]:
-    """Return the parts that are to be tried alone; none of an outage, which is no record's fault, or of one record."""
+    """Return the parts that are to be tried alone: chunks that were together, or the records of one chunk.
+
+    None are of a chunk of one record, or after an outage of one chunk: that is no record's fault.
+    """
     if len(chunks) > 1:
         return chunks
     return [] if isinstance(problem, DatabaseUnavailable) else chunks[0].single_chunks()

@@ -82,7 +82,8 @@ _ZERO_DAYS = {
 _FIRST_DAY = "1900-01-02"
 # Two days after .NET's 0001-01-01: what lies before is that day in some time zone.
 _FIRST_MS = -62_135_596_800_000 + 2 * 86_400_000
-# Days that programs put before a time alone: Unix and Prisma, Rails. Others are all before 1900 that are no Hijri ones.
+# Days that programs put before a time alone: Unix and Prisma, Rails. Zero days are others, and so are days before 1900
+# that are not read as Hijri dates.
 _TIME_ALONE = {"1970-01-01", "2000-01-01"}
 _LAST_MONTH, _LAST_DAY_OF_A_MONTH = 12, 31
 _LONGEST_OVERNIGHT = timedelta(hours=12)
@@ -210,7 +211,7 @@ def is_phone(stored: str) -> bool:
 
 
 class NoDay(ValueError):
-    """A date in the right form that cannot be used: before 1900, not in its calendar, or with a month or day of 00."""
+    """A date in the right form that cannot be used: before 1900, no Hijri day, or with a month or day of 00."""
 
 
 def calendar_date(
@@ -488,7 +489,7 @@ def _parts(day: str) -> tuple[int, int, int]:
 
 
 def _is_hijri(day: str) -> bool:
-    """Return whether a date's year can only be one of the Hijri calendar."""
+    """Return whether a date's year is one of the Hijri calendar's table (1343 to 1500)."""
     return hijri.FIRST_YEAR <= int(day[:4]) <= hijri.LAST_YEAR
 
 

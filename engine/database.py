@@ -56,7 +56,10 @@ def insert_rows(connection: sa.Connection, table: sa.Table, columns: Columns) ->
 def insert_for_ids(
     connection: sa.Connection, table: sa.Table, columns: Columns
 ) -> Sequence[int]:
-    """Insert the rows that columns make, in order and with few statements, and return their ids."""
+    """Insert the rows that columns make, in order, and return their ids.
+
+    That takes few statements, but one a row where the database cannot return ids in order (MySQL).
+    """
     return of(connection.dialect).insert_for_ids(connection, table, columns)
 
 

@@ -783,7 +783,7 @@ class Codes(Clean):
 
 
 class Instant(fields.Field):
-    """Answered only: RFC 3339 in UTC, from `2026-06-15 09:00:00`; null in a dry run."""
+    """Answered only: RFC 3339 in UTC, from `2026-06-15 09:00:00`; null for what a dry run would create."""
 
     meaning = "null in a dry run, for what would be created"
 

@@ -72,7 +72,7 @@ class Changes:
     new: list[Record]
     stored: list[Record]
     former_numbers: dict[str, Record | None]
-    changed_fields: set[str]  # the fields that change in any record
+    changed_fields: set[str]  # that change in any record; the writer adds the keys
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from engine.rules import Names
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning of matching: the field, and a sentence that names the ids of records in its middle.
+    """A warning of settling: the field, and a sentence that may name the ids of records in its middle.
 
     The sentence is built when the answer is built, for a new record has its id only when it is written.
     """

@@ -279,7 +279,10 @@ def _stored(plain: Plain) -> dict[str, Column]:
 
 
 def _check_new(plain: Plain) -> None:
-    """Make careful whoever may be new, but has another key that leads to somebody, or lacks what a new record needs."""
+    """Make careful whoever may be new, but lacks what a new record needs, or has a key that leads to somebody.
+
+    A former number leads to somebody, too.
+    """
     new = [place for place in plain.new_places if place not in plain.careful]
     for key in plain.rules.key_columns:
         sent = plain.key_values(key, new)
