@@ -434,6 +434,12 @@ def test_a_wrong_key_is_told_in_the_services_words(
         assert reason in ran.told
 
 
+def test_a_key_that_is_not_set_is_told(name: str, clients: Clients, address: str) -> None:
+    ran = clients.run(name, address, {}, API_KEY="")
+    assert is_no_crash(ran)
+    assert "API_KEY" in ran.told
+
+
 def test_a_service_that_does_not_answer_is_told_without_a_stack_trace(
     name: str, unanswered: dict[str, Ran]
 ) -> None:

@@ -4,13 +4,14 @@
 set -euo pipefail
 
 address=http://127.0.0.1:5082
+key=${API_KEY:?"set it to the key: what stands after the name and colon in the service's API_KEYS"}
 
 answer=$(mktemp)
 trap 'rm -f "$answer"' EXIT
 
 # curl may try again when nobody answers or the service is busy: to send records twice is harmless.
 told=$(curl --silent --show-error --max-time 900 --retry 3 --retry-connrefused \
-  --header "X-API-Key: $API_KEY" --header 'Content-Type: application/json' --header 'Prefer: return=minimal' \
+  --header "X-API-Key: $key" --header 'Content-Type: application/json' --header 'Prefer: return=minimal' \
   --data-binary @everything.json \
   --output "$answer" --write-out '%{http_code} %{content_type}' "$address/api/healthcare/sync")
 
