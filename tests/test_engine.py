@@ -5,6 +5,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ class Library:
         assert not batch.refused, batch.refused
 
         def work(connection: sa.Connection) -> list[Outcome | Problem]:
-            new_index = lambda: Index(connection, LIBRARY)  # noqa: E731
+            new_index = partial(Index, connection, LIBRARY)
             return settle.settle(LIBRARY[entity], batch, new_index, frozenset(), NOW)
 
         return database.transact(self.engine, work)
