@@ -230,11 +230,8 @@ def all_listed(reports: Mapping[str, Report], **options: bool) -> str:
 
 def _with(answer: Item, parts: Mapping[str, str]) -> str:
     """Return the JSON of an object, with members that are JSON already."""
-    return (
-        encode(answer)[:-1]
-        + "".join(f",{encode(name)}:{text}" for name, text in parts.items())
-        + "}"
-    )
+    more = "".join([f",{encode(name)}:{text}" for name, text in parts.items()])
+    return f"{encode(answer)[:-1]}{more}}}"
 
 
 def status(answer: Mapping[str, Any]) -> int:

@@ -370,7 +370,9 @@ def upsert_one(entity: str) -> Response:
     """Upsert one record."""
     options, body = _options(), _body()
     if not isinstance(body, dict):
-        raise _wrong_body(f"Send one JSON object, or a list to {API}/{entity}s", body)
+        raise _wrong_body(
+            f"Send one JSON object, or a list to {API}/{RULES[entity].plural}", body
+        )
     answer = sync.one(current_app.extensions["schemas"], entity, body, options)
     return _answer(answer, 201 if answer["action"] == "created" else 200)
 

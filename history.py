@@ -46,9 +46,14 @@ class Origin:
 
 
 def write(
-    connection: sa.Connection, origin: Origin, reports: Mapping[str, Report], dry_run: bool
+    connection: sa.Connection,
+    origin: Origin | None,
+    reports: Mapping[str, Report],
+    dry_run: bool,
 ) -> None:
-    """Write a row for each entity's report, and now and then remove what is too old."""
+    """Write a row for each entity's report, and now and then remove what is too old; nothing without an origin."""
+    if origin is None:
+        return
     now = datetime.now(UTC)
     common = {
         "at": now.strftime("%Y-%m-%d %H:%M:%S"),

@@ -205,13 +205,10 @@ def _instant(value: str) -> str:
     """Return an RFC 3339 instant as it is stored; an unescaped + arrives as a blank."""
     try:
         moment = datetime.fromisoformat(re.sub(r" (?=\d\d:\d\d$)", "+", value))
-        return (
-            moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-            if moment.tzinfo
-            else _no_instant()
-        )
+        stored = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError):
         return _no_instant()
+    return stored if moment.tzinfo else _no_instant()
 
 
 def _no_instant() -> str:

@@ -96,9 +96,10 @@ class _Single:
         if isinstance(result, Problem):
             _explain(result, self.batch, 0)
         answer = answers.alone(self.batch, result, self.options.dry_run)
-        if self.options.origin and not self.options.dry_run:
-            report = {self.rules.entity: answers.report(self.batch, [result])}
-            history.write(connection, self.options.origin, report, dry_run=False)
+        if not self.options.dry_run:
+            report = answers.report(self.batch, [result])
+            reports = {self.rules.entity: report}
+            history.write(connection, self.options.origin, reports, dry_run=False)
         if isinstance(result, Problem) or result.record is None:
             return result, answer, {}
         return result, answer, references.describe(self.rules, result.record, index)
@@ -188,7 +189,8 @@ class _AtOnce:
             if undone:
                 connection.rollback()
             elif not dry_run:
-                _note(connection, self.options, self._reports(cleaned))
+                reports = self._reports(cleaned)
+                history.write(connection, self.options.origin, reports, dry_run=False)
             return undone
 
         undone = transact(work, writes=not dry_run)
@@ -373,7 +375,7 @@ class _InChunks:
         reports = dict(self.reports)
         for chunk in chunks:
             reports[chunk.rules.entity] = reports[chunk.rules.entity] + chunk.report
-        _note(connection, self.options, reports)
+        history.write(connection, self.options.origin, reports, dry_run=False)
 
 
 def _parts(chunks: list[_Chunk], problem: Problem) -> list[_Chunk]:
@@ -412,22 +414,21 @@ def decide(work: Callable[[Index], T], entity: str, origin: Origin | None) -> T:
         done = work(index)
         now = _now()
         write(connection, index.prepare(now), now)
-        _note(connection, Options(origin=origin), {entity: Report(Counter(updated=1))})
+        reports = {entity: Report(Counter(updated=1))}
+        history.write(connection, origin, reports, dry_run=False)
         return done
 
     return transact(work_and_write)
 
 
-def _note(connection: sa.Connection, options: Options, results: Reports) -> None:
-    """Write the history of a request in the current transaction."""
-    if options.origin:
-        history.write(connection, options.origin, results, options.dry_run)
-
-
-def _note_afterwards(options: Options, results: Reports) -> None:
+def _note_afterwards(options: Options, reports: Reports) -> None:
     """Write the history in a transaction of its own, after the request's work; if that fails, log it."""
+
+    def work(connection: sa.Connection) -> None:
+        history.write(connection, options.origin, reports, options.dry_run)
+
     try:
-        transact(lambda connection: _note(connection, options, results))
+        transact(work)
     except Problem as problem:
         log.error("no history of a request: %s", problem.code)
 

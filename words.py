@@ -95,9 +95,8 @@ _NOBODYS_BEGINNINGS = tuple(_NOBODY)
 
 def is_newborn_name(name: str) -> bool:
     """Return whether a name is one that children have before they are named."""
-    if (
-        not canonical.fold_name(name).lstrip(_MARKS).startswith(_NEWBORNS_LETTERS)
-    ):  # most names
+    beginning = canonical.fold_name(name).lstrip(_MARKS)
+    if not beginning.startswith(_NEWBORNS_LETTERS):  # most names
         return False
     words = _words(name)
     return words == BABY or f"{words} ".startswith(_NEWBORNS_BEGINNINGS)
@@ -105,11 +104,8 @@ def is_newborn_name(name: str) -> bool:
 
 def is_placeholder_name(name: str) -> bool:
     """Return whether a name names nobody."""
-    if (
-        not canonical.letters_and_digits(name)
-        .lstrip(_DIGITS)
-        .startswith(_NOBODYS_BEGINNINGS)
-    ):  # most names
+    letters = canonical.letters_and_digits(name).lstrip(_DIGITS)
+    if not letters.startswith(_NOBODYS_BEGINNINGS):  # most names
         return NOTHING.is_word(name)
     said = [word for word in _words(name).split() if not word.isdecimal()]
     return _NOBODY.issuperset(said) or NOTHING.is_word(name)

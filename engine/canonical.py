@@ -182,11 +182,8 @@ def _folded(value: str) -> str:
         lambda string: unicodedata.normalize("NFKC", string).casefold().translate(_FOLDED),
     )
     # To look whether one of the words may be there takes a tenth of looking for each.
-    return (
-        _JOINED.sub(r"\1", folded)
-        if "د " in folded or "و " in folded or "ل " in folded
-        else folded
-    )
+    may_be_there = "د " in folded or "و " in folded or "ل " in folded
+    return _JOINED.sub(r"\1", folded) if may_be_there else folded
 
 
 def phone(value: str, region: str) -> str:
@@ -309,10 +306,9 @@ def settled_end(day: str, time_to: str) -> tuple[str | None, str]:
     midnight_of = time_to.removesuffix(MIDNIGHT).strip()
     if date.fromisoformat(midnight_of) - timedelta(days=1) == date.fromisoformat(day):
         return MIDNIGHT, ""
-    return (
-        None,
-        "" if midnight_of == day else f'"{time_to}" is not the end of {day}, left out',
-    )
+    if midnight_of == day:
+        return None, ""
+    return None, f'"{time_to}" is not the end of {day}, left out'
 
 
 def _next_day(day: str) -> str:

@@ -169,7 +169,8 @@ class Entity(Schema):
         batch.keys = self.keys(batch.columns, batch.size)
         if any(shape.warnings for shape in shapes.values()):
             _warn_of_unknown(batch, spelt)
-        wrong = self._faulty(batch, self.suspects(batch))
+        suspects = self.suspects(batch)
+        wrong = {place for place in suspects if self.faults(batch.data(place))}
         wrong |= _wrong(batch, odd)
         if any(shape.twice or shape is NO_SHAPE for shape in shapes.values()):
             wrong |= _misspelt(spelt)
@@ -222,10 +223,6 @@ class Entity(Schema):
         return [*keys]
 
     # What is wrong
-
-    def _faulty(self, batch: Batch, suspects: Iterable[int]) -> set[int]:
-        """Return the places of those of these records whose fields are wrong together."""
-        return {place for place in suspects if self.faults(batch.data(place))}
 
     def suspects(self, batch: Batch) -> Collection[int]:
         """Return the places of the records in which `faults` may find something, as columns alone show."""

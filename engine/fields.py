@@ -293,11 +293,9 @@ class Text(Clean):
         """Return what the sender is to know of a value that is stored; '' for nothing."""
         if canonical.is_float(came) and not canonical.is_float(formed):
             return "is taken for the whole number"
-        return (
-            f"is stored as it came, but {LETTERS_LOST}"
-            if canonical.is_damaged(came)
-            else ""
-        )
+        if canonical.is_damaged(came):
+            return f"is stored as it came, but {LETTERS_LOST}"
+        return ""
 
     def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
         """Clean a column. It is returned itself if its values do not recur, and all of it stays as it is."""
@@ -628,18 +626,14 @@ class Day(Value):
             return self._no_day(text, reason)
         if day is None:
             return ABSENT
-        # The first comparison spares most dates the second.
-        if (
-            self.birth
-            and day > _STARTED
-            and day > datetime.now(self.schema.zone).date().isoformat()
-        ):
+        if self.birth and self._is_future(day):
             raise ValueError("Lies in the future.")
-        return (
-            Doubt(day, f"{shown(text)} is read as a Hijri date: {day}")
-            if was_hijri
-            else day
-        )
+        doubt = f"{shown(text)} is read as a Hijri date: {day}"
+        return Doubt(day, doubt) if was_hijri else day
+
+    def _is_future(self, day: str) -> bool:
+        # The first comparison spares most dates the second.
+        return day > _STARTED and day > datetime.now(self.schema.zone).date().isoformat()
 
     def _no_day(self, text: str, reason: canonical.NoDay) -> Doubt:
         if self.birth:
@@ -688,10 +682,9 @@ class End(Clock):
     sent = WORD | {"pattern": f"{_TIME}|{_END}|{_MOMENT}|{_TICKS}|{NONE_MARK}"}
 
     def form(self, text: str) -> Any:
-        return (
-            canonical.end_time(text, self.schema.zone, reads_hijri=self.schema.reads_hijri)
-            or ABSENT
-        )
+        schema = self.schema
+        end = canonical.end_time(text, schema.zone, reads_hijri=schema.reads_hijri)
+        return end or ABSENT
 
 
 class Flag(Clean):

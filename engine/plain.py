@@ -58,6 +58,11 @@ class Plain:
         """The entity's rules."""
         return self.records.rules
 
+    @property
+    def is_written(self) -> bool:
+        """Whether any plain record is new or changes."""
+        return bool(self.new_places or self.changes)
+
     def clash(self) -> bool:
         """Return whether a careful record touched anything that a plain one rests on."""
         if not self.careful:

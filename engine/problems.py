@@ -116,11 +116,8 @@ class ValidationFailed(Problem):
 
 
 class UnknownReference(Problem):
-    status, code, title = (
-        422,
-        "unknown_reference",
-        "The record refers to one that is not stored",
-    )
+    status, code = 422, "unknown_reference"
+    title = "The record refers to one that is not stored"
     advice = "Send the clinic, doctor or patient first, or all of them in one /sync."
     example = {
         "detail": "The record refers to what is not stored. Send that first.",

@@ -39,9 +39,9 @@ def reads(*fields: str, if_shared: bool = False) -> Callable[[T], T]:
     is always so.
     """
 
-    def mark(rule: T) -> T:
-        rule.reads = frozenset(fields)  # type: ignore[attr-defined]
-        rule.if_shared = if_shared  # type: ignore[attr-defined]
+    def mark(rule: Any) -> Any:
+        rule.reads = frozenset(fields)
+        rule.if_shared = if_shared
         return rule
 
     return mark

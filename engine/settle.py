@@ -157,10 +157,8 @@ def _update(matched: Match, data: Values, lookup: Lookup, records: EntityIndex) 
     rules, record = records.rules, matched.record
     assert record is not None
     warnings = [*matched.warnings]
-    if (
-        record in lookup.former_holders
-        and record.values[rules.number] != data[rules.number]
-    ):
+    gave_it_up = record in lookup.former_holders
+    if gave_it_up and record.values[rules.number] != data[rules.number]:
         data = _without_former_number(rules, data, warnings)
     if rules.moves:
         data, moved = rules.moves(data, record, records)

@@ -27,9 +27,7 @@ def write(
 
     Raises LostRace and what the database raises.
     """
-    writers = [_Writer(connection, change, now) for change in changes]
-    if plain and (plain.new_places or plain.changes):
-        writers = _with_plain(connection, writers, now, plain)
+    writers = _writers(connection, changes, now, plain)
     for writer in writers:
         if writer.stored:
             writer.release_keys()
@@ -51,10 +49,13 @@ def write(
             writer.delete()
 
 
-def _with_plain(
-    connection: sa.Connection, writers: list["_Writer"], now: str, plain: Plain
+def _writers(
+    connection: sa.Connection, changes: Sequence[Changes], now: str, plain: Plain | None
 ) -> list["_Writer"]:
-    """Return the writers with the one that writes plain records."""
+    """Return a writer for each entity that changes; one of them writes the plain records."""
+    writers = [_Writer(connection, change, now) for change in changes]
+    if plain is None or not plain.is_written:
+        return writers
     for writer in writers:
         if writer.records is plain.records:
             writer.plain = plain
@@ -73,17 +74,12 @@ class _Writer:
         now: str,
         plain: Plain | None = None,
     ):
-        self.connection, self.records, self.rules = (
-            connection,
-            changes.records,
-            changes.records.rules,
-        )
+        self.connection, self.now, self.plain = connection, now, plain
+        self.records = changes.records
+        self.rules = changes.records.rules
         self.new, self.stored = changes.new, changes.stored
-        self.former_numbers, self.changed_fields = (
-            changes.former_numbers,
-            changes.changed_fields,
-        )
-        self.now, self.plain = now, plain
+        self.former_numbers = changes.former_numbers
+        self.changed_fields = changes.changed_fields
 
     def release_keys(self) -> None:
         """Set the keys of rows that give one up to NULL: the value may pass to another record in this very write."""

@@ -129,9 +129,8 @@ def _settings() -> Any:
 @pages.route("/login", methods=["GET", "POST"])
 def login() -> AnyResponse | tuple[str, int] | str:
     """Show the log-in, or check the password and log in."""
-    if (
-        request.method != "POST"
-    ):  # a HEAD, which any site can make a browser send, is no try
+    # A HEAD, which any site can make a browser send, is no try.
+    if request.method != "POST":
         return render_template("login.html")
     if not logins.opens(
         _settings().portal_password,
@@ -236,9 +235,9 @@ def _required(name: str, rules: Rules, schema: Entity) -> str:
         return "yes"
     if other:
         return f"to create, or {json_name(other)}"
-    return (
-        "to create" if name in rules.needs else "one of these" if any(in_identity) else ""
-    )
+    if name in rules.needs:
+        return "to create"
+    return "one of these" if any(in_identity) else ""
 
 
 def _code(sample: str, address: str) -> dict[str, str]:
@@ -260,36 +259,14 @@ def _file(name: str) -> str:
 def _operations(entity: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what the sandbox can do with an entity."""
     name, plural, sample = entity["name"], entity["plural"], entity["sample"]
-    listed = f"[\n{_indented(sample)}\n]"
+    listed, filters = f"[\n{_indented(sample)}\n]", list(entity["filters"])
+    one, many = {"body": sample}, {"body": listed}
+    reads = {"query": "limit=10", "filters": filters}
     return [
-        {
-            "group": plural,
-            "label": f"Upsert one {name}",
-            "method": "POST",
-            "path": f"/{name}",
-            "body": sample,
-        },
-        {
-            "group": plural,
-            "label": f"Upsert many {plural}",
-            "method": "POST",
-            "path": f"/{plural}",
-            "body": listed,
-        },
-        {
-            "group": plural,
-            "label": f"List {plural}",
-            "method": "GET",
-            "path": f"/{plural}",
-            "query": "limit=10",
-            "filters": list(entity["filters"]),
-        },
-        {
-            "group": plural,
-            "label": f"Read one {name}",
-            "method": "GET",
-            "path": f"/{plural}/{{id}}",
-        },
+        _operation(plural, f"Upsert one {name}", "POST", f"/{name}", one),
+        _operation(plural, f"Upsert many {plural}", "POST", f"/{plural}", many),
+        _operation(plural, f"List {plural}", "GET", f"/{plural}", reads),
+        _operation(plural, f"Read one {name}", "GET", f"/{plural}/{{id}}", {}),
     ]
 
 
@@ -298,23 +275,19 @@ def _other_operations() -> list[dict[str, Any]]:
         f'  "{RULES[name].plural}": [\n{_indented(_file(f"{name}.json"), 4)}\n  ]'
         for name in ENTITIES
     ]
-    everything = "{\n" + ",\n".join(lists) + "\n}"
+    everything = {"body": "{\n" + ",\n".join(lists) + "\n}"}
+    reads = {"query": "limit=10"}
     return [
-        {
-            "group": "everything",
-            "label": "Sync everything",
-            "method": "POST",
-            "path": "/sync",
-            "body": everything,
-        },
-        {
-            "group": "everything",
-            "label": "Read the history",
-            "method": "GET",
-            "path": "/syncs",
-            "query": "limit=10",
-        },
+        _operation("everything", "Sync everything", "POST", "/sync", everything),
+        _operation("everything", "Read the history", "GET", "/syncs", reads),
     ]
+
+
+def _operation(
+    group: str, label: str, method: str, path: str, more: dict[str, Any]
+) -> dict[str, Any]:
+    """Return one entry of the sandbox's list; `more` is its body, or its query and filters."""
+    return {"group": group, "label": label, "method": method, "path": path} | more
 
 
 def _indented(text: str, by: int = 2) -> str:
