@@ -1,13 +1,18 @@
 """The code keeps to the design: imports point one way, functions fit in the eye, everything public is documented."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from marshmallow import Schema
 from marshmallow.fields import Field
 from sqlalchemy.types import TypeDecorator
+
+from engine.rules import Rules
+from upsert import RULES
 
 ROOT = Path(__file__).parent.parent
 FILES = [*ROOT.glob("*.py"), *ROOT.glob("engine/*.py"), *ROOT.glob("portal/*.py")]
@@ -97,6 +102,29 @@ def test_no_function_is_longer_than_40_lines() -> None:
         for module, node in functions()
     }
     assert {name: length for name, length in lengths.items() if length > 40} == {}
+
+
+def test_the_plural_of_an_entity_is_made_in_one_place() -> None:
+    made = {
+        name: found
+        for name, tree in MODULES.items()
+        if (found := re.findall(r"entity(?:\.\w+)?\}s\b|entity \+ 's'", ast.unparse(tree)))
+    }
+    assert made == {"engine.rules": ["entity}s"]}
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+def test_each_key_and_nothing_else_is_guarded_by_a_constraint(rules: Rules) -> None:
+    """Rules state the keys; the tables have to follow."""
+    keys = {(key,) for key in rules.unique}
+    if rules.shared:
+        keys.add((rules.shared.column, rules.shared.rank))
+    guarded = {
+        tuple(column.name for column in constraint.columns)
+        for constraint in rules.table.constraints
+        if isinstance(constraint, sa.UniqueConstraint)
+    }
+    assert guarded == keys
 
 
 def documented() -> set[str]:
