@@ -49,6 +49,7 @@ def write(
     connection: sa.Connection,
     origin: Origin | None,
     reports: Mapping[str, Report],
+    *,
     dry_run: bool,
 ) -> None:
     """Write a row for each entity's report, and now and then remove what is too old; nothing without an origin."""

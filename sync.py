@@ -425,7 +425,7 @@ def _note_afterwards(options: Options, reports: Reports) -> None:
     """Write the history in a transaction of its own, after the request's work; if that fails, log it."""
 
     def work(connection: sa.Connection) -> None:
-        history.write(connection, options.origin, reports, options.dry_run)
+        history.write(connection, options.origin, reports, dry_run=options.dry_run)
 
     try:
         transact(work)

@@ -234,7 +234,7 @@ def test_the_history_needs_the_key(http: Http) -> None:
 def test_a_history_that_cannot_be_written_takes_no_record_of_a_list_along(
     any_app: Flask, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise sa.exc.DataError("INSERT INTO sync_run", {}, Exception("no room"))
 
     monkeypatch.setattr(history, "write", fail)
