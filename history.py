@@ -1,7 +1,8 @@
 """The sync history: a row for each list and each single record that was sent, and for each decision of a person.
 
-It is written in the last transaction of the request itself where that is possible, and then costs no commit of its
-own. After a dry run, a rollback, a last chunk without a valid record, or any chunk that failed, it gets a transaction.
+It is written in the request's last transaction where that is possible, and then costs no commit of its own. After a dry
+run, a rollback, or chunks that had to be tried in parts, it gets a transaction of its own. A request that fails as a
+whole because the database does not answer leaves no row.
 """
 
 import json

@@ -30,7 +30,7 @@ from schemas import Schemas
 from upsert import RULES
 
 CHUNK = 1000  # records matched and written at once: whoever wants to write waits for one, unless a request is atomic
-ALONG = 9  # further chunks in the same transaction, as long as SQLite tells that nobody waits to write
+ALONG = 9  # further chunks in the same transaction, as long as nobody queues for the turn to write
 OUTAGES = 2  # chunks in a row that the database fails before the rest is not tried any more
 CONFLICT = 409
 
@@ -69,9 +69,11 @@ def one(
         _note_afterwards(options, {entity: answers.report(batch, [batch.refused[0]])})
         raise batch.refused[0]
     single = _Single(RULES[entity], batch, batch.data(0), options)
-    result, answer, described = database.transact(
-        db.engine, single.work, writes=not options.dry_run
-    )
+    try:
+        result, answer, described = transact(single.work, writes=not options.dry_run)
+    except InternalError as problem:
+        _note_afterwards(options, {entity: answers.report(batch, [problem])})
+        raise
     if options.dry_run:
         _note_afterwards(options, {entity: answers.report(batch, [result])})
     if isinstance(result, Problem):
@@ -193,7 +195,11 @@ class _AtOnce:
                 history.write(connection, self.options.origin, reports, dry_run=False)
             return undone
 
-        undone = transact(work, writes=not dry_run)
+        try:
+            undone = transact(work, writes=not dry_run)
+        except InternalError as problem:
+            self._fail(cleaned, problem)
+            raise
         reports = self._reports(cleaned, undone)
         if undone or dry_run:
             _note_afterwards(self.options, reports)
@@ -212,6 +218,12 @@ class _AtOnce:
                 for part in _chunks(batch)
             ]
             self.results[entity] = [result for results in parts for result in results]
+
+    def _fail(self, cleaned: Mapping[str, Batch], problem: InternalError) -> None:
+        """Note in the history that every record failed with the same problem."""
+        for entity, batch in cleaned.items():
+            self.results[entity] = [problem] * batch.size
+        _note_afterwards(self.options, self._reports(cleaned))
 
     def _any_refused(self) -> bool:
         every = (result for results in self.results.values() for result in results)
@@ -265,7 +277,7 @@ class _InChunks:
         self.reports: Reports = {}
         self.waiting: deque[_Chunk] = deque()
         self._refused: RefusedCodes = set()
-        # Several chunks share a transaction until one fails; the last one also writes the history.
+        # Several chunks share a transaction until some have to be tried in parts. The last one also writes the history.
         self._together = True
         self._outages: list[
             DatabaseUnavailable

@@ -409,6 +409,24 @@ def test_a_database_error_of_one_record_is_a_500_that_carries_the_request_id_and
     assert "call-17" in told["detail"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "query"),
+    [("/patient", PATIENT, {}), ("/patients", [PATIENT, PATIENT], {"atomic": "true"})],
+)
+def test_what_ends_in_a_500_stands_in_the_history(
+    http: Http, monkeypatch: pytest.MonkeyPatch, path: str, body: Any, query: dict
+) -> None:
+    def fail(*_: Any) -> None:
+        raise sa.exc.DataError("INSERT INTO patient", {}, Exception())
+
+    monkeypatch.setattr(database, "insert_for_ids", fail)
+    refused(http.post(path, body, **query), 500, "internal_error")
+    (row,) = http.client.get(f"{API}/syncs", headers={"X-API-Key": KEY}).json["data"]
+    count = len(body) if isinstance(body, list) else 1
+    assert (row["path"], row["failed"], row["total"]) == (f"{API}{path}", count, count)
+    assert {failure["code"] for failure in row["failures"]} == {"internal_error"}
+
+
 # --- The database is away ----------------------------------------------------------------------
 
 
