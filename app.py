@@ -38,7 +38,7 @@ from schemas import PLURALS
 from upsert import RULES
 
 API = "/api/healthcare"
-SHOWN = 80  # characters that an answer repeats of what was sent
+SHOWN = 80  # characters that an answer repeats of a body or a parameter
 PROBLEM_JSON, HTML = "application/problem+json", "text/html"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Windows desktops of Arabic and Western clinics write these when they do not write UTF-8.

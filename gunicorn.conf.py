@@ -15,9 +15,10 @@ bind = (
     else f"{settings.host}:{settings.port}"
 )
 workers = settings.web_concurrency
-# Threads, because a sync worker drops requests in flight at SIGTERM, and one stalled client blocks it.
+# Threads, because a sync worker drops at SIGTERM whoever still waits for it, and one stalled client blocks it.
 worker_class = "gthread"
-threads = 8  # at most 14: whoever waits for the turn to write holds one of the pool's 15 connections
+# At most 14: each can hold one of the pool's 15 connections, and one is to spare.
+threads = 8
 timeout = 120  # seconds without a sign of life from a worker
 graceful_timeout = 60  # seconds for what is in flight at SIGTERM
 keepalive = 5
@@ -42,18 +43,21 @@ curl -H "X-API-Key: $(sed -n 's/^API_KEYS=[^:]*:\\([^,]*\\).*/\\1/p' '{root}/.en
 
 
 def post_fork(server, worker):
-    """Spare the collector what lives as long as the worker, and the thousands of records of a bulk while it runs.
+    """Spare the collector the thousands of records of a bulk while it runs.
 
     What a large request held goes back to the system: glibc would keep up to 64 MiB of it.
     """
-    gc.freeze()
     gc.set_threshold(200_000, 20, 100)
     with suppress(AttributeError):  # another libc
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 4 << 20)
 
 
 def post_worker_init(worker):
-    """Greet whoever started this by hand, once the last worker is up; a platform has no .env and needs no greeting."""
+    """Spare the collector what lives as long as the worker: the application is loaded now.
+
+    Greet whoever started this by hand, once the last worker is up; a platform has no .env and needs no greeting.
+    """
+    gc.freeze()
     root = Path(__file__).resolve().parent
     if worker.age == worker.cfg.workers and (root / ".env").exists():
         print(WELCOME.format(address=f"http://{bind}", root=root), flush=True)

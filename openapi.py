@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import answers
-import history
 import reading
 from answers import Report
 from config import ROOT
@@ -75,7 +74,6 @@ def _common(root: str) -> Json:
         "keys": [*dict.fromkeys(keys)],
         "codes": [kind.code for status in IN_A_LIST for kind in PROBLEMS[status]],
         "everyPlural": [*PLURALS],
-        "firstFailures": f"the first {history.FAILURES}",
         "root": root,
     }
 

@@ -83,7 +83,9 @@ def form_anew(connection: sa.Connection) -> list[Finding]:
 
 
 def summary(findings: Sequence[Finding], *, whole: bool) -> Iterator[str]:
-    """Yield lines about findings, by ids and without values; not `whole`: only those that somebody must look at."""
+    """Yield lines about findings, by ids and without values, and how many there are of each kind.
+
+    Not `whole`: of single findings only those that somebody must look at."""
     for finding in findings:
         if whole or finding.what not in BY_ITSELF:
             yield str(finding)

@@ -294,7 +294,7 @@ def merge(rules: Rules, keep: Record, drop: Record, index: Index) -> None:
     take become former numbers of `keep`; other keys of `drop` are lost.
     """
     if all(keep.values[column] is None for column in rules.key_columns.values()):
-        detail = "The record to keep is retired: it has no key. Merge the other way round."
+        detail = "The record to keep has no key. Merge the other way round."
         raise ValidationFailed(detail)
     records = index.of(rules.entity)
     numbers = (
@@ -315,7 +315,9 @@ def merge(rules: Rules, keep: Record, drop: Record, index: Index) -> None:
 def referring_to(
     rules: Rules, record: Record, index: Index
 ) -> list[tuple[EntityIndex, str, list[Record]]]:
-    """Return for each column that may refer to a record the other entity's index, the column, and who does."""
+    """Return for each column that may refer to a record the other entity's index, the column, and who does.
+
+    Tables of links are left out: who can be merged or retired stands in none."""
     found = []
     for other in index.rules.values():
         columns = [

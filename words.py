@@ -48,7 +48,7 @@ NEWBORN = (
     *("twin", "twins", "مولود", "مولودة", "رضيع", "رضيعة", "طفل", "طفلة", "توأم", "بيبي"),
 )
 BABY = "baby"  # alone: Baby Thomas has a name
-# A name of nothing but these, and maybe digits, names nobody.
+# A name of nothing but these words, and maybe numbers that stand alone, names nobody.
 NOBODY = (
     *("unknown", "male", "female", "patient", "test"),
     *("مجهول", "مجهولة", "الهوية", "مريض", "مريضة", "اختبار"),

@@ -80,10 +80,10 @@ _ZERO_DAYS = {
     "0000-00-00",
 }
 _FIRST_DAY = "1900-01-02"
-# Two days after .NET's 0001-01-01: what lies before is that day in some time zone.
+# Two days after .NET's 0001-01-01, because an offset moves that day. Whatever lies before is no date.
 _FIRST_MS = -62_135_596_800_000 + 2 * 86_400_000
-# Days that programs put before a time alone: Unix and Prisma, Rails. Zero days are others, and so are days before 1900
-# that are not read as Hijri dates.
+# Days that programs put before a time alone: Unix and Prisma, Rails. In a written date-time zero days count as such,
+# too, and so do days before 1900 that are not read as Hijri dates.
 _TIME_ALONE = {"1970-01-01", "2000-01-01"}
 _LAST_MONTH, _LAST_DAY_OF_A_MONTH = 12, 31
 _LONGEST_OVERNIGHT = timedelta(hours=12)
@@ -438,7 +438,9 @@ def _parsed(value: str, region: str) -> str | None:
 
 
 def _moment(value: str, zone: tzinfo, reads_hijri: bool) -> tuple[datetime | None, bool]:
-    """Return the date-time as it is written (naive without an offset), None for a zero date; and whether it is Hijri.
+    """Return the date-time, None for a zero date; and whether it is Hijri.
+
+    One that is written without an offset is naive; `/Date(…)/` never is.
 
     Raises NoDay or ValueError.
     """

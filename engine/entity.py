@@ -214,7 +214,7 @@ class Entity(Schema):
         """Settle values that depend on others of their record."""
 
     def keys(self, columns: Mapping[str, Column], count: int) -> list[str | None]:
-        """Return the first identifier that each record carries, or None."""
+        """Return the first value that each record carries of those by which it can be found, or None."""
         keys: Sequence[Any] = [None] * count
         for name, *_ in self.rules.identities:
             if name in columns and not all(keys):

@@ -65,7 +65,8 @@ BLANK_CLEARS, BLANK_IS_ABSENT, BLANK_IS_REFUSED = "clears", "absent", "refused"
 
 # --- What surely stays as it is -----------------------------------------------------------------------------
 
-# What surely stays as it is, and is no word for none. Nothing in a pattern may depend on the Python that runs it:
+# What surely stays as it is. Where words for none count as absent, it is none of them.
+# Nothing in a pattern may depend on the Python that runs it:
 # possessive and atomic groups are wrong in 3.11.2, Debian 12's.
 _LETTERS = "A-Za-z\u0621-\u063a\u0641-\u064a"
 # Printable ASCII but ?, and the letters of Arabic (no marks).
@@ -121,7 +122,8 @@ class Memo(dict):
 
     def __missing__(self, value: Any) -> Any:
         made = self._rule(value)
-        # Text only, because 1 and True are one key. Short text only: a value may come with any number of blanks.
+        # Of other kinds None only, because 1 and True are one key. Short text only: a value may come with any number of
+        # blanks.
         if value is None or (isinstance(value, str) and len(value) <= TEXT):
             if len(self) >= REMEMBERED:
                 self.clear()
@@ -355,7 +357,9 @@ class Text(Clean):
         )
 
     def spell(self, lines: str) -> str:
-        """Return lines in which a usual spelling of a value is put into the one that is stored; others are left."""
+        """Return lines in which a usual spelling of a value is put into the one that is stored.
+
+        Only a line that then is sure counts. Any other value is cleaned as it was sent."""
         return lines
 
     def _string(self, value: Any) -> str:
@@ -477,7 +481,7 @@ class CardNumber(DocumentNumber):
 class Name(Text):
     accepts = "text with a letter or digit"
     sent = Text.sent | {"pattern": rf"[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*"}
-    present = {"type": ["string", "integer"]}  # a blank one is refused anyhow
+    present = {"type": ["string", "integer"]}
     blank = BLANK_IS_REFUSED
     recurs = False
     sure = SURE_NAME
@@ -518,7 +522,7 @@ class Phone(Value):
             "\n+"
         ):  # "(+966) 55" is no number: with a "?" it does not fit
             lines = _LATE_PLUS.sub("?", lines)
-        if ".0" in lines:  # a float's, or a part of the number: the parser decides
+        if ".0" in lines:  # a float's, or a part of the number: `form` decides
             lines = _FLOAT_LINE.sub("?", lines)
         code, local = canonical.local_line(self.schema.phone_region)
         return local.sub(f"\n{code}", lines.translate(_PUNCTUATION))

@@ -108,7 +108,7 @@ def _contradicts_number(rules: Rules, data: Values, record: Record) -> bool:
 def _match_shared(rules: Rules, data: Values, sharing: Records) -> Match:
     """Return the record that the shared key leads to.
 
-    Where it leads to several: no record but a warning, or AmbiguousMatch if numbers do not tell them apart.
+    Where it leads to several: no record but a warning, or AmbiguousMatch if nothing else tells the data apart.
     """
     assert rules.shared is not None
     key = rules.shared.name

@@ -1,6 +1,7 @@
 """Plain records: those of a chunk that have nothing to be judged. They are settled in columns.
 
-A record is plain if it sends a key, refers only by codes that records have now, and one of two things holds:
+A record is plain if it sends a key, refers only by codes that records have now and that were not refused before, and
+one of two things holds:
 
 * The first of the keys that it sends leads to exactly one stored row, and every field that it sends and that can change
   what it is taken for equals the row's. Those are `Rules.judged`, and `judged_if_shared` if the shared key found the
@@ -193,7 +194,9 @@ def _stamps(rows: Rows, version: int, now: str) -> Columns:
 
 
 def divide(rules: Rules, batch: Batch, index: Index, refused: Refused) -> Plain:
-    """Find the plain records of a batch, and load into the index what the keys of the careful ones led to."""
+    """Find the plain records of a batch.
+
+    The index learns what was read of careful ones on the way, so that it is not read again."""
     resolved, careful = resolve_columns(rules, batch, index, refused)
     plain = Plain(index.of(rules.entity), resolved, careful)
     _find_rows(plain)

@@ -97,7 +97,8 @@ class Rules:
     Named rules. All but `leaves_out` are marked with the fields that they read, and so are `rules_out`. `leaves_out`
     removes, before matching, what is another record's. `belongs` returns whether a record that a unique key found takes
     the data; `belongs_not` is the sentence if it does not. `moves` returns the data with what follows from them, for
-    every matched record, or raises a problem. `warns` returns what the sender should look at, where something changes.
+    every careful record that matched, or raises a problem. `warns` returns what the sender should look at, where
+    something changes.
     """
 
     entity: str
@@ -125,8 +126,9 @@ class Rules:
     warns: Callable[[Values, "Record", str, "EntityIndex"], "Notices"] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse rules that name a field which there is not, or a named rule that does not say what it reads."""
-        named = {*self.guarded, *self.key_fields, *self.defaults, *self.needs}
+        """Refuse rules that contradict their table or each other, or a named rule that does not say what it reads."""
+        named = {*self.guarded, *self.key_fields, *self.defaults, *self.needs, self.birth}
+        named |= {reference.column for reference in self.references}
         named |= self.judged | self.judged_if_shared
         missing = named.difference(self.blank, ("",))
         if missing:

@@ -105,7 +105,7 @@ def _next_shared_key(data: Values, records: EntityIndex) -> str | None:
 
 
 def _first_found(data: Values, records: EntityIndex) -> Values | None:
-    """Return the values of the record that the first unique key finds, or None."""
+    """Return the values of the first record that a unique key finds, or None."""
     for key in records.rules.unique:
         held = records.find(key, data[key]) if data.get(key) else ()
         if held:
@@ -158,7 +158,7 @@ def _update(matched: Match, data: Values, lookup: Lookup, records: EntityIndex) 
     assert record is not None
     warnings = [*matched.warnings]
     gave_it_up = record in lookup.former_holders
-    if gave_it_up and record.values[rules.number] != data[rules.number]:
+    if gave_it_up and record.values[rules.number] not in (None, data[rules.number]):
         data = _without_former_number(rules, data, warnings)
     if rules.moves:
         data, moved = rules.moves(data, record, records)

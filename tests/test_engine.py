@@ -286,6 +286,8 @@ def test_rules_that_name_a_column_that_is_not_there_are_refused() -> None:
         Rules(entity="shelf", table=SHELVES, unique=("label", "colour"))
     with pytest.raises(ValueError, match="shelf: no column colour"):
         Rules(entity="shelf", table=SHELVES, unique=("label",), contradicts=("colour",))
+    with pytest.raises(ValueError, match="shelf: no column colour"):
+        Rules(entity="shelf", table=SHELVES, unique=("label",), birth="colour")
 
 
 def test_only_the_first_unique_key_may_have_former_values() -> None:

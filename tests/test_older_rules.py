@@ -69,6 +69,16 @@ def overwrite(portal: Portal, record_id: int, **values: Any) -> None:
         )
 
 
+def test_a_record_whose_number_was_emptied_takes_its_former_one_back(
+    portal: Portal,
+) -> None:
+    ali = renumbered_patient(portal)
+    overwrite(portal, ali, patient_no=None)
+    answer = found(portal, ali, "formerPatientNo", "patient", patientNo="P-1")
+    assert (answer["data"]["patientNo"], answer["warnings"]) == ("P-1", [])
+    found(portal, ali, "patientNo", "patient", patientNo="P-1")
+
+
 # --- Names that are written in one word or two -------------------------------------------------
 
 
