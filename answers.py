@@ -13,7 +13,6 @@ from engine.outcome import Outcome, Outcomes, Result
 from engine.problems import Problem
 from upsert import RULES
 
-MOST_CANDIDATES = 20  # that an answer names
 ACTIONS = ("created", "updated", "unchanged")
 COUNTS = (*ACTIONS, "failed")
 
@@ -173,21 +172,21 @@ def members(problem: Problem) -> Item:
         errors = problem.errors.items()
         found["errors"] = {json_name(name): list(sentences) for name, sentences in errors}
     if problem.candidates:
-        found |= _candidates(problem.candidates)
+        found["candidates"] = _candidates(problem.candidates)
+    if problem.candidate_count > len(problem.candidates):
+        found["candidateCount"] = problem.candidate_count
     return found
 
 
-def _candidates(candidates: Sequence[tuple[Record, str]]) -> Item:
+def _candidates(candidates: Sequence[tuple[Record, str]]) -> list[Item]:
     """Return the stored records in question, each with the first key that led to it."""
     keys: dict[Record, str] = {}
     for record, key in candidates:
         keys.setdefault(record, key)
-    named = [
+    return [
         {"id": record.public_id, "matchedBy": json_name(key)}
         for record, key in keys.items()
     ]
-    count = {"candidateCount": len(named)} if len(named) > MOST_CANDIDATES else {}
-    return {"candidates": named[:MOST_CANDIDATES]} | count
 
 
 def _failed(answer: Item) -> bool:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from engine.database import among, as_read, update_rows
 from engine.entity import json_name
 from engine.fields import ABSENT, Clean, Doubt
-from engine.index import Index
+from engine.index import Index, free_ranks
 from engine.rules import FORMER, Rules, SharedKey
 from models import FormerKey
 from schemas import ENTITIES
@@ -206,9 +206,10 @@ class _Rekeying:
     def _give_ranks(
         self, shared: SharedKey, made: Mapping[int, str | None], changes: dict[int, Row]
     ) -> None:
-        held = self._ranks(shared, {*made.values()} - {None})
+        taken = self._ranks(shared, {*made.values()} - {None})
+        free = {key: free_ranks(taken[key]) for key in made.values() if key}
         for record_id, key in made.items():
-            rank = None if key is None else _lowest_free(held[key])
+            rank = None if key is None else next(free[key])
             changes[record_id] |= {shared.column: key, shared.rank: rank}
             self._add_finding(RECOMPUTED, record_id, shared.name)
 
@@ -289,10 +290,3 @@ def _form_of(field: Clean, stored: str | None) -> tuple[str, Any]:
 
 def _next_version(row: Row) -> Row:
     return row | {"version": row["version"] + 1}
-
-
-def _lowest_free(ranks: set[int]) -> int:
-    """Return the lowest rank that is not among these, and add it."""
-    free = next(rank for rank in range(len(ranks) + 1) if rank not in ranks)
-    ranks.add(free)
-    return free

@@ -4,12 +4,11 @@ What differs from entity to entity is a named function to which the rules point.
 """
 
 import hashlib
-from operator import attrgetter
 
 import words
 from engine import canonical
 from engine.index import EntityIndex, Index, Lookup, Record, Records
-from engine.match import agree, same
+from engine.match import agree, named, same
 from engine.outcome import Notice, Notices
 from engine.problems import Problem, ValidationFailed
 from engine.rules import Reference, Rules, SharedKey, Values, reads, without
@@ -33,7 +32,12 @@ def slot_key(patient_id: int, day: str, time_from: str) -> str:
 
 
 CONTACT = SharedKey(
-    "mobile+name", ("mobile", "name"), "contact_key", "contact_rank", contact_key
+    "mobile+name",
+    ("mobile", "name"),
+    "contact_key",
+    "contact_rank",
+    contact_key,
+    crowd_is_nobody=True,
 )
 SLOT = SharedKey(
     "patient+date+time_from",
@@ -168,7 +172,7 @@ def reschedule(
     old, new = record.values, record.values | data
     slot = slot_key(*[new[name] for name in SLOT.sources])
     if slot != old["slot_key"]:
-        others = bookings.find(SLOT.name, slot)
+        others = bookings.sharing(slot)
         _refuse_taken_slot(new, [other for other in others if other is not record])
     if new["time_from"] != old["time_from"] and "time_to" not in data and old["time_to"]:
         length = canonical.duration(old["time_from"], old["time_to"])
@@ -194,10 +198,10 @@ def _with_its_end(data: Values, record: Record) -> tuple[Values, Notices]:
 def _refuse_taken_slot(new: Values, others: Records) -> None:
     holders = [other for other in others if not _may_share_a_slot(new, other.values)]
     if holders:
-        in_order = sorted(holders, key=attrgetter("age"))
         raise SlotTaken(
             "Another booking of this patient stands at that date and time.",
-            candidates=[(holder, SLOT.name) for holder in in_order],
+            candidates=named(holders, SLOT.name),
+            candidate_count=len(holders),
         )
 
 
@@ -317,7 +321,7 @@ def referring_to(
 ) -> list[tuple[EntityIndex, str, list[Record]]]:
     """Return for each column that may refer to a record the other entity's index, the column, and who does.
 
-    Tables of links are left out: who can be merged or retired stands in none."""
+    Tables of links are left out: none refers to whom can be merged or retired."""
     found = []
     for other in index.rules.values():
         columns = [
@@ -365,11 +369,9 @@ def _duplicate(record: Record, changes: Values, records: EntityIndex) -> Record 
         return None
     has_number = record.values[number] is not None
     duplicates = [
-        other
-        for other in records.find(shared.name, key)
-        if not (has_number and other.values[number])
+        other for other in records.sharing(key) if not (has_number and other.values[number])
     ]
-    return min(duplicates, key=attrgetter("age"), default=None)
+    return duplicates[0] if duplicates else None
 
 
 def retire(rules: Rules, record: Record, index: Index) -> None:

@@ -43,9 +43,13 @@ def among(
 
 
 @lru_cache(maxsize=256)  # to build one takes longer than to run it for a single record
-def selection(name: str, *parts: Any) -> sa.Select:
-    """Return the query for `Index.rows_among`, in the words of the database with this name."""
-    return of_name(name).selection(*parts)
+def selection(name: str, *parts: Any, limited: bool = False) -> sa.Select:
+    """Return the query for `Index.rows_among`, in the words of the database with this name.
+
+    `limited`: for so many rows at most as its parameter `most` says.
+    """
+    query = of_name(name).selection(*parts)
+    return query.limit(sa.bindparam("most")) if limited else query
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, columns: Columns) -> None:

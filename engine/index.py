@@ -7,9 +7,11 @@ Careful records look at nothing but the index. So it holds all that they touched
 plain records rest on.
 """
 
+from bisect import insort
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from operator import attrgetter
 from typing import Any
 
@@ -45,6 +47,10 @@ class Record:
         return self.id < 0, abs(self.id)
 
 
+# If more records than this share a key, they are a crowd: not all of them are loaded, and not all are named.
+CROWD = 20
+AGE = attrgetter("age")
+
 Records = Sequence[Record]
 Rows = Sequence[sa.Row]
 Links = dict[int, tuple[int, ...]]  # by the owner's id, the ids to which it is linked
@@ -55,13 +61,15 @@ class Lookup:
     """What the keys of data lead to. `found` are the records of unique keys, each with its key, in order.
 
     `former_holders` are those who gave the number up, if nobody holds it. Only where no unique key finds a record,
-    `sharing` are those with the same shared key, which is `shared_key`.
+    `sharing` are those with the same shared key, which is `shared_key`, the oldest first; `sharers` is how many they
+    are. Of a crowd `sharing` may be some only, and `sharers` any number over CROWD if the data have a unique key.
     """
 
     found: list[tuple[Record, str]] = field(default_factory=list)
     former_holders: Records = ()
     shared_key: str | None = None
     sharing: Records = ()
+    sharers: int = 0
 
 
 @dataclass
@@ -87,9 +95,12 @@ class EntityIndex:
     changed_formers: set[str] = field(default_factory=set)
     # By key the values of which all holders are here: those that were asked for, and unique ones of records here.
     _known: dict[str, set] = field(default_factory=lambda: defaultdict(set))
+    # The oldest first.
     _holders: dict[str, dict[Any, list[Record]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
+    # By shared key whose holders are not all here, but more than CROWD: how many are missing, if that was counted.
+    _crowds: dict[str, int | None] = field(default_factory=dict)
 
     # Reading
 
@@ -106,13 +117,98 @@ class EntityIndex:
     def _load_unknown(self, key: str, values: Sequence[Any]) -> None:
         if key == self.rules.former:
             self._load_formers(values)
+        elif key == self.rules.crowded:
+            self._load_sharing(values)
         else:
             self.learn(key, values, self.rows(key, values))
 
     def rows(self, key: str, values: Collection[Any]) -> Rows:
         """Return the rows that values of a key lead to, as `Rules.selected`."""
-        column = self.rules.table.c[self.rules.key_columns.get(key, key)]
-        return self.index.rows_among(self.rules.selected, column, values)
+        return self.index.rows_among(self.rules.selected, self._column(key), values)
+
+    def _column(self, key: str) -> sa.Column:
+        return self.rules.table.c[self.rules.key_columns.get(key, key)]
+
+    # Crowds
+
+    def some_rows(
+        self, key: str, values: Collection[Any], *shown: sa.Column
+    ) -> tuple[Rows, bool]:
+        """Return rows that values of a key lead to, and whether they are all: only of crowds some may be left out.
+
+        `shown` are the columns to return, in the place of `Rules.selected`.
+        """
+        if key != self.rules.crowded:
+            return self.index.rows_among(
+                shown or self.rules.selected, self._column(key), values
+            ), True
+        most = CROWD * len(values)
+        rows = self.index.rows_among(
+            shown or self.rules.selected, self._column(key), values, most=most + 1
+        )
+        return rows, len(rows) <= most
+
+    def _load_sharing(self, keys: Sequence[str]) -> None:
+        """Load those who share one of these keys: of a crowd one more than CROWD, else all."""
+        rows, are_all = self.some_rows(self.rules.crowded, keys)
+        if are_all:
+            self.learn(self.rules.crowded, keys, rows)
+            return
+        # There are more than CROWD rows for each key on average, so for one of them at least.
+        at = self.rules.columns.index(self.rules.key_columns[self.rules.crowded])
+        by_key: dict[str, list[sa.Row]] = defaultdict(list)
+        for row in rows:
+            by_key[row[at]].append(row)
+        for key, mine in by_key.items():
+            if len(mine) > CROWD:
+                self._crowds[key] = None
+                self.learn(self.rules.crowded, [key], mine[: CROWD + 1])
+        self.load(self.rules.crowded, keys)
+
+    def sharing(self, key: str) -> Records:
+        """Return those who have this shared key: all of them, or of a crowd more than CROWD."""
+        shared = self.rules.shared
+        assert shared is not None
+        held = self.find(shared.name, key)
+        if key in self._crowds and len(held) <= CROWD:
+            self._load_more(key)
+            held = self.find(shared.name, key)
+        return held
+
+    def _load_more(self, key: str) -> None:
+        """Load more of a crowd from which too many who were here have gone."""
+        most = CROWD + len(self.by_id)
+        rows = self.index.rows_among(
+            self.rules.selected, self._column(self.rules.crowded), [key], most=most + 1
+        )
+        if len(rows) <= most:
+            del self._crowds[key]
+        self.learn(self.rules.crowded, [key], rows)
+
+    def oldest(self, key: str) -> tuple[Records, int]:
+        """Return the oldest of those who have this shared key, CROWD at most, and how many have it."""
+        held = self.sharing(key)
+        if key in self._crowds and self._crowds[key] is None:
+            self._count_missing(key)
+            held = self.sharing(key)
+        return held[:CROWD], len(held) + (self._crowds.get(key) or 0)
+
+    def _count_missing(self, key: str) -> None:
+        """Load the oldest of a crowd, and count those who are not here."""
+        column, connection = self._column(self.rules.crowded), self.index.connection
+        mine = sa.select(self.rules.table.c.id).where(column == key)
+        most = CROWD + self._loaded_of(key)  # as many may have left it
+        oldest = mine.order_by(self.rules.table.c.id).limit(most)
+        self.load("id", connection.scalars(oldest).all())
+        how_many = sa.select(sa.func.count()).select_from(mine.subquery())
+        stored = connection.execute(how_many).scalar_one()
+        self._crowds[key] = stored - self._loaded_of(key)
+
+    def _loaded_of(self, key: str) -> int:
+        """Return how many of those are here who are stored with this shared key."""
+        column = self.rules.key_columns[self.rules.crowded]
+        stored = [record.before for record in self.by_id.values() if record.before]
+        return sum(values[column] == key for values in stored)
 
     def learn(self, key: str, values: Collection[Any], rows: Rows) -> None:
         """Take in the rows that these values of a key lead to: all of them."""
@@ -160,6 +256,14 @@ class EntityIndex:
         self.by_id[record.id] = record
         self._known["id"].add(record.id)
         self._hold(record, self.rules.key_columns)
+        if record.before and self._crowds:
+            self._count_anew(record.before)
+
+    def _count_anew(self, stored: Values) -> None:
+        """Let a crowd be counted anew from which a record with these stored values was loaded."""
+        key = stored[self.rules.key_columns[self.rules.crowded]]
+        if key in self._crowds:
+            self._crowds[key] = None
 
     def _hold(self, record: Record, keys: Iterable[str]) -> None:
         """Put a record under these of its keys; who holds a unique key is its only holder."""
@@ -167,7 +271,7 @@ class EntityIndex:
             value = record.values[self.rules.key_columns[key]]
             if value is None:
                 continue
-            self._holders[key].setdefault(value, []).append(record)
+            insort(self._holders[key].setdefault(value, []), record, key=AGE)
             if key in self.rules.unique:
                 self._known[key].add(value)
 
@@ -208,9 +312,19 @@ class EntityIndex:
         if number and not self._holders[rules.number].get(number):
             lookup.former_holders = self.find(rules.former, number)
         if rules.shared and not lookup.found:
-            lookup.shared_key = made = self.shared_key(data)
-            lookup.sharing = self.find(rules.shared.name, made) if made else ()
+            lookup.shared_key = self.shared_key(data)
+            self._look_up_sharing(lookup, data)
         return lookup
+
+    def _look_up_sharing(self, lookup: Lookup, data: Values) -> None:
+        """Look up those who share the key of data; where data have no other key, count them."""
+        if lookup.shared_key is None:
+            return
+        lookup.sharing = self.sharing(lookup.shared_key)
+        lookup.sharers = len(lookup.sharing)
+        crowded = self.rules.crowded and lookup.sharers > CROWD
+        if crowded and not any(data.get(key) for key in self.rules.unique):
+            lookup.sharing, lookup.sharers = self.oldest(lookup.shared_key)
 
     def shared_key(self, values: Values) -> str | None:
         """Return the shared key that values make, or None unless all its sources are known."""
@@ -332,20 +446,31 @@ class EntityIndex:
         shared = self.rules.shared
         if shared is None:
             return []
-        holding = [record for record in changed if record.values[shared.column]]
-        unranked = [record for record in holding if record.values[shared.rank] is None]
-        self.load(shared.name, [record.values[shared.column] for record in unranked])
-        return [self._give_rank(record, shared) for record in unranked]
+        unranked: dict[str, list[Record]] = defaultdict(list)
+        for record in changed:
+            key = record.values[shared.column]
+            if key and record.values[shared.rank] is None:
+                unranked[key].append(record)
+        self.load(shared.name, unranked)
+        return [self._rank(shared, key, records) for key, records in unranked.items()]
 
-    def _give_rank(self, record: Record, shared: SharedKey) -> Record | None:
-        key = record.values[shared.column]
-        ranked = {
-            holder.values[shared.rank]: holder for holder in self.find(shared.name, key)
-        }
-        record.values[shared.rank] = min({*range(len(ranked))}.difference(ranked))
-        del ranked[None]  # the record itself, and others that have no rank yet
+    def _rank(self, shared: SharedKey, key: str, unranked: Records) -> Record | None:
+        """Give ranks to those who come to one shared key; return its first stored holder."""
+        ranked = {holder.values[shared.rank]: holder for holder in self.sharing(key)}
+        ranked.pop(None, None)  # those who have none yet
         stored = [rank for rank, holder in ranked.items() if holder.before]
+        free = self._ranks_behind(key) if key in self._crowds else free_ranks(ranked)
+        for record, rank in zip(unranked, free, strict=False):
+            record.values[shared.rank] = rank
         return ranked.get(min(stored, default=None))
+
+    def _ranks_behind(self, key: str) -> Iterator[int]:
+        """Return the ranks after the last one of a crowd."""
+        shared = self.rules.shared
+        assert shared is not None
+        c = self.rules.table.c
+        last = sa.select(sa.func.max(c[shared.rank])).where(c[shared.column] == key)
+        return count(self.index.connection.execute(last).scalar_one() + 1)
 
     # Comparing
 
@@ -365,6 +490,11 @@ class EntityIndex:
         kinds = (key, self.rules.former) if key == self.rules.number else (key,)
         seen = [self._known[kind] | self._holders[kind].keys() for kind in kinds]
         return not all(some.isdisjoint(values) for some in seen)
+
+
+def free_ranks(taken: Container[int]) -> Iterator[int]:
+    """Return the ranks that are not taken, the lowest first."""
+    return (rank for rank in count() if rank not in taken)
 
 
 def _stamp(record: Record, now: str) -> None:
@@ -444,12 +574,15 @@ class Index:
         column: sa.Column,
         values: Collection[Any],
         *also: sa.ColumnElement[bool],
+        most: int | None = None,
     ) -> Rows:
         """Return the columns `shown` of the rows whose `column` is one of `values`, and that meet conditions.
 
-        No value may come twice. Pass the same condition objects each time: the statement is cached by them.
+        `most`: so many rows at most. No value may come twice.
+        Pass the same condition objects each time: the statement is cached by them.
         """
         if not values:
             return ()
-        query = database.selection(self.connection.dialect.name, shown, column, *also)
-        return self.connection.execute(query, {"values": list(values)}).all()
+        name, limited = self.connection.dialect.name, most is not None
+        query = database.selection(name, shown, column, *also, limited=limited)
+        return self.connection.execute(query, {"values": list(values), "most": most}).all()

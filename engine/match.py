@@ -3,17 +3,14 @@
 The rules are the contract's section 4. All functions are pure: they judge what a look-up in the index returned.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine import canonical
-from engine.index import Lookup, Record, Records
+from engine.index import CROWD, Lookup, Record, Records
 from engine.outcome import Notice, Notices
 from engine.problems import AmbiguousMatch, IdentityConflict, ValidationFailed
 from engine.rules import Rules, Values
-
-# If more records than this share a key, new ones too, it identifies nobody: of entities with a number.
-CROWD = 20
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ def match(rules: Rules, data: Values, lookup: Lookup) -> Match:
     ]
     if candidates:
         return Match(candidates[0], rules.former)
-    return _match_shared(rules, data, lookup.sharing) if rules.shared else Match()
+    return _match_shared(rules, data, lookup) if rules.shared else Match()
 
 
 # --- By unique keys ----------------------------------------------------------------------------
@@ -105,35 +102,38 @@ def _contradicts_number(rules: Rules, data: Values, record: Record) -> bool:
     return not same(data, record, rules.birth)
 
 
-def _match_shared(rules: Rules, data: Values, sharing: Records) -> Match:
+def _match_shared(rules: Rules, data: Values, lookup: Lookup) -> Match:
     """Return the record that the shared key leads to.
 
     Where it leads to several: no record but a warning, or AmbiguousMatch if nothing else tells the data apart.
     """
     assert rules.shared is not None
     key = rules.shared.name
-    if rules.number and len(sharing) > CROWD:
-        return Match(warnings=_one_of_a_crowd(rules, data, key, sharing))
-    candidates = [
-        record for record in sharing if not _contradicts_shared(rules, data, record)
-    ]
+    if rules.crowded and lookup.sharers > CROWD:
+        return Match(warnings=_one_of_a_crowd(rules, data, key, lookup))
+    candidates = _fitting(rules, data, lookup.sharing)
     if len(candidates) > 1:
         return Match(warnings=_one_more_file(rules, data, key, candidates))
     return Match(candidates[0], key) if candidates else Match()
 
 
-def _contradicts_shared(rules: Rules, data: Values, record: Record) -> bool:
-    if any(same(data, record, name) is False for name in rules.contradicts):
-        return True
-    return any(is_ruled_out(data, record) for is_ruled_out in rules.rules_out)
+def _fitting(rules: Rules, data: Values, sharing: Records) -> Records:
+    """Return those of the sharing records that nothing rules out."""
+    for name in rules.contradicts:
+        sent = data.get(name)
+        if sent is not None:
+            sharing = [record for record in sharing if record.values[name] in (None, sent)]
+    for is_ruled_out in rules.rules_out:
+        sharing = [record for record in sharing if not is_ruled_out(data, record)]
+    return sharing
 
 
-def _one_of_a_crowd(rules: Rules, data: Values, key: str, holders: Records) -> list[Notice]:
-    """Warn that too many share this key, so that a new record is made; raise AmbiguousMatch without a unique key."""
+def _one_of_a_crowd(rules: Rules, data: Values, key: str, lookup: Lookup) -> list[Notice]:
+    """Warn that a crowd shares this key, so that a new record is made; raise AmbiguousMatch without a unique key."""
     if not any(data.get(name) for name in rules.unique):
-        raise _ambiguous(key, holders)
+        raise _ambiguous(key, lookup.sharing, lookup.sharers)
     field, said = _start_of_warning(rules)
-    shared = f"{said} that of {len(holders)} {rules.plural} and tells nobody: a new one"
+    shared = f"{said} that of more than {CROWD} {rules.plural} and tells nobody: a new one"
     return [Notice(field, shared)]
 
 
@@ -149,23 +149,25 @@ def _one_more_file(
     """Warn that several share this key, so that a new record is made; raise AmbiguousMatch unless all have numbers."""
     number = rules.number
     if not data.get(number) or not all(record.values[number] for record in candidates):
-        raise _ambiguous(key, candidates)
+        raise _ambiguous(key, candidates, len(candidates))
     field, said = _start_of_warning(rules)
-    in_order = tuple(_oldest_first(candidates))
+    others = tuple(candidates)
     return [
-        Notice(
-            field, f"{said} also that of {rules.entity} ", in_order, ": a file of its own"
-        )
+        Notice(field, f"{said} also that of {rules.entity} ", others, ": a file of its own")
     ]
 
 
-def _ambiguous(key: str, candidates: Records) -> AmbiguousMatch:
-    fitting = [(record, key) for record in _oldest_first(candidates)]
-    return AmbiguousMatch("Several stored records fit equally well.", candidates=fitting)
+def _ambiguous(key: str, candidates: Records, count: int) -> AmbiguousMatch:
+    return AmbiguousMatch(
+        "Several stored records fit equally well.",
+        candidates=named(candidates, key),
+        candidate_count=count,
+    )
 
 
-def _oldest_first(records: Iterable[Record]) -> list[Record]:
-    return sorted(records, key=lambda record: record.age)
+def named(records: Records, key: str) -> list[tuple[Record, str]]:
+    """Return the first of these records as candidates that a key found; an answer names no more than CROWD."""
+    return [(record, key) for record in records[:CROWD]]
 
 
 # --- Nobody ------------------------------------------------------------------------------------

@@ -224,8 +224,14 @@ def _find_rows(plain: Plain) -> None:
 
 
 def _follow(plain: Plain, key: str, sent: ByPlace) -> None:
-    """Note to which row each value of a key leads: to one, to none, or to several."""
-    rows = plain.records.rows(key, dict.fromkeys(sent.values()))
+    """Note to which row each value of a key leads: to one, to none, or to several.
+
+    If crowds share the key, all who sent it are careful.
+    """
+    rows, are_all = plain.records.some_rows(key, dict.fromkeys(sent.values()))
+    if not are_all:
+        plain.careful.update(sent)
+        return
     plain.loaded.append((key, sent, rows))
     at = plain.rules.columns.index(plain.rules.key_columns[key])
     by_value = {row[at]: row for row in rows}
@@ -307,12 +313,13 @@ def _lacks(plain: Plain, name: str, places: Iterable[int]) -> list[int]:
 
 
 def _held(plain: Plain, key: str, values: set[Any]) -> set[Any]:
-    """Return those of the values of a key that lead to a record, or that a record gave up."""
+    """Return those of the values of a key that lead to a record, or that a record gave up; all, if crowds share it."""
     rules, column = plain.rules, plain.rules.table.c[plain.rules.key_columns[key]]
-    rows = [*plain.records.index.rows_among((column,), column, values)]
+    rows, are_all = plain.records.some_rows(key, values, column)
+    held = {row[0] for row in rows} if are_all else values
     if key == rules.number:
-        rows += plain.records.former_rows(values)
-    return {row[0] for row in rows}
+        held = held.union([row[0] for row in plain.records.former_rows(values)])
+    return held
 
 
 def _part_overlapping(plain: Plain) -> None:

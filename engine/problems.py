@@ -10,7 +10,8 @@ class Problem(Exception):
     """A failure, as the sender gets it (RFC 9457).
 
     `errors` maps Python field names to sentences; `candidates` are the records in question, as
-    (record, matched_by); `key` names the refused record; `headers` go with the answer.
+    (record, matched_by), and `candidate_count` how many there are where not all are named; `key` names the refused
+    record; `headers` go with the answer.
     """
 
     status: ClassVar[int]
@@ -25,6 +26,7 @@ class Problem(Exception):
     _: KW_ONLY
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     candidates: Sequence[tuple[Any, str]] = ()
+    candidate_count: int = 0
     key: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 

@@ -59,7 +59,7 @@ class SharedKey:
     """A weak key that several records may share. It is made of `sources`, and stands in `column`.
 
     `rank` is the column that counts those who share it: the first holder has rank 0. UNIQUE (column, rank) makes two
-    simultaneous creations collide.
+    simultaneous creations collide. `crowd_is_nobody`: if a crowd shares it (`index.CROWD`), it identifies nobody.
     """
 
     name: str
@@ -67,6 +67,7 @@ class SharedKey:
     column: str
     rank: str
     make: Callable[..., str]
+    crowd_is_nobody: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,11 @@ class Rules:
         """The column of each key that stands in the table, in order."""
         columns = {key: key for key in self.unique}
         return columns | {self.shared.name: self.shared.column} if self.shared else columns
+
+    @cached_property
+    def crowded(self) -> str:
+        """The name of the shared key, if a crowd that shares it is nobody; else ''."""
+        return self.shared.name if self.shared and self.shared.crowd_is_nobody else ""
 
     @cached_property
     def guarded(self) -> Names:

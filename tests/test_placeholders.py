@@ -262,7 +262,7 @@ def test_who_has_a_name_beside_it_is_somebody(portal: Portal, name: str) -> None
     found(portal, somebody, "mobile+name", "patient", name=name, mobile=MOBILE)
 
 
-# --- Families and crowds -----------------------------------------------------------------------
+# --- Families ----------------------------------------------------------------------------------
 
 KHAN = {"name": "Mohammed Khan", "mobile": MOBILE}
 
@@ -326,44 +326,6 @@ def test_ids_that_nobody_has_are_told_in_no_warning(
     told = portal.send_many({"patient": sent}, **options)["patient"]["results"]
     assert "patient (new), (new):" in told[2]["warnings"][0]
     assert portal.count("patient") == 0
-
-
-def crowd(portal: Portal, count: int) -> None:
-    sent = [
-        KHAN | {"nationalID": f"20000{i:05}7", "dateOfBirth": f"{1950 + i}-01-01"}
-        for i in range(count)
-    ]
-    assert portal.send_many({"patient": sent})["patient"]["failed"] == 0
-
-
-def test_a_phone_and_name_of_more_than_twenty_is_no_identity(portal: Portal) -> None:
-    crowd(portal, 21)
-    answer = portal.send("patient", KHAN, nationalID="1000000007")
-    assert (answer["action"], len(answer["warnings"])) == ("created", 1)
-    assert "21 patients" in answer["warnings"][0]
-    answer = refused(portal, "ambiguous_match", "patient", KHAN)
-    assert (len(answer["candidates"]), answer["candidateCount"]) == (20, 22)
-    refused(portal, "ambiguous_match", "patient", KHAN, dateOfBirth="1950-01-01")
-
-
-def test_a_phone_and_name_of_twenty_is_one(portal: Portal) -> None:
-    crowd(portal, 20)
-    refused(portal, "ambiguous_match", "patient", KHAN, nationalID="")
-    answer = portal.send("patient", KHAN, dateOfBirth="1950-01-01")
-    assert (answer["action"], answer["matchedBy"]) == ("unchanged", "mobile+name")
-
-
-def test_those_earlier_in_the_request_count_too(portal: Portal) -> None:
-    crowd(portal, 15)
-    more = [
-        KHAN | {"nationalID": f"30000{i:05}7", "dateOfBirth": f"{1990 + i}-01-01"}
-        for i in range(6)
-    ]
-    told = portal.send_many({"patient": [*more, KHAN | {"nationalID": "1000000007"}]})[
-        "patient"
-    ]["results"]
-    assert [it["action"] for it in told] == ["created"] * 7
-    assert [len(it["warnings"]) for it in told] == [0] * 6 + [1]
 
 
 # --- Renumbered by phone and name alone --------------------------------------------------------

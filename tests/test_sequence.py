@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sync
-from engine import canonical, match
+from engine import canonical
 from upsert import RULES
 
 # Small pools, so that records collide all the time; each key in more than one spelling.
@@ -110,7 +110,8 @@ BATCHES = st.fixed_dictionaries(
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A portal on SQLite, for which three are a crowd; these tests need many transactions."""
     url = f"sqlite:///{tmp_path_factory.mktemp('sequence') / 'clinic.db'}"
-    with migrated(url) as app, mock.patch.object(match, "CROWD", 2):
+    loaded, named = [mock.patch(f"engine.{name}.CROWD", 2) for name in ("index", "match")]
+    with migrated(url) as app, loaded, named:
         yield Portal(app)
 
 
