@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count, filterfalse
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from engine.database import among, as_read, update_rows
 from engine.entity import json_name
 from engine.fields import ABSENT, Clean, Doubt
-from engine.index import Index, free_ranks
+from engine.index import Index
 from engine.rules import FORMER, Rules, SharedKey
 from models import FormerKey
 from schemas import ENTITIES
@@ -33,6 +34,7 @@ FORMED, EMPTIED, STUCK, NEEDED, REFUSED, RECOMPUTED, DROPPED = (
     "dropped",
 )
 Row = dict[str, Any]
+Ranks = dict[str | None, set[int]]  # by shared key
 FORMER_KEYS = FormerKey.__table__
 
 SENTENCES = {
@@ -90,8 +92,8 @@ def summary(findings: Sequence[Finding], *, whole: bool) -> Iterator[str]:
         if whole or finding.what not in BY_ITSELF:
             yield str(finding)
     counts = Counter((finding.entity, finding.field, finding.what) for finding in findings)
-    for (entity, field, what), count in sorted(counts.items()):
-        yield f"{count} {RULES[entity].plural}: {json_name(field)} {what}"
+    for (entity, field, what), number in sorted(counts.items()):
+        yield f"{number} {RULES[entity].plural}: {json_name(field)} {what}"
 
 
 class _Rekeying:
@@ -207,7 +209,7 @@ class _Rekeying:
         self, shared: SharedKey, made: Mapping[int, str | None], changes: dict[int, Row]
     ) -> None:
         taken = self._ranks(shared, {*made.values()} - {None})
-        free = {key: free_ranks(taken[key]) for key in made.values() if key}
+        free = {key: _free(ranks) for key, ranks in taken.items()}
         for record_id, key in made.items():
             rank = None if key is None else next(free[key])
             changes[record_id] |= {shared.column: key, shared.rank: rank}
@@ -218,16 +220,15 @@ class _Rekeying:
         nulls = {shared.column: None, shared.rank: None}
         self.connection.execute(sa.update(self.rules.table).where(theirs).values(nulls))
 
-    def _ranks(
-        self, shared: SharedKey, keys: Collection[str | None]
-    ) -> dict[str, set[int]]:
+    def _ranks(self, shared: SharedKey, keys: Collection[str | None]) -> Ranks:
         """Return the ranks that are taken, by shared key."""
         c = self.rules.table.c
-        held: dict[str, set[int]] = defaultdict(set)
+        taken: Ranks = {key: set() for key in keys}
         shown = (c[shared.column], c[shared.rank])
-        for key, taken in self.records.index.rows_among(shown, shown[0], keys):
-            held[key].add(taken)
-        return held
+        held = self.records.index.rows_among(shown, shown[0], keys)
+        for key, rank in held:
+            taken[key].add(rank)
+        return taken
 
     def _write(self, rows: Sequence[Row], changes: Mapping[int, Row]) -> None:
         written = [_next_version(row | changes[row["id"]]) for row in rows]
@@ -290,3 +291,8 @@ def _form_of(field: Clean, stored: str | None) -> tuple[str, Any]:
 
 def _next_version(row: Row) -> Row:
     return row | {"version": row["version"] + 1}
+
+
+def _free(taken: set[int]) -> Iterator[int]:
+    """Return the ranks that are not taken, the lowest first."""
+    return filterfalse(taken.__contains__, count())

@@ -70,7 +70,9 @@ def one(
         raise batch.refused[0]
     single = _Single(RULES[entity], batch, batch.data(0), options)
     try:
-        result, answer, described = transact(single.work, writes=not options.dry_run)
+        result, answer, described = database.transact(
+            db.engine, single.work, writes=not options.dry_run
+        )
     except InternalError as problem:
         _note_afterwards(options, {entity: answers.report(batch, [problem])})
         raise

@@ -172,7 +172,7 @@ def reschedule(
     old, new = record.values, record.values | data
     slot = slot_key(*[new[name] for name in SLOT.sources])
     if slot != old["slot_key"]:
-        others = bookings.sharing(slot)
+        others = bookings.find(SLOT.name, slot)
         _refuse_taken_slot(new, [other for other in others if other is not record])
     if new["time_from"] != old["time_from"] and "time_to" not in data and old["time_to"]:
         length = canonical.duration(old["time_from"], old["time_to"])
@@ -365,13 +365,12 @@ def _duplicate(record: Record, changes: Values, records: EntityIndex) -> Record 
     """
     shared, number = records.rules.shared, records.rules.unique[0]
     key = records.shared_key(record.values | changes)
-    if shared is None or key is None or key == record.values[shared.column]:
+    if shared is None or key in (None, record.values[shared.column]):
         return None
-    has_number = record.values[number] is not None
-    duplicates = [
-        other for other in records.sharing(key) if not (has_number and other.values[number])
-    ]
-    return duplicates[0] if duplicates else None
+    others = records.find(shared.name, key)
+    if record.values[number] is not None:
+        others = [other for other in others if other.values[number] is None]
+    return others[0] if others else None
 
 
 def retire(rules: Rules, record: Record, index: Index) -> None:

@@ -46,10 +46,10 @@ def among(
 def selection(name: str, *parts: Any, limited: bool = False) -> sa.Select:
     """Return the query for `Index.rows_among`, in the words of the database with this name.
 
-    `limited`: for so many rows at most as its parameter `most` says.
+    `limited`: for so many rows at most as its parameter `limit` says.
     """
     query = of_name(name).selection(*parts)
-    return query.limit(sa.bindparam("most")) if limited else query
+    return query.limit(sa.bindparam("limit")) if limited else query
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, columns: Columns) -> None:

@@ -9,9 +9,10 @@ plain records rest on.
 
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from functools import cached_property
+from itertools import count, filterfalse
 from operator import attrgetter
 from typing import Any
 
@@ -99,8 +100,9 @@ class EntityIndex:
     _holders: dict[str, dict[Any, list[Record]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    # By shared key whose holders are not all here, but more than CROWD: how many are missing, if that was counted.
-    _crowds: dict[str, int | None] = field(default_factory=dict)
+    # The shared keys of crowds: not all members are here. How many are missing, where that was counted.
+    _crowds: set[str] = field(default_factory=set)
+    _missing: dict[str, int] = field(default_factory=dict)
 
     # Reading
 
@@ -117,98 +119,25 @@ class EntityIndex:
     def _load_unknown(self, key: str, values: Sequence[Any]) -> None:
         if key == self.rules.former:
             self._load_formers(values)
-        elif key == self.rules.crowded:
-            self._load_sharing(values)
+            return
+        rows, are_all = self.rows(key, values)
+        if are_all:
+            self.learn(key, values, rows)
         else:
-            self.learn(key, values, self.rows(key, values))
+            self._learn_crowds(key, values, rows)
 
-    def rows(self, key: str, values: Collection[Any]) -> Rows:
-        """Return the rows that values of a key lead to, as `Rules.selected`."""
-        return self.index.rows_among(self.rules.selected, self._column(key), values)
-
-    def _column(self, key: str) -> sa.Column:
-        return self.rules.table.c[self.rules.key_columns.get(key, key)]
-
-    # Crowds
-
-    def some_rows(
+    def rows(
         self, key: str, values: Collection[Any], *shown: sa.Column
     ) -> tuple[Rows, bool]:
-        """Return rows that values of a key lead to, and whether they are all: only of crowds some may be left out.
+        """Return rows that values of a key lead to, and whether they are all: only those of crowds may be left out.
 
-        `shown` are the columns to return, in the place of `Rules.selected`.
+        `shown` are the columns to return, by default `Rules.selected`.
         """
-        if key != self.rules.crowded:
-            return self.index.rows_among(
-                shown or self.rules.selected, self._column(key), values
-            ), True
-        most = CROWD * len(values)
-        rows = self.index.rows_among(
-            shown or self.rules.selected, self._column(key), values, most=most + 1
-        )
-        return rows, len(rows) <= most
-
-    def _load_sharing(self, keys: Sequence[str]) -> None:
-        """Load those who share one of these keys: of a crowd one more than CROWD, else all."""
-        rows, are_all = self.some_rows(self.rules.crowded, keys)
-        if are_all:
-            self.learn(self.rules.crowded, keys, rows)
-            return
-        # There are more than CROWD rows for each key on average, so for one of them at least.
-        at = self.rules.columns.index(self.rules.key_columns[self.rules.crowded])
-        by_key: dict[str, list[sa.Row]] = defaultdict(list)
-        for row in rows:
-            by_key[row[at]].append(row)
-        for key, mine in by_key.items():
-            if len(mine) > CROWD:
-                self._crowds[key] = None
-                self.learn(self.rules.crowded, [key], mine[: CROWD + 1])
-        self.load(self.rules.crowded, keys)
-
-    def sharing(self, key: str) -> Records:
-        """Return those who have this shared key: all of them, or of a crowd more than CROWD."""
-        shared = self.rules.shared
-        assert shared is not None
-        held = self.find(shared.name, key)
-        if key in self._crowds and len(held) <= CROWD:
-            self._load_more(key)
-            held = self.find(shared.name, key)
-        return held
-
-    def _load_more(self, key: str) -> None:
-        """Load more of a crowd from which too many who were here have gone."""
-        most = CROWD + len(self.by_id)
-        rows = self.index.rows_among(
-            self.rules.selected, self._column(self.rules.crowded), [key], most=most + 1
-        )
-        if len(rows) <= most:
-            del self._crowds[key]
-        self.learn(self.rules.crowded, [key], rows)
-
-    def oldest(self, key: str) -> tuple[Records, int]:
-        """Return the oldest of those who have this shared key, CROWD at most, and how many have it."""
-        held = self.sharing(key)
-        if key in self._crowds and self._crowds[key] is None:
-            self._count_missing(key)
-            held = self.sharing(key)
-        return held[:CROWD], len(held) + (self._crowds.get(key) or 0)
-
-    def _count_missing(self, key: str) -> None:
-        """Load the oldest of a crowd, and count those who are not here."""
-        column, connection = self._column(self.rules.crowded), self.index.connection
-        mine = sa.select(self.rules.table.c.id).where(column == key)
-        most = CROWD + self._loaded_of(key)  # as many may have left it
-        oldest = mine.order_by(self.rules.table.c.id).limit(most)
-        self.load("id", connection.scalars(oldest).all())
-        how_many = sa.select(sa.func.count()).select_from(mine.subquery())
-        stored = connection.execute(how_many).scalar_one()
-        self._crowds[key] = stored - self._loaded_of(key)
-
-    def _loaded_of(self, key: str) -> int:
-        """Return how many of those are here who are stored with this shared key."""
-        column = self.rules.key_columns[self.rules.crowded]
-        stored = [record.before for record in self.by_id.values() if record.before]
-        return sum(values[column] == key for values in stored)
+        rules = self.rules
+        column = rules.table.c[rules.key_columns.get(key, key)]
+        most = CROWD * len(values) if key == rules.crowded else None
+        rows = self.index.rows_among(shown or rules.selected, column, values, most=most)
+        return rows, most is None or len(rows) <= most
 
     def learn(self, key: str, values: Collection[Any], rows: Rows) -> None:
         """Take in the rows that these values of a key lead to: all of them."""
@@ -256,14 +185,9 @@ class EntityIndex:
         self.by_id[record.id] = record
         self._known["id"].add(record.id)
         self._hold(record, self.rules.key_columns)
-        if record.before and self._crowds:
-            self._count_anew(record.before)
-
-    def _count_anew(self, stored: Values) -> None:
-        """Let a crowd be counted anew from which a record with these stored values was loaded."""
-        key = stored[self.rules.key_columns[self.rules.crowded]]
-        if key in self._crowds:
-            self._crowds[key] = None
+        if self._crowds and record.before:
+            # A member of a crowd is missing no more.
+            self._missing.pop(record.before[self._crowd_column], None)
 
     def _hold(self, record: Record, keys: Iterable[str]) -> None:
         """Put a record under these of its keys; who holds a unique key is its only holder."""
@@ -271,15 +195,22 @@ class EntityIndex:
             value = record.values[self.rules.key_columns[key]]
             if value is None:
                 continue
-            insort(self._holders[key].setdefault(value, []), record, key=AGE)
+            held = self._holders[key].setdefault(value, [])
+            if held and held[-1].age > record.age:
+                insort(held, record, key=AGE)
+            else:
+                held.append(record)
             if key in self.rules.unique:
                 self._known[key].add(value)
 
     def find(self, key: str, value: Any) -> Records:
-        """Return the records that `value` leads to by `key`."""
+        """Return the records that `value` leads to by `key`, the oldest first: all of them, or more than CROWD."""
         if value not in self._known[key]:
             self._load_unknown(key, [value])
-        return self._holders[key].get(value, ())
+        held = self._holders[key].get(value, ())
+        if self._crowds and key == self.rules.crowded and len(held) <= CROWD:
+            return self._with_missing(key, value)
+        return held
 
     def get(self, record_id: int) -> Record | None:
         """Return the record with this id, or None."""
@@ -312,19 +243,12 @@ class EntityIndex:
         if number and not self._holders[rules.number].get(number):
             lookup.former_holders = self.find(rules.former, number)
         if rules.shared and not lookup.found:
-            lookup.shared_key = self.shared_key(data)
-            self._look_up_sharing(lookup, data)
+            lookup.shared_key = made = self.shared_key(data)
+            lookup.sharing = self.find(rules.shared.name, made) if made else ()
+            lookup.sharers = len(lookup.sharing)
+            if rules.crowded and lookup.sharers > CROWD:
+                self._name_crowd(lookup, data)
         return lookup
-
-    def _look_up_sharing(self, lookup: Lookup, data: Values) -> None:
-        """Look up those who share the key of data; where data have no other key, count them."""
-        if lookup.shared_key is None:
-            return
-        lookup.sharing = self.sharing(lookup.shared_key)
-        lookup.sharers = len(lookup.sharing)
-        crowded = self.rules.crowded and lookup.sharers > CROWD
-        if crowded and not any(data.get(key) for key in self.rules.unique):
-            lookup.sharing, lookup.sharers = self.oldest(lookup.shared_key)
 
     def shared_key(self, values: Values) -> str | None:
         """Return the shared key that values make, or None unless all its sources are known."""
@@ -340,6 +264,68 @@ class EntityIndex:
         mine = sa.select(c.value).where(self.rules.of_this_entity, c.record_id == record.id)
         self.load(former, self.index.connection.scalars(mine).all())
         return [number for number, held in self._holders[former].items() if record in held]
+
+    # Crowds
+
+    @cached_property
+    def _crowd_column(self) -> str:
+        """The column of the key that a crowd may share."""
+        return self.rules.key_columns[self.rules.crowded]
+
+    def _learn_crowds(self, key: str, values: Collection[str], rows: Rows) -> None:
+        """Take in some rows of each crowd among these, of which more are stored; load those of the others.
+
+        There are more than CROWD rows for each value on average: so one of them is a crowd at least.
+        """
+        at = self.rules.columns.index(self._crowd_column)
+        for value, mine in _by_value(rows, at).items():
+            if len(mine) > CROWD:
+                self._crowds.add(value)
+                self.learn(key, [value], mine[: CROWD + 1])
+        self.load(key, values)
+
+    def _with_missing(self, key: str, value: str) -> Records:
+        """Return those who share a key: all of them, or of a crowd more than CROWD."""
+        if value in self._crowds:
+            self._load_missing(key, value)
+        return self._holders[key].get(value, ())
+
+    def _load_missing(self, key: str, value: str) -> None:
+        """Load more of a crowd from which too many who were here have gone."""
+        most, column = CROWD + len(self.by_id), self.rules.table.c[self._crowd_column]
+        rows = self.index.rows_among(self.rules.selected, column, [value], most=most)
+        if len(rows) <= most:
+            self._crowds.discard(value)
+        self.learn(key, [value], rows)
+
+    def _name_crowd(self, lookup: Lookup, data: Values) -> None:
+        """Let a look-up hold the oldest of a crowd, and how many they are, for data that have no other key."""
+        key = lookup.shared_key
+        if key is None or any(data.get(name) for name in self.rules.unique):
+            return
+        if key in self._crowds and key not in self._missing:
+            self._count_missing(key)
+        held = self._holders[self.rules.crowded][key]
+        lookup.sharing = held[:CROWD]
+        lookup.sharers = len(held) + self._missing.get(key, 0)
+
+    def _count_missing(self, key: str) -> None:
+        """Load the oldest of a crowd, and count those who are not here."""
+        c = self.rules.table.c
+        mine = c[self._crowd_column] == key
+        self._load_oldest(mine, CROWD + self._loaded_of(key))  # as many may have left it
+        stored = self.index.connection.scalar(sa.select(sa.func.count(c.id)).where(mine))
+        self._missing[key] = (stored or 0) - self._loaded_of(key)
+
+    def _load_oldest(self, mine: sa.ColumnElement[bool], count: int) -> None:
+        c = self.rules.table.c
+        oldest = sa.select(c.id).where(mine).order_by(c.id).limit(count)
+        self.load("id", self.index.connection.scalars(oldest).all())
+
+    def _loaded_of(self, key: str) -> int:
+        """Return how many of those are here who are stored with this shared key."""
+        stored = [record.before for record in self.by_id.values() if record.before]
+        return sum(values[self._crowd_column] == key for values in stored)
 
     # Changing
 
@@ -446,31 +432,29 @@ class EntityIndex:
         shared = self.rules.shared
         if shared is None:
             return []
-        unranked: dict[str, list[Record]] = defaultdict(list)
-        for record in changed:
-            key = record.values[shared.column]
-            if key and record.values[shared.rank] is None:
-                unranked[key].append(record)
+        unranked = _unranked(changed, shared)
         self.load(shared.name, unranked)
         return [self._rank(shared, key, records) for key, records in unranked.items()]
 
     def _rank(self, shared: SharedKey, key: str, unranked: Records) -> Record | None:
         """Give ranks to those who come to one shared key; return its first stored holder."""
-        ranked = {holder.values[shared.rank]: holder for holder in self.sharing(key)}
+        holders = self._holders[shared.name][key]
+        ranked = {holder.values[shared.rank]: holder for holder in holders}
         ranked.pop(None, None)  # those who have none yet
-        stored = [rank for rank, holder in ranked.items() if holder.before]
-        free = self._ranks_behind(key) if key in self._crowds else free_ranks(ranked)
+        first = self._rank_behind(key) if key in self._crowds else 0
+        free = filterfalse(ranked.__contains__, count(first))
         for record, rank in zip(unranked, free, strict=False):
             record.values[shared.rank] = rank
+        stored = [rank for rank, holder in ranked.items() if holder.before]
         return ranked.get(min(stored, default=None))
 
-    def _ranks_behind(self, key: str) -> Iterator[int]:
-        """Return the ranks after the last one of a crowd."""
+    def _rank_behind(self, key: str) -> int:
+        """Return the rank after the last one of a crowd."""
         shared = self.rules.shared
         assert shared is not None
         c = self.rules.table.c
         last = sa.select(sa.func.max(c[shared.rank])).where(c[shared.column] == key)
-        return count(self.index.connection.execute(last).scalar_one() + 1)
+        return self.index.connection.execute(last).scalar_one() + 1
 
     # Comparing
 
@@ -492,9 +476,22 @@ class EntityIndex:
         return not all(some.isdisjoint(values) for some in seen)
 
 
-def free_ranks(taken: Container[int]) -> Iterator[int]:
-    """Return the ranks that are not taken, the lowest first."""
-    return (rank for rank in count() if rank not in taken)
+def _by_value(rows: Rows, at: int) -> dict[Any, list[sa.Row]]:
+    """Return rows by the value that they have at a position."""
+    found: dict[Any, list[sa.Row]] = defaultdict(list)
+    for row in rows:
+        found[row[at]].append(row)
+    return found
+
+
+def _unranked(records: Records, shared: SharedKey) -> dict[str, list[Record]]:
+    """Return those that have come to a shared key, by that key."""
+    coming: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        key = record.values[shared.column]
+        if key and record.values[shared.rank] is None:
+            coming[key].append(record)
+    return coming
 
 
 def _stamp(record: Record, now: str) -> None:
@@ -578,11 +575,13 @@ class Index:
     ) -> Rows:
         """Return the columns `shown` of the rows whose `column` is one of `values`, and that meet conditions.
 
-        `most`: so many rows at most. No value may come twice.
+        `most`: so many rows, and one more if there are more. No value may come twice.
         Pass the same condition objects each time: the statement is cached by them.
         """
         if not values:
             return ()
         name, limited = self.connection.dialect.name, most is not None
         query = database.selection(name, shown, column, *also, limited=limited)
-        return self.connection.execute(query, {"values": list(values), "most": most}).all()
+        return self.connection.execute(
+            query, {"values": list(values), "limit": (most or 0) + 1}
+        ).all()

@@ -111,7 +111,7 @@ def _match_shared(rules: Rules, data: Values, lookup: Lookup) -> Match:
     key = rules.shared.name
     if rules.crowded and lookup.sharers > CROWD:
         return Match(warnings=_one_of_a_crowd(rules, data, key, lookup))
-    candidates = _fitting(rules, data, lookup.sharing)
+    candidates = _fitting(rules, data, lookup.sharing) if lookup.sharing else ()
     if len(candidates) > 1:
         return Match(warnings=_one_more_file(rules, data, key, candidates))
     return Match(candidates[0], key) if candidates else Match()

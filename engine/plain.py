@@ -228,7 +228,7 @@ def _follow(plain: Plain, key: str, sent: ByPlace) -> None:
 
     If crowds share the key, all who sent it are careful.
     """
-    rows, are_all = plain.records.some_rows(key, dict.fromkeys(sent.values()))
+    rows, are_all = plain.records.rows(key, dict.fromkeys(sent.values()))
     if not are_all:
         plain.careful.update(sent)
         return
@@ -314,8 +314,9 @@ def _lacks(plain: Plain, name: str, places: Iterable[int]) -> list[int]:
 
 def _held(plain: Plain, key: str, values: set[Any]) -> set[Any]:
     """Return those of the values of a key that lead to a record, or that a record gave up; all, if crowds share it."""
-    rules, column = plain.rules, plain.rules.table.c[plain.rules.key_columns[key]]
-    rows, are_all = plain.records.some_rows(key, values, column)
+    rules = plain.rules
+    column = rules.table.c[rules.key_columns[key]]
+    rows, are_all = plain.records.rows(key, values, column)
     held = {row[0] for row in rows} if are_all else values
     if key == rules.number:
         held = held.union([row[0] for row in plain.records.former_rows(values)])
