@@ -23,6 +23,10 @@ timeout = 120  # seconds without a sign of life from a worker
 graceful_timeout = 60  # seconds for what is in flight at SIGTERM
 keepalive = 5
 control_socket_disable = True
+# Gunicorn takes nobody's word for scheme and path, not even from this machine or a Unix socket: the application alone
+# knows how many proxies are trusted (TRUSTED_PROXIES).
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
 loglevel = settings.log_level.lower()
 accesslog = "-"
 # The path without its query, the request's id, and the name of the API key: no secret, and nothing of a record.

@@ -65,7 +65,7 @@ class Service:
 @contextmanager
 def service(url: str, *options: str, **settings: str) -> Iterator[Service]:
     """Run gunicorn with two workers, and options of its own, on a database that is up to date."""
-    port = servers.free_port()
+    port = int(settings.get("PORT") or servers.free_port())
     defaults = {
         "API_KEYS": f"live:{KEY}",
         "DATABASE_URL": url,
