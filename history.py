@@ -17,12 +17,13 @@ import sqlalchemy as sa
 
 from answers import ACTIONS, Report
 from engine.database import among
-from models import SyncRun
+from models import SyncRun, instant, moment_of
 from upsert import RULES
 
 FAILURES = 1000  # of a list, that a row keeps
 PRUNED_AT_ONCE = 500  # rows: one request never pays for a long past
 PRUNING = 0.02  # share of requests that prune
+DAY = timedelta(days=1)
 # What is kept of a failure.
 KEPT = (
     "index",
@@ -58,7 +59,7 @@ def write(
         return
     now = datetime.now(UTC)
     common = {
-        "at": now.strftime("%Y-%m-%d %H:%M:%S"),
+        "at": instant(now),
         "request_id": origin.request_id,
         "key_name": origin.key_name,
         "path": origin.path,
@@ -72,19 +73,22 @@ def write(
     if rows:
         connection.execute(sa.insert(SyncRun.__table__), rows)
     if random.random() < PRUNING:  # noqa: S311 chance only spreads the work
-        prune(connection, now - timedelta(days=origin.keep_days))
+        prune(connection, now, origin.keep_days)
 
 
-def prune(connection: sa.Connection, before: datetime) -> None:
-    """Remove some of the oldest rows from before this moment."""
+def prune(connection: sa.Connection, now: datetime, keep_days: int) -> None:
+    """Remove some of the oldest rows, if they are older than so many days.
+
+    A clock that jumped ahead has a day to be set right: ages count from a day after the newest row that is a day old.
+    """
     c = SyncRun.__table__.c
-    old = (
-        sa.select(c.id)
-        .where(c.at < before.strftime("%Y-%m-%d %H:%M:%S"))
-        .order_by(c.at, c.id)
-        .limit(PRUNED_AT_ONCE)
-    )
-    ids = connection.scalars(old).all()
+    a_day_old = c.at <= instant(now - DAY)
+    newest = connection.scalar(sa.select(sa.func.max(c.at)).where(a_day_old))
+    if newest is None:
+        return
+    before = moment_of(newest) + DAY - timedelta(days=keep_days)
+    old = sa.select(c.id).where(c.at < instant(before)).order_by(c.at, c.id)
+    ids = connection.scalars(old.limit(PRUNED_AT_ONCE)).all()
     if ids:
         connection.execute(sa.delete(SyncRun.__table__).where(among(connection, c.id, ids)))
 

@@ -1,5 +1,6 @@
 """Storage: the tables, and the constraints that guard every key."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -77,6 +78,16 @@ class IsoInstant(_IsoText):
     """Naive UTC in whole seconds: `2026-06-15 09:00:00`."""
 
     impl, cache_ok = sa.DateTime, True
+
+
+def instant(moment: datetime) -> str:
+    """Return a moment as the tables keep it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def moment_of(stored: str) -> datetime:
+    """Return the moment that a stored instant names."""
+    return datetime.fromisoformat(stored).replace(tzinfo=UTC)
 
 
 Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")

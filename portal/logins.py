@@ -7,28 +7,32 @@ taken for WINDOW. The table's primary key keeps to that over all workers: two ca
 import hashlib
 import hmac
 import ipaddress
+import math
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import sqlalchemy as sa
 
 import sync
 from engine.problems import TooManyRequests
-from models import LoginAttempt
+from models import LoginAttempt, instant, moment_of
 
 TRIES = 10
 WINDOW = timedelta(minutes=5)
 NETWORK_BITS = 64  # of an IPv6 address; the rest its owner may choose at will (RFC 4291)
+
+Taken = dict[int, str]  # slots, and when they were taken
 
 
 def opens(password: str, sent: str, address: str) -> bool:
     """Return whether `sent` is the password; raise TooManyRequests if this address was wrong too often."""
     network = network_of(address)
     # Looking first: a flood of tries keeps no writer waiting.
-    sync.look(lambda connection: _first_free(connection, network))
-    slot = sync.transact(lambda connection: _take_slot(connection, network))
+    _first_free(sync.look(partial(_taken, network)))
+    slot = _first_free(sync.transact(partial(_take_slot, network)))
     right = hmac.compare_digest(_digest(password), _digest(sent))
     if right:
-        sync.transact(lambda connection: _free_slot(connection, network, slot))
+        sync.transact(partial(_free_slot, network, slot))
     return right
 
 
@@ -47,44 +51,52 @@ def network_of(address: str) -> str:
     return str(known)
 
 
-def _first_free(connection: sa.Connection, network: str) -> int:
-    c, now = LoginAttempt.__table__.c, datetime.now(UTC)
-    query = sa.select(c.slot, c.at).where(
-        c.address == network, c.at > _stored(now - WINDOW)
-    )
-    taken: dict[int, str] = {row.slot: row.at for row in connection.execute(query)}
+def _first_free(taken: Taken) -> int:
+    """Return the first slot that is free beside those taken; raise TooManyRequests if none is."""
     if len(taken) >= TRIES:
-        raise _too_many(min(taken.values()), now)
+        raise _too_many(min(taken.values()))
     return min(set(range(TRIES)) - taken.keys())
 
 
-def _take_slot(connection: sa.Connection, network: str) -> int:
+def _taken(network: str, connection: sa.Connection) -> Taken:
+    """Return the slots that tries of the last minutes hold."""
+    c, now = LoginAttempt.__table__.c, datetime.now(UTC)
+    lately = sa.and_(c.at > instant(now - WINDOW), c.at <= instant(now))
+    query = sa.select(c.slot, c.at).where(c.address == network, lately)
+    return {row.slot: row.at for row in connection.execute(query)}
+
+
+def _take_slot(network: str, connection: sa.Connection) -> Taken:
+    """Take the first free slot, if there is one, and return those that were taken before."""
     now = datetime.now(UTC)
-    connection.execute(
-        sa.delete(LoginAttempt).where(LoginAttempt.__table__.c.at <= _stored(now - WINDOW))
-    )
-    slot = _first_free(connection, network)
-    connection.execute(
-        sa.insert(LoginAttempt), {"address": network, "slot": slot, "at": _stored(now)}
-    )
-    return slot
+    _tidy(connection, now)
+    taken = _taken(network, connection)
+    if len(taken) < TRIES:
+        slot = {"address": network, "slot": _first_free(taken), "at": instant(now)}
+        connection.execute(sa.insert(LoginAttempt), slot)
+    return taken
 
 
-def _free_slot(connection: sa.Connection, network: str, slot: int) -> None:
+def _tidy(connection: sa.Connection, now: datetime) -> None:
+    """Remove the tries that are too old, and let those of the future count as made now: the clock was ahead."""
+    at = LoginAttempt.__table__.c.at
+    connection.execute(sa.delete(LoginAttempt).where(at <= instant(now - WINDOW)))
+    connection.execute(
+        sa.update(LoginAttempt).where(at > instant(now)).values(at=instant(now))
+    )
+
+
+def _free_slot(network: str, slot: int, connection: sa.Connection) -> None:
     c = LoginAttempt.__table__.c
     connection.execute(sa.delete(LoginAttempt).where(c.address == network, c.slot == slot))
 
 
-def _too_many(since: str, now: datetime) -> TooManyRequests:
-    ends = datetime.fromisoformat(since).replace(tzinfo=UTC) + WINDOW
-    wait = max(1, round((ends - now).total_seconds()) + 1)
+def _too_many(since: str) -> TooManyRequests:
+    left = moment_of(since) + WINDOW - datetime.now(UTC)
+    wait = max(1, math.ceil(left.total_seconds()))
     minutes = WINDOW.seconds // 60
     detail = f"{TRIES} wrong passwords in {minutes} minutes came from this address. Try again in {wait} seconds."
     return TooManyRequests(detail, headers={"Retry-After": str(wait)})
-
-
-def _stored(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _digest(password: str) -> bytes:

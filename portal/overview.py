@@ -1,6 +1,6 @@
 """The portal at a glance: what is stored, the last sync of each key, and what each day brought."""
 
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 import answers
 import sync
-from models import SyncRun
+from models import SyncRun, instant
 from upsert import RULES
 
 
@@ -51,16 +51,17 @@ def last_syncs() -> dict[str, dict[str, Any]]:
 
 
 def daily(zone: tzinfo, days: int) -> list[dict[str, Any]]:
-    """Return what was created, updated and refused on each of the last days in a zone, the oldest first."""
+    """Return what was created, updated and refused on each of the last days in a zone, the oldest first.
+
+    What a clock that was ahead dated after today belongs to none of them.
+    """
     today = datetime.now(zone).date()
     dates = [today - timedelta(days=back) for back in reversed(range(days))]
-    starts = [_as_text(datetime.combine(date, time(), zone)) for date in dates]
+    ends = [_midnight(day + timedelta(days=1), zone) for day in dates]
     c, nothing = SyncRun.__table__.c, {"created": 0, "updated": 0, "failed": 0}
-    place = sa.case(
-        *((c.at < end, number) for number, end in enumerate(starts[1:])), else_=days - 1
-    ).label("place")
-    rows_of_days = sa.select(place, c.created, c.updated, c.failed).where(
-        c.at >= starts[0], c.dry_run == sa.false()
+    place = sa.case(*((c.at < end, number) for number, end in enumerate(ends)))
+    rows_of_days = sa.select(place.label("place"), c.created, c.updated, c.failed).where(
+        c.at >= _midnight(dates[0], zone), c.at < ends[-1], c.dry_run == sa.false()
     )
     # PostgreSQL would not see that two CASEs with parameters are one.
     placed = rows_of_days.subquery().c
@@ -68,9 +69,14 @@ def daily(zone: tzinfo, days: int) -> list[dict[str, Any]]:
     rows = sync.look(lambda connection: connection.execute(query).mappings().all())
     found = {row["place"]: _whole(row) for row in rows}
     return [
-        {"date": date.isoformat()} | found.get(number, nothing)
-        for number, date in enumerate(dates)
+        {"date": day.isoformat()} | found.get(number, nothing)
+        for number, day in enumerate(dates)
     ]
+
+
+def _midnight(day: date, zone: tzinfo) -> str:
+    """Return the instant at which a day begins in a zone."""
+    return instant(datetime.combine(day, time(), zone))
 
 
 def _sums(columns: Any, *names: str) -> list[sa.Label]:
@@ -83,7 +89,3 @@ def _whole(row: sa.RowMapping) -> dict[str, Any]:
         name: int(value) if isinstance(value, Decimal) else value
         for name, value in row.items()
     }
-
-
-def _as_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

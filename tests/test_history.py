@@ -10,7 +10,7 @@ from flask import Flask
 
 import history
 import sync
-from models import SyncRun, db
+from models import SyncRun, db, instant
 
 ALI = {"patientNo": "P-1", "name": "Ali"}
 SARA = {"patientNo": "P-2", "nationalID": "N-2", "name": "Sara"}
@@ -192,26 +192,64 @@ def test_a_single_record_and_its_row_are_one_commit(http: Http) -> None:
 def test_old_rows_are_removed_a_few_at_a_time(
     http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(4):
+    for _ in range(5):
         http.post("/patients", [])
-    long_ago = (datetime.now(UTC) - timedelta(days=91)).strftime("%Y-%m-%d %H:%M:%S")
-    with http.client.application.app_context():
-        engine = db.engine
-    with engine.connect().execution_options(writes=True) as connection, connection.begin():
-        oldest = sa.select(SyncRun.id).order_by(SyncRun.id).limit(3)
-        ids = connection.scalars(oldest).all()
-        connection.execute(
-            sa.update(SyncRun).where(SyncRun.id.in_(ids)).values(at=long_ago)
-        )
+    ids = [row["id"] for row in reversed(rows(http))]
+    date(http, dict.fromkeys(ids[:3], days_ago(92)) | {ids[3]: days_ago(2)})
     monkeypatch.setattr(history, "PRUNED_AT_ONCE", 2)
     monkeypatch.setattr(history, "PRUNING", 0)
     http.post("/patients", [])
-    assert len(rows(http)) == 5
+    assert len(rows(http)) == 6
     monkeypatch.setattr(history, "PRUNING", 1)
     http.post("/patients", [])
-    assert [row["id"] for row in rows(http)][-2:] == [ids[2] + 1, ids[2]]
+    assert [row["id"] for row in rows(http)][-3:] == [ids[4], ids[3], ids[2]]
     http.post("/patients", [])
-    assert long_ago.replace(" ", "T") + "Z" not in [row["at"] for row in rows(http)]
+    assert [row["id"] for row in rows(http)][-2:] == [ids[4], ids[3]]
+
+
+@pytest.mark.parametrize("ahead", [2, 80, 200, 3650])  # days
+def test_a_clock_that_jumped_ahead_has_a_day_to_be_set_right(
+    http: Http, ahead: int
+) -> None:
+    for _ in range(4):
+        http.post("/patients", [])
+    ids = [row["id"] for row in reversed(rows(http))]
+    date(http, {ids[0]: days_ago(88), ids[1]: days_ago(1), ids[2]: days_ago(0)})
+    date(http, {ids[3]: days_ago(-ahead)})
+    prune(http, datetime.now(UTC) + timedelta(days=ahead, hours=23))
+    assert len(rows(http)) == 4
+    prune(http, datetime.now(UTC) + timedelta(days=ahead, hours=25))
+    assert ids[0] not in [row["id"] for row in rows(http)]
+
+
+@pytest.mark.parametrize("back", [1, 89, 91, 9000])  # days
+def test_a_clock_that_jumped_back_removes_nothing(http: Http, back: int) -> None:
+    for _ in range(3):
+        http.post("/patients", [])
+    ids = [row["id"] for row in reversed(rows(http))]
+    date(http, {ids[0]: days_ago(89), ids[1]: days_ago(2)})
+    prune(http, datetime.now(UTC) - timedelta(days=back))
+    assert len(rows(http)) == 3
+
+
+def days_ago(days: int) -> str:
+    return instant(datetime.now(UTC) - timedelta(days=days))
+
+
+def date(http: Http, dates: dict[int, str]) -> None:
+    """Let rows be of other instants."""
+    for run, at in dates.items():
+        write(http, sa.update(SyncRun).where(SyncRun.id == run).values(at=at))
+
+
+def write(http: Http, statement: Any) -> None:
+    with http.client.application.app_context():
+        sync.transact(lambda connection: connection.execute(statement))
+
+
+def prune(http: Http, now: datetime) -> None:
+    with http.client.application.app_context():
+        sync.transact(lambda connection: history.prune(connection, now, keep_days=90))
 
 
 def test_a_decision_is_noted(http: Http) -> None:
