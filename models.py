@@ -235,3 +235,13 @@ class LoginAttempt(db.Model):
     address: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at: Mapped[str] = mapped_column(IsoInstant, index=True)
+
+
+class PortalSession(db.Model):
+    """Somebody who is logged in. `digest` is that of the token in the browser's cookie, which is kept nowhere else."""
+
+    __table_args__ = TABLE_OPTIONS | {"sqlite_autoincrement": False}
+
+    digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    created_at: Mapped[str] = mapped_column(IsoInstant)
+    expires_at: Mapped[str] = mapped_column(IsoInstant)

@@ -31,14 +31,13 @@ from engine.entity import Entity, json_name
 from engine.fields import Choice, Clean, Clock, Day
 from engine.problems import Problem
 from engine.rules import Rules
-from portal import logins, overview
+from portal import logins, overview, sessions
 from schemas import ENTITIES
 from upsert import RULES
 
 SAMPLES = ROOT / "samples"
 SAMPLE_ADDRESS = "http://127.0.0.1:5082"  # in the samples; the page shows its own
 LANGUAGES = {"curl": "sh", "C#": "cs", "Python": "py"}
-HOURS = 8  # that a log-in lasts
 FORM_BYTES = 10_000  # of a form, read before anybody is known; one of 60 MB would take 2.5 GB to parse
 DAYS = 30  # that the chart shows
 RUNS = 50  # rows of the history a page
@@ -75,11 +74,13 @@ class _Sessions(SecureCookieSessionInterface):
 def register(app: Flask, api: str) -> None:
     """Add the pages to an application whose API has this path."""
     app.config.update(SESSION_COOKIE_NAME="clinic_portal", SESSION_COOKIE_SAMESITE="Lax")
-    app.config.update(PERMANENT_SESSION_LIFETIME=HOURS * 3600)
+    app.config.update(PERMANENT_SESSION_LIFETIME=sessions.LIFETIME)
     app.session_interface = _Sessions()
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["local"] = _local
-    app.jinja_env.globals.update(api=api, csrf_token=_csrf_token, logged_in=_logged_in)
+    app.jinja_env.globals.update(
+        api=api, csrf_token=_csrf_token, logged_in=_seems_logged_in
+    )
     app.register_blueprint(pages)
 
 
@@ -102,7 +103,8 @@ def _guard() -> None:
         return
     request.max_content_length = FORM_BYTES + 1
     sent, known = request.form.get("csrf_token", ""), session.get("csrf_token", "")
-    if not (known and hmac.compare_digest(sent.encode(), known.encode())):
+    from_a_page = known and hmac.compare_digest(sent.encode(), known.encode())
+    if not (from_a_page or _is_logged_out_already()):
         raise problems.InvalidBody(
             "This page is too old. Load it again (cookies must be on), and repeat."
         )
@@ -118,8 +120,25 @@ def _csrf_token() -> str:
     return session.setdefault("csrf_token", secrets.token_urlsafe(24))
 
 
+def _is_logged_out_already() -> bool:
+    """Return whether this asks for a log-out that was done, as another tab of the browser does."""
+    return request.endpoint == "pages.logout" and "token" not in session
+
+
 def _logged_in() -> bool:
-    return bool(session.get("logged_in"))
+    """Return whether whoever asks is logged in; raise DatabaseUnavailable if nobody can know."""
+    if "logged_in" not in g:
+        g.logged_in = False  # on the page of the failure, if there is one
+        g.logged_in = sessions.lasts(session.get("token", ""))
+    return g.logged_in
+
+
+def _seems_logged_in() -> bool:
+    """Return what the pages for everybody show: without the database nobody is logged in."""
+    try:
+        return _logged_in()
+    except problems.DatabaseUnavailable:
+        return False
 
 
 def _settings() -> Any:
@@ -139,8 +158,9 @@ def login() -> AnyResponse | tuple[str, int] | str:
     ):
         log.warning("%s wrong portal password from %s", g.request_id, request.remote_addr)
         return render_template("login.html", wrong=True), problems.Unauthorized.status
+    token = sessions.begin(instead_of=session.get("token", ""))
     session.clear()
-    session["logged_in"] = True
+    session["token"] = token
     log.info("%s log-in from %s", g.request_id, request.remote_addr)
     return redirect(
         url_for(AFTER_LOGIN.get(request.args.get("next", ""), "pages.reference")), 303
@@ -149,8 +169,10 @@ def login() -> AnyResponse | tuple[str, int] | str:
 
 @pages.post("/logout")
 def logout() -> AnyResponse:
-    """Log out."""
-    session.clear()
+    """Log out; to log out again is harmless."""
+    if "token" in session:
+        sessions.end(session["token"])
+        session.clear()
     return redirect(url_for("pages.reference"), 303)
 
 

@@ -366,6 +366,9 @@ def test_a_wrong_password_is_told_and_log_out_ends_it(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("/history$"))
     page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("link", name="Log in").first).to_be_visible()
+    page.go_back()
+    expect(page).to_have_url(re.compile("/login"))
     page.goto("/history")
     expect(page).to_have_url(re.compile("/login"))
 

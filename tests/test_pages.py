@@ -4,9 +4,12 @@ import html
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import flask_migrate
 import pytest
 import sqlalchemy as sa
 from conftest import KEY, emptied, migrated
@@ -105,10 +108,74 @@ def test_only_a_form_of_ours_counts_as_a_try(client: FlaskClient) -> None:
 
 def test_log_out_ends_it(client: FlaskClient) -> None:
     log_in(client)
-    assert (
-        client.post("/logout", data={"csrf_token": token(client, "/")}).status_code == 303
-    )
+    assert log_out(client).status_code == 303
     assert client.get("/history").location == "/login?next=history"
+
+
+def log_out(client: FlaskClient) -> TestResponse:
+    return client.post("/logout", data={"csrf_token": token(client, "/")})
+
+
+def test_after_log_out_a_copied_cookie_opens_nothing(
+    app: Flask, client: FlaskClient
+) -> None:
+    log_in(client)
+    known = token(client, "/")
+    copy = holding(app, cookie_of(client))
+    assert copy.get("/history").status_code == 200
+    log_out(client)
+    assert copy.get("/history").location == "/login?next=history"
+    refused = copy.post("/key", data={"csrf_token": known})
+    assert (refused.status_code, refused.json["code"]) == (401, "unauthorized")
+    assert KEY not in refused.text
+    assert "Log out" not in copy.get("/").text
+
+
+def cookie_of(client: FlaskClient) -> str:
+    cookie = client.get_cookie("clinic_portal")
+    assert cookie
+    return cookie.value
+
+
+def holding(app: Flask, cookie: str) -> FlaskClient:
+    """Return another browser with this cookie."""
+    browser = app.test_client()
+    browser.set_cookie("clinic_portal", cookie)
+    return browser
+
+
+def test_log_out_ends_no_other_log_in(app: Flask, client: FlaskClient) -> None:
+    other = app.test_client()
+    log_in(client)
+    log_in(other)
+    log_out(client)
+    assert other.get("/history").status_code == 200
+
+
+def test_to_log_out_again_is_harmless(app: Flask, client: FlaskClient) -> None:
+    log_in(client)
+    form, cookie = {"csrf_token": token(client, "/")}, cookie_of(client)
+    for browser in (client, client, holding(app, cookie), app.test_client()):
+        answer = browser.post("/logout", data=form)
+        assert (answer.status_code, answer.location) == (303, "/")
+    # A browser that is logged out and one that was never logged in keep what they have.
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_a_new_log_in_ends_the_one_before(app: Flask, client: FlaskClient) -> None:
+    log_in(client)
+    before = holding(app, cookie_of(client))
+    log_in(client)
+    assert before.get("/history").status_code == 302
+    assert client.get("/history").status_code == 200
+
+
+def test_a_cookie_of_before_sessions_were_kept_opens_nothing(
+    app: Flask, client: FlaskClient
+) -> None:
+    with client.session_transaction() as session:
+        session["logged_in"] = True
+    assert client.get("/history").status_code == 302
 
 
 @pytest.mark.parametrize("path", ["/login", "/logout", "/key"])
@@ -185,22 +252,93 @@ def test_another_password_or_secret_logs_everybody_out(
     app: Flask, client: FlaskClient
 ) -> None:
     log_in(client)
-    cookie = client.get_cookie("clinic_portal")
     url = str(app.extensions["settings"].database_url)
     for changed in ({"PORTAL_PASSWORD": "another-password"}, {"SECRET_KEY": "t" * 32}):
         with migrated(url, **SETTINGS | changed) as other:
-            stranger = other.test_client()
-            stranger.set_cookie("clinic_portal", cookie.value)
+            stranger = holding(other, cookie_of(client))
             assert stranger.get("/history").status_code == 302
     assert client.get("/history").status_code == 200
 
 
-def test_a_log_in_ends_after_some_hours(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("seconds", [-3600, -60, 8 * 3600 + 60, 10 * 365 * 24 * 3600])
+def test_a_cookie_counts_for_eight_hours_by_any_clock(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
     log_in(client)
-    later = datetime.now(UTC).timestamp() + 8 * 3600 + 60
-    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: later)
+    then = datetime.now(UTC).timestamp() + seconds
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: then)
+    assert client.get("/history").status_code == 302
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Iterator[FlaskClient]:
+    """A browser that is logged in at a service whose database went away."""
+    folder = tmp_path / "database"
+    folder.mkdir()
+    with migrated(f"sqlite:///{folder / 'clinic.db'}", **SETTINGS) as app:
+        client = app.test_client()
+        log_in(client)
+        client.get("/")  # brings the token of the forms
+        with app.app_context():
+            db.engine.dispose()
+        shutil.rmtree(folder)
+        yield client
+
+
+def test_without_the_database_nothing_opens_that_needs_a_log_in(
+    broken: FlaskClient,
+) -> None:
+    with broken.session_transaction() as session:
+        form = {"csrf_token": session["csrf_token"]}
+    asked = [
+        broken.get("/history"),
+        broken.post("/key", data=form),
+        broken.post("/logout", data=form),
+        broken.post("/login", data=form | {"password": PASSWORD}),
+    ]
+    assert [answer.status_code for answer in asked] == [503] * 4
+    assert {answer.json["code"] for answer in asked} == {"database_unavailable"}
+    assert KEY not in "".join(answer.text for answer in asked)
+    page = broken.get("/history", headers={"Accept": "text/html"})
+    assert (page.status_code, page.mimetype) == (503, "text/html")
+    assert page.headers["Retry-After"]
+    assert "Log out" not in page.text
+
+
+def test_without_the_database_the_reference_stays_open(broken: FlaskClient) -> None:
+    for path in ("/", "/login"):
+        page = broken.get(path)
+        assert (page.status_code, "Log out" in page.text) == (200, False)
+
+
+def test_the_page_of_an_outage_does_not_wait_for_the_database_again(
+    broken: FlaskClient,
+) -> None:
+    tries = []
+    with broken.application.app_context():
+        sa.event.listen(db.engine, "do_connect", lambda *_: tries.append(1))
+    assert broken.get("/history", headers={"Accept": "text/html"}).status_code == 503
+    assert len(tries) == 1
+
+
+def test_a_log_out_that_the_database_missed_can_be_repeated(
+    broken: FlaskClient,
+) -> None:
+    with broken.session_transaction() as session:
+        form = {"csrf_token": session["csrf_token"]}
+    for _ in range(2):
+        answer = broken.post("/logout", data=form)
+        assert (answer.status_code, "Set-Cookie" in answer.headers) == (503, False)
+
+
+def test_without_the_table_of_sessions_nothing_opens(
+    app: Flask, client: FlaskClient
+) -> None:
+    log_in(client)
+    with app.app_context():
+        flask_migrate.downgrade(revision="0004")
+        assert client.get("/history").status_code == 503
+        flask_migrate.upgrade()
     assert client.get("/history").status_code == 302
 
 

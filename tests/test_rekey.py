@@ -27,7 +27,7 @@ MOBILE = "+966501111111"
 
 @pytest.fixture
 def older(database_url: str, tmp_path: Path, backend: str) -> Iterator[Portal]:
-    """A portal whose tables are those of the revision before, empty."""
+    """A portal whose tables are those of the revision before the one that calls `rekey`, empty."""
     url = f"sqlite:///{tmp_path / 'clinic.db'}" if backend == "sqlite" else database_url
     app = create_app(API_KEYS=f"tests:{KEY}", DATABASE_URL=url, LOG_LEVEL="WARNING")
     with app.app_context():
@@ -35,9 +35,9 @@ def older(database_url: str, tmp_path: Path, backend: str) -> Iterator[Portal]:
         emptied(app)
         flask_migrate.downgrade(revision="0003")
     yield Portal(app)
-    emptied(app)
     with app.app_context():
         flask_migrate.upgrade()
+        emptied(app)
         db.engine.dispose()
 
 
