@@ -8,19 +8,23 @@ whole because the database does not answer leaves no row.
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
 
-from answers import ACTIONS, Report
+from answers import ACTIONS, Item, Report
 from engine.database import among
 from models import SyncRun, instant, moment_of
 from upsert import RULES
 
 FAILURES = 1000  # of a list, that a row keeps
+ROW_BYTES = (
+    1_000_000  # of failures: a server of MariaDB's kind may take no more than 1 MiB at once
+)
 PRUNED_AT_ONCE = 500  # rows: one request never pays for a long past
 PRUNING = 0.02  # share of requests that prune
 DAY = timedelta(days=1)
@@ -94,13 +98,21 @@ def prune(connection: sa.Connection, now: datetime, keep_days: int) -> None:
 
 
 def _summary(report: Report) -> dict[str, Any]:
-    kept = [
-        {name: failure[name] for name in KEPT if name in failure}
-        for failure in report.failures[:FAILURES]
-    ]
     counts = {action: report.counts[action] for action in ACTIONS}
     failed = {
         "failed": len(report.failures),
-        "failures": json.dumps(kept, ensure_ascii=True),
+        "failures": f"[{','.join(_kept(report.failures))}]",
     }
     return {"total": report.counts.total()} | counts | failed
+
+
+def _kept(failures: Iterable[Item]) -> Iterator[str]:
+    """Yield the JSON of the first failures, as many as a row keeps."""
+    room = ROW_BYTES
+    for failure in islice(failures, FAILURES):
+        kept = {name: failure[name] for name in KEPT if name in failure}
+        text = json.dumps(kept, ensure_ascii=True)
+        room -= len(text) + 1  # with a comma or bracket
+        if room < 1:
+            return
+        yield text

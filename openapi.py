@@ -392,4 +392,5 @@ RUN: Json = {
     "dryRun": False,
     "durationMs": 12,
     "failures": [{"index": 1} | FAILURE],
+    "failuresLeftOut": 0,
 }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,9 @@ from models import SyncRun
 from upsert import RULES
 
 LIMIT, MOST = 100, 1000  # records a page: by default, at most
+PAGE_BYTES = (
+    4_000_000  # of failures in a page of the history, beside those of its first row
+)
 PAGING = {
     "limit": f"records a page, 1 to {MOST}, default {LIMIT}",
     "after": "the cursor `next` of the page before",
@@ -80,17 +84,32 @@ def runs(
     conditions = [c.failed > 0] if failed else []
     conditions += [] if after is None else [c.id < _position(after)]
     conditions += [] if run is None else [c.id == max(0, min(run, LARGEST_ID))]
-    query = sa.select(*c).where(*conditions).order_by(c.id.desc()).limit(limit + 1)
-    rows = sync.look(lambda connection: connection.execute(query).mappings().all())
-    following = _cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    return {"data": [*map(_run, rows[:limit])], "next": following}
+    sizes = sa.select(c.id, sa.func.length(c.failures)).where(*conditions)
+    query = sizes.order_by(c.id.desc()).limit(limit + 1)
+    rows, more = sync.look(partial(_rows_of_page, query, limit))
+    following = _cursor(rows[-1]["id"]) if more else None
+    return {"data": [*map(_run, rows)], "next": following}
+
+
+def _rows_of_page(
+    query: sa.Select, limit: int, connection: sa.Connection
+) -> tuple[Sequence[sa.RowMapping], bool]:
+    """Return the rows of the history that go into one page, and whether there are more."""
+    sizes = connection.execute(query).all()
+    ends = accumulate(size for _, size in sizes[1:limit])
+    ids = [row_id for row_id, _ in sizes[: 1 + sum(end <= PAGE_BYTES for end in ends)]]
+    c = SyncRun.__table__.c
+    rows = sa.select(*c).where(c.id.in_(ids)).order_by(c.id.desc())
+    return connection.execute(rows).mappings().all(), len(ids) < len(sizes)
 
 
 def _run(row: Any) -> dict[str, Any]:
     """Return a row of the history as it is answered."""
     answer = {json_name(name): value for name, value in row.items()}
+    failures = json.loads(row["failures"])
+    left_out = row["failed"] - len(failures)
     at = f"{row['at'].replace(' ', 'T')}Z"
-    return answer | {"at": at, "failures": json.loads(row["failures"])}
+    return answer | {"at": at, "failures": failures, "failuresLeftOut": left_out}
 
 
 def _unknown_parameter(name: str, known: Iterable[str]) -> InvalidParameter:

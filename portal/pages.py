@@ -156,12 +156,12 @@ def login() -> AnyResponse | tuple[str, int] | str:
         request.form.get("password", ""),
         request.remote_addr or "",
     ):
-        log.warning("%s wrong portal password from %s", g.request_id, request.remote_addr)
+        log.warning("wrong portal password from %s", request.remote_addr)
         return render_template("login.html", wrong=True), problems.Unauthorized.status
     token = sessions.begin(instead_of=session.get("token", ""))
     session.clear()
     session["token"] = token
-    log.info("%s log-in from %s", g.request_id, request.remote_addr)
+    log.info("log-in from %s", request.remote_addr)
     return redirect(
         url_for(AFTER_LOGIN.get(request.args.get("next", ""), "pages.reference")), 303
     )
@@ -181,7 +181,7 @@ def reveal() -> dict[str, dict[str, str]]:
     """Return the keys by name: the only answer that ever holds one."""
     if not _logged_in():
         raise problems.Unauthorized("Log in first.")
-    log.warning("%s API keys shown to %s", g.request_id, request.remote_addr)
+    log.warning("API keys shown to %s", request.remote_addr)
     return {"keys": {key.name: key.secret for key in _settings().api_keys}}
 
 

@@ -1,5 +1,6 @@
 """The sync history: what was sent, by whom, and what became of it."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -139,6 +140,51 @@ def test_the_first_thousand_failures_are_kept(http: Http) -> None:
     (row,) = rows(http)
     assert row["failed"] == 1100
     assert [it["index"] for it in row["failures"]] == list(range(1000))
+    assert row["failuresLeftOut"] == row["failed"] - 1000 > 0
+
+
+WRONG = dict.fromkeys(("email", "gender", "dateOfBirth", "name", "phone"), "x" * 201)
+
+
+def test_a_row_is_bounded_in_bytes_and_says_what_it_leaves_out(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert history.ROW_BYTES < 1 << 20  # what the least server takes at once
+    monkeypatch.setattr(history, "ROW_BYTES", 50_000)
+    wrong = [WRONG | {"patientNo": "\u0645" * 60 + str(i)} for i in range(500)]
+    good = [{"patientNo": f"P-{i}", "name": "Somebody"} for i in range(10)]
+    answer = http.post("/patients", [*good, *wrong]).json
+    assert (answer["created"], answer["failed"]) == (10, 500)
+    (row,) = rows(http)
+    assert counts(row) == [510, 10, 0, 0, 500]
+    kept = row["failures"]
+    assert [it["index"] for it in kept] == list(range(10, 10 + len(kept)))
+    assert row["failuresLeftOut"] == 500 - len(kept) > 0
+    assert 45_000 < len(json.dumps(kept)) <= 50_000
+
+
+def test_a_page_is_bounded_in_bytes(http: Http, any_app: Flask) -> None:
+    at = instant(datetime.now(UTC))
+    numbers = dict.fromkeys(("total", "failed"), 1) | dict.fromkeys(
+        ("created", "updated", "unchanged", "dry_run", "duration_ms"), 0
+    )
+    names = dict.fromkeys(("request_id", "key_name", "entity", "path"), "x")
+    failures = json.dumps([{"index": 0, "key": "x" * 900_000}])
+    row = numbers | names | {"at": at, "failures": failures, "dry_run": False}
+    with any_app.app_context(), db.engine.begin() as connection:
+        for _ in range(12):
+            connection.execute(sa.insert(SyncRun), row)
+    found, pages, query = [], [], {"limit": "1000"}
+    while query:
+        answer = http.client.get(
+            f"{API}/syncs", headers={"X-API-Key": KEY}, query_string=query
+        ).json
+        pages.append(len(answer["data"]))
+        found += [it["id"] for it in answer["data"]]
+        query = {"limit": "1000", "after": answer["next"]} if answer["next"] else {}
+    assert pages == [5, 5, 2]
+    assert found == sorted(found, reverse=True)
+    assert len(set(found)) == 12
 
 
 def test_a_bulk_of_several_chunks_leaves_one_row(
