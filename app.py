@@ -15,7 +15,6 @@ from traceback import format_tb
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-import sqlalchemy as sa
 from flask import Blueprint, Flask, Response, current_app, g, has_request_context, request
 from flask_migrate import Migrate
 from werkzeug.exceptions import HTTPException
@@ -30,9 +29,10 @@ import reading
 import schemas
 import sync
 from engine import database, problems
+from engine.outages import watch_of
 from engine.problems import Problem
 from history import Origin
-from models import db
+from models import REVISION, db
 from portal import pages
 from schemas import PLURALS
 from upsert import RULES
@@ -101,6 +101,7 @@ def _add_database(app: Flask, values: config.Settings) -> None:
     Migrate(app, db, render_as_batch=True)
     with app.app_context():
         kind.prepare(db.engine)
+        watch_of(db.engine).revision = REVISION
 
 
 def _log_from(level: str) -> None:
@@ -426,14 +427,12 @@ def read_syncs() -> Response:
 
 @public.get("/healthz")
 def health() -> Response:
-    """Return whether the database answers."""
-    try:
-        with db.engine.connect() as connection:
-            connection.execute(sa.text("SELECT 1"))
-    except sa.exc.SQLAlchemyError as error:
-        log.error("database error %s", database.fault_of(error)[1])
-        raise database.unavailable() from None
-    return _answer({"status": "ok"})
+    """Return whether the database answers, has this program's tables and takes writes; else 503 and the reason."""
+    outage = database.outage_of(db.engine)
+    if outage is None:
+        return _answer({"status": "ok"})
+    log.error("not healthy: the database is %s", outage.reason)
+    raise database.unavailable(outage)
 
 
 @public.get("/openapi.json")

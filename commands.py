@@ -14,11 +14,12 @@ from flask.cli import with_appcontext
 import rekey
 import sync
 import upsert
-from engine import references
+from engine import database, references
 from engine.index import Index, Record
 from engine.problems import Problem
 from engine.rules import Rules, Values
 from history import Origin
+from models import db
 from upsert import MERGEABLE, RETIRABLE, RULES
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ def form_anew(dry_run: bool) -> None:
             connection.rollback()
         return findings
 
-    findings = _answered(lambda: sync.transact(work))
+    findings = _answered(lambda: database.transact(db.engine, work, any_revision=True))
     for line in rekey.summary(findings, whole=True):
         click.echo(line)
     click.echo("Nothing was changed." if dry_run or not findings else "Done.")

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from answers import ACTIONS, Item, Report
 from engine.database import among
-from models import SyncRun, instant, moment_of
+from models import INSTANT, SyncRun, instant, moment_of
 from upsert import RULES
 
 FAILURES = 1000  # of a list, that a row keeps
@@ -63,7 +63,7 @@ def write(
         return
     now = datetime.now(UTC)
     common = {
-        "at": instant(now),
+        "at": now.strftime(INSTANT),
         "request_id": origin.request_id,
         "key_name": origin.key_name,
         "path": origin.path,

@@ -37,6 +37,8 @@ class Base(DeclarativeBase):
 
 db = SQLAlchemy(model_class=Base)
 
+REVISION = "0005"  # of the tables below: the newest in migrations/versions
+
 
 class _IsoText(TypeDecorator):
     """A date or time: ISO text in Python and where a database keeps it so, the real type elsewhere."""
@@ -80,9 +82,12 @@ class IsoInstant(_IsoText):
     impl, cache_ok = sa.DateTime, True
 
 
+INSTANT = "%Y-%m-%d %H:%M:%S"  # of a moment in UTC, as the tables keep it
+
+
 def instant(moment: datetime) -> str:
     """Return a moment as the tables keep it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return moment.astimezone(UTC).strftime(INSTANT)
 
 
 def moment_of(stored: str) -> datetime:

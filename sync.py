@@ -17,7 +17,7 @@ import answers
 import history
 from answers import Report
 from engine import database, references, settle
-from engine.database import FEW_LOSSES
+from engine.database import FEW_LOSSES, PATIENCE
 from engine.entity import Batch, explained
 from engine.index import Index
 from engine.outcome import Outcomes, Result
@@ -33,6 +33,9 @@ CHUNK = 1000  # records matched and written at once: whoever wants to write wait
 ALONG = 9  # further chunks in the same transaction, as long as nobody queues for the turn to write
 OUTAGES = 2  # chunks in a row that the database fails before the rest is not tried any more
 CONFLICT = 409
+SHORT_PATIENCE = (
+    1  # seconds that the history of what stores nothing waits for other writers
+)
 
 Reports = dict[str, Report]  # by entity
 # (entity, code) of records of the request that were refused with a conflict: nothing may refer to them.
@@ -295,10 +298,10 @@ class _InChunks:
         noted = False
         while self.waiting:
             noted = self._next()
-        if self.reports and not noted:
-            _note_afterwards(self.options, self.reports)
         if self._outages and not any(report.stored_any for report in self.reports.values()):
             raise self._outages[0]
+        if self.reports and not noted:
+            _note_afterwards(self.options, self.reports)
         return self.reports
 
     def _next(self) -> bool:
@@ -311,6 +314,8 @@ class _InChunks:
         try:
             noted = self._settle(chunks)
         except (DatabaseUnavailable, InternalError) as problem:
+            if isinstance(problem, DatabaseUnavailable) and problem.loses_all:
+                raise
             if parts := _parts(chunks, problem):
                 self.waiting.extendleft(reversed(parts))
                 self._together = False
@@ -410,9 +415,12 @@ def transact(
     *,
     writes: bool = True,
     most_losses: int | None = None,
+    patience: float = PATIENCE,
 ) -> T:
     """Run `work` in a transaction of the service's database; see `database.transact`."""
-    return database.transact(db.engine, work, writes=writes, most_losses=most_losses)
+    return database.transact(
+        db.engine, work, writes=writes, most_losses=most_losses, patience=patience
+    )
 
 
 def look(work: Callable[[sa.Connection], T]) -> T:
@@ -436,13 +444,17 @@ def decide(work: Callable[[Index], T], entity: str, origin: Origin | None) -> T:
 
 
 def _note_afterwards(options: Options, reports: Reports) -> None:
-    """Write the history in a transaction of its own, after the request's work; if that fails, log it."""
+    """Write the history in a transaction of its own, after the request's work; if that fails, log it.
+
+    Where nothing was stored, nobody waits long for it.
+    """
+    stored = not options.dry_run and any(report.stored_any for report in reports.values())
 
     def work(connection: sa.Connection) -> None:
         history.write(connection, options.origin, reports, dry_run=options.dry_run)
 
     try:
-        transact(work)
+        transact(work, patience=PATIENCE if stored else SHORT_PATIENCE)
     except Problem as problem:
         log.error("no history of a request: %s", problem.code)
 

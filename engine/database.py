@@ -2,24 +2,34 @@
 
 import enum
 import logging
+import os
 import random
-import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, lru_cache
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator
 
-from engine import turns
+from engine import outages, turns
+from engine.outages import WATCHES, Outage, Unfit, watch_of
 from engine.problems import DatabaseUnavailable, InternalError
+from engine.sqlite_file import LOCK_WAIT_SECONDS, NOTICED, SQLiteFile, wait_until
 
-LOCK_WAIT_SECONDS = 10
-PATIENCE = LOCK_WAIT_SECONDS  # seconds of lost races after which a request gives up
+PATIENCE = (
+    LOCK_WAIT_SECONDS  # seconds of waiting and lost races after which a request gives up
+)
 FEW_LOSSES = 3  # lost races after which PATIENCE counts
+CONNECT_SECONDS = 3
+ANSWER_SECONDS = 11  # that a server may take for one answer, or for waiting for a lock
+HEALTH_SECONDS = 1.8  # after which a health check says that the database is down
 LONGEST_PAUSE = 0.25  # seconds between two attempts
 READ_COLUMNS = ("old_id", "old_version")  # what a row must still have to be updated
 
@@ -108,8 +118,8 @@ def _named(columns: Columns) -> list[dict[str, Any]]:
 class Database:
     """A kind of database; what is said here is MariaDB's and MySQL's way. Each other kind overrides it.
 
-    `races` are the codes of errors that a re-run mends, `references` those of foreign keys, `no_table` that of a table
-    that is not there.
+    `races` are the codes of errors that a re-run mends, `references` those of foreign keys. `outage_codes` tells what
+    other codes say of the database as a whole; of a text its beginning counts.
     """
 
     lets_others_write = True  # while one of our transactions writes
@@ -117,19 +127,53 @@ class Database:
     loads_dates_as_text = False
     races: frozenset = frozenset((1213, 1020, 1062))  # deadlock, record changed, duplicate
     references: frozenset = frozenset((1451, 1452))
-    no_table: frozenset = frozenset((1146,))
+    outage_codes: ClassVar[dict[Any, Outage]] = {
+        1146: outages.NO_TABLES,
+        1205: outages.LOCKED,
+        **dict.fromkeys((1142, 1290, 1792, 1836), outages.READ_ONLY),
+        **dict.fromkeys((1021, 1114), outages.FULL),
+        **dict.fromkeys((1034, 1035, 1194, 1195, 1712), outages.DAMAGED),
+        **dict.fromkeys((1030, 1040, 1047, 1053, 2006, 2013), outages.DOWN),
+    }
 
     def options(self) -> dict[str, Any]:
         """Return what `create_engine` needs."""
         wait = f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}"
         strict = "sql_mode=CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
-        return SERVER_OPTIONS | {"connect_args": {"init_command": f"{wait}, {strict}"}}
+        limits = {"connect_timeout": CONNECT_SECONDS}
+        limits |= dict.fromkeys(("read_timeout", "write_timeout"), ANSWER_SECONDS)
+        return SERVER_OPTIONS | {
+            "connect_args": {"init_command": f"{wait}, {strict}"} | limits
+        }
 
     def prepare(self, engine: sa.Engine) -> None:
         """Set up an engine before its first connection."""
 
-    def turn(self, engine: sa.Engine) -> AbstractContextManager[None]:
-        """Wait for the turn to write, and have it; raise `turns.NoTurn` after PATIENCE."""
+    def refuse_another(self, connection: sa.Connection) -> None:
+        """Raise Unfit if the database to which a connection leads has been replaced."""
+
+    def prepare_upgrade(self, engine: sa.Engine) -> None:
+        """Let the next connection wait for answers as long as it needs. Create the database where that is our task."""
+        engine.dispose()
+        sa.event.listen(engine, "do_connect", _without_limits, insert=True, once=True)
+
+    def respond(self, engine: sa.Engine, outage: Outage) -> None:
+        """Do what an outage asks for beside refusing records."""
+        if outage is outages.READ_ONLY:
+            engine.dispose()  # after a fail-over the name may lead to another server by now
+
+    def outage_of(self, connection: sa.Connection) -> Outage | None:
+        """Return why the database takes no writes, as far as it says so without one."""
+        if connection.scalar(sa.text("SELECT @@read_only")):
+            return outages.READ_ONLY
+        is_node = connection.execute(sa.text("SHOW VARIABLES LIKE 'wsrep_on'")).first()
+        if not is_node or is_node[1] != "ON":
+            return None
+        ready = connection.execute(sa.text("SHOW STATUS LIKE 'wsrep_ready'")).first()
+        return None if ready and ready[1] == "ON" else outages.DOWN
+
+    def turn(self, engine: sa.Engine, seconds: float) -> AbstractContextManager[None]:
+        """Wait for the turn to write, and have it; raise `turns.NoTurn` after so many seconds."""
         return nullcontext()
 
     def nobody_waits(self, engine: sa.Engine) -> bool:
@@ -168,6 +212,17 @@ class Database:
         return [cast(Any, key)[0] for key in inserted]
 
 
+TIME_LIMITS = {"read_timeout", "write_timeout"}
+
+
+def _without_limits(
+    dialect: sa.Dialect, _record: Any, args: Any, options: dict[str, Any]
+) -> Any:
+    """Connect without limits for answers."""
+    rest = {name: value for name, value in options.items() if name not in TIME_LIMITS}
+    return dialect.connect(*args, **rest)
+
+
 SERVER_OPTIONS = {
     "hide_parameters": True,
     "pool_timeout": LOCK_WAIT_SECONDS,
@@ -176,6 +231,9 @@ SERVER_OPTIONS = {
 }
 # In rows: MariaDB takes 16 MB at most (max_allowed_packet).
 FEW_AT_ONCE = {"insertmanyvalues_page_size": 200}
+
+
+FILES: "WeakKeyDictionary[sa.Engine, SQLiteFile]" = WeakKeyDictionary()
 
 
 class SQLite(Database):
@@ -187,7 +245,16 @@ class SQLite(Database):
         ("SQLITE_BUSY_SNAPSHOT", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
     )
     references = frozenset(("SQLITE_CONSTRAINT_FOREIGNKEY",))
-    no_table = frozenset(("SQLITE_ERROR",))
+    outage_codes: ClassVar[dict[Any, Outage]] = {
+        "SQLITE_ERROR": outages.NO_TABLES,
+        "SQLITE_BUSY": outages.LOCKED,
+        "SQLITE_LOCKED": outages.LOCKED,
+        "SQLITE_READONLY_DBMOVED": outages.REPLACED,
+        "SQLITE_READONLY": outages.READ_ONLY,
+        "SQLITE_FULL": outages.FULL,
+        "SQLITE_CORRUPT": outages.DAMAGED,
+        "SQLITE_NOTADB": outages.DAMAGED,
+    }
 
     def options(self) -> dict[str, Any]:
         wait = {"timeout": LOCK_WAIT_SECONDS}
@@ -198,11 +265,34 @@ class SQLite(Database):
         }
 
     def prepare(self, engine: sa.Engine) -> None:
-        sa.event.listen(engine, "connect", _open_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
+        file = FILES[engine] = SQLiteFile(str(engine.url.database))
+        sa.event.listen(engine, "do_connect", file.before_connect)
+        sa.event.listen(engine, "connect", file.opened)
+        sa.event.listen(engine, "begin", partial(_begin_sqlite, file))
 
-    def turn(self, engine: sa.Engine) -> AbstractContextManager[None]:
-        return turns.of(str(engine.url.database)).turn(PATIENCE)
+    def refuse_another(self, connection: sa.Connection) -> None:
+        try:
+            now = os.stat(str(connection.engine.url.database))[1:3]
+        except FileNotFoundError:
+            now = None
+        if now != connection.info["file"]:
+            raise Unfit(outages.REPLACED)
+
+    def turn(self, engine: sa.Engine, seconds: float) -> AbstractContextManager[None]:
+        return turns.of(str(engine.url.database)).turn(seconds)
+
+    def prepare_upgrade(self, engine: sa.Engine) -> None:
+        Path(str(engine.url.database)).touch(mode=0o600)
+
+    def respond(self, engine: sa.Engine, outage: Outage) -> None:
+        if outage is outages.DAMAGED:
+            FILES[engine].mark_damaged()
+        if outage is outages.REPLACED:
+            FILES[engine].set_log_aside()
+            engine.dispose()
+
+    def outage_of(self, connection: sa.Connection) -> Outage | None:
+        return FILES[connection.engine].outage()
 
     def nobody_waits(self, engine: sa.Engine) -> bool:
         return not turns.of(str(engine.url.database)).wanted()
@@ -252,24 +342,18 @@ def _compiled(
     return statement.compile(dialect=dialect, column_keys=columns)
 
 
-def _open_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    """Make a connection durable, checked, and safe beside other writers."""
-    connection.isolation_level = None  # the driver would begin no transaction for a SELECT
-    connection.execute(f"PRAGMA busy_timeout={LOCK_WAIT_SECONDS * 1000}")
-    if connection.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
-        raise sqlite3.OperationalError(
-            "this SQLite file cannot use WAL: put it on a local disk"
-        )
-    connection.execute("PRAGMA synchronous=FULL")  # a small site has no UPS
-    connection.execute("PRAGMA foreign_keys=ON")
-    # In pages: with more of them a large list is written less often.
-    connection.execute("PRAGMA wal_autocheckpoint=4000")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
+def _begin_sqlite(file: SQLiteFile, connection: sa.Connection) -> None:
     """Take the write lock at once where writing is meant: a read lock could not be raised to it later."""
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options, now = connection.get_execution_options(), time.monotonic()
+    if not options.get("writes"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    if os.path.exists(file.mark):
+        file.refuse_if_marked()
+    until = options.get("until", now + LOCK_WAIT_SECONDS)
+    if abs(until - now - connection.info["wait"]) > NOTICED:
+        wait_until(until, connection)
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 class CrossJoin(sa.sql.expression.Join):
@@ -295,18 +379,34 @@ class PostgreSQL(Database):
     # A serialization failure, a deadlock, a unique constraint.
     races = frozenset(("40001", "40P01", "23505"))
     references = frozenset(("23503",))
-    no_table = frozenset(("42P01",))
+    outage_codes: ClassVar[dict[Any, Outage]] = {
+        "42P01": outages.NO_TABLES,
+        "55P03": outages.LOCKED,
+        "25006": outages.READ_ONLY,
+        "42501": outages.READ_ONLY,
+        "53100": outages.FULL,
+        "XX001": outages.DAMAGED,
+        "XX002": outages.DAMAGED,
+        # Connections, resources, an operator's intervention, errors of the system.
+        **dict.fromkeys(("08", "53", "57P", "58"), outages.DOWN),
+    }
 
     def options(self) -> dict[str, Any]:
         # A plan kept from when a table was empty reads the whole table for each chunk, until somebody analyses it.
         plan = "-c plan_cache_mode=force_custom_plan"
         settings = f"-c lock_timeout={LOCK_WAIT_SECONDS}s {plan} -c datestyle=ISO"
+        limits = {"connect_timeout": CONNECT_SECONDS, "read_timeout": ANSWER_SECONDS}
         return SERVER_OPTIONS | {
-            "connect_args": {"connect_timeout": 10, "options": settings}
+            "connect_args": {"options": settings} | limits | KEEPALIVES
         }
 
     def prepare(self, engine: sa.Engine) -> None:
         sa.event.listen(engine, "connect", _open_postgresql)
+        sa.event.listen(engine, "do_connect", _connect_postgresql)
+
+    def outage_of(self, connection: sa.Connection) -> Outage | None:
+        read_only = connection.scalar(sa.text("SHOW transaction_read_only")) == "on"
+        return outages.READ_ONLY if read_only else None
 
     def among(self, column: sa.ColumnElement, **parameter: Any) -> sa.ColumnElement[bool]:
         joined = sa.bindparam(**({"key": None} | parameter), type_=Joined())
@@ -329,6 +429,13 @@ class PostgreSQL(Database):
         return ids
 
 
+# Of libpq, in seconds, and milliseconds: a peer that is gone answers no probe.
+KEEPALIVES = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": ANSWER_SECONDS * 1000,
+}
 _NEXT_IDS = sa.text(
     "SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)"
 )
@@ -340,6 +447,35 @@ def _open_postgresql(connection: Any, _record: Any) -> None:
     as_text = adapters.get_loader(adapters.types["text"].oid, 0)
     for kind in ("date", "time", "timestamp"):
         adapters.register_loader(kind, as_text)
+
+
+def _connect_postgresql(
+    dialect: sa.Dialect, _record: Any, _args: Any, options: dict[str, Any]
+) -> Any:
+    """Connect with a limit in seconds for each answer, which psycopg itself does not know."""
+    limit = options["read_timeout"]
+    known = {name: value for name, value in options.items() if name != "read_timeout"}
+    connection = _limited(cast(Any, dialect).loaded_dbapi).connect(**known)
+    connection.read_timeout = limit
+    return connection
+
+
+@cache
+def _limited(psycopg: Any) -> Any:
+    """Return psycopg's connection with a limit for each answer: a server that is frozen keeps its connections open."""
+
+    class Limited(psycopg.Connection):
+        read_timeout: float | None = None
+
+        def wait(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().wait(*args, **{"timeout": self.read_timeout} | kwargs)
+            except psycopg.OperationalError:
+                if self.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                    self.pgconn.finish()  # the answer may still come: to somebody else's question
+                raise
+
+    return Limited
 
 
 class Joined(TypeDecorator):
@@ -416,6 +552,7 @@ def of(dialect: sa.Dialect) -> Database:
 # --- Transactions ------------------------------------------------------------------------------
 
 BUSY = "The database does not answer or is busy. Nothing was half-written: send the same again."
+UNFIT = "The database takes no records now: it is {}. Nothing was half-written: send the same again later."
 RETRY_AFTER = {"Retry-After": "10"}
 
 
@@ -436,7 +573,9 @@ REFUSED = {
 }
 _RACES = frozenset().union(*(kind.races for kind in KINDS.values()))
 _REFERENCES = frozenset().union(*(kind.references for kind in KINDS.values()))
-_NO_TABLE = frozenset().union(*(kind.no_table for kind in KINDS.values()))
+_OUTAGE_CODES = {
+    code: outage for kind in KINDS.values() for code, outage in kind.outage_codes.items()
+}
 _OUTAGES = (
     sa.exc.OperationalError,
     sa.exc.InterfaceError,
@@ -445,22 +584,37 @@ _OUTAGES = (
 )
 
 
-def fault_of(error: sa.exc.SQLAlchemyError) -> tuple[Fault, str]:
-    """Return what an error means, and a name for the log that holds no value of any record."""
+@dataclass(frozen=True)
+class Failure:
+    """What a database error means; `name` is for the log and holds no value of any record."""
+
+    fault: Fault
+    name: str
+    outage: Outage = outages.DOWN
+
+
+def failure_of(error: sa.exc.SQLAlchemyError) -> Failure:
+    """Return what an error means."""
+    codes = _codes_of(error)
     original = getattr(error, "orig", None)
-    numbers = [
-        number for number in getattr(original, "args", ())[:1] if isinstance(number, int)
-    ]
+    name = " ".join(map(str, [type(original or error).__name__, *codes]))
+    if not _RACES.isdisjoint(codes):
+        return Failure(Fault.RACE, name)
+    if not _REFERENCES.isdisjoint(codes):
+        return Failure(Fault.REFERENCE, name)
+    outage = outages.meant_by(codes, _OUTAGE_CODES)
+    if outage or isinstance(error, _OUTAGES):
+        return Failure(Fault.OUTAGE, name, outage or outages.DOWN)
+    return Failure(Fault.RECORD, name)
+
+
+def _codes_of(error: sa.exc.SQLAlchemyError) -> list[Any]:
+    """Return the codes that a driver gives an error: a number, an SQLSTATE, SQLite's name."""
+    original = getattr(error, "orig", None)
+    first = getattr(original, "args", ())[:1]
+    numbers = [number for number in first if isinstance(number, int)]
     states = [getattr(original, name, None) for name in ("sqlstate", "sqlite_errorname")]
-    known = [code for code in (*numbers, *states) if code]
-    name = " ".join(map(str, [type(original or error).__name__, *known]))
-    if not _RACES.isdisjoint(known):
-        return Fault.RACE, name
-    if not _REFERENCES.isdisjoint(known):
-        return Fault.REFERENCE, name
-    if not _NO_TABLE.isdisjoint(known):
-        name += " (are the tables there? flask --app app db upgrade)"
-    return (Fault.OUTAGE if isinstance(error, _OUTAGES) else Fault.RECORD), name
+    return [code for code in (*numbers, *states) if code]
 
 
 def transact(
@@ -469,54 +623,122 @@ def transact(
     *,
     writes: bool = True,
     most_losses: int | None = None,
+    patience: float = PATIENCE,
+    any_revision: bool = False,
 ) -> T:
     """Run `work` in a transaction and commit; a lost race runs it again in a new one.
 
-    Raises DatabaseUnavailable when the database fails or PATIENCE ends, InternalError when it refuses what no
-    re-run mends, or after so many `most_losses`.
+    Raises DatabaseUnavailable when the database fails or `patience` (seconds) ends, InternalError when it refuses what
+    no re-run mends, or after so many `most_losses`. `any_revision`: also on tables that are not this program's.
     """
     started, attempt = time.monotonic(), 0
     seen: set[Fault] = set()
     while True:
         attempt += 1
         try:
-            return _attempt(engine, work, writes)
+            return _attempt(engine, work, writes, started + patience, any_revision)
         except turns.NoTurn:
             raise unavailable() from None
         except LostRace:
             log.debug("lost a race: a record was written meanwhile")
+        except Unfit as unfit:
+            raise _unfit(engine, unfit.outage) from None
         except sa.exc.SQLAlchemyError as error:
-            seen.add(_mendable(error, seen))
+            seen.add(_mendable(engine, error, seen))
         if most_losses and attempt >= most_losses:
             raise InternalError("Others kept writing these records.")
-        if attempt >= FEW_LOSSES and time.monotonic() - started > PATIENCE:
+        if attempt >= FEW_LOSSES and time.monotonic() - started > patience:
             raise unavailable()
         pause = min(LONGEST_PAUSE, 0.005 * 2**attempt)
         time.sleep(random.uniform(0, pause))  # noqa: S311 jitter is no secret
 
 
-def _attempt(engine: sa.Engine, work: Callable[[sa.Connection], T], writes: bool) -> T:
-    turn = of(engine.dialect).turn(engine) if writes else nullcontext()
+def _attempt(
+    engine: sa.Engine,
+    work: Callable[[sa.Connection], T],
+    writes: bool,
+    until: float,
+    any_revision: bool,
+) -> T:
+    kind, watch = of(engine.dialect), WATCHES.get(engine) or watch_of(engine)
+    if watch.outage:
+        watch.refuse_at_once()
+    turn = kind.turn(engine, until - time.monotonic()) if writes else nullcontext()
+    options = {"writes": writes, "until": until}
     with (
-        engine.connect().execution_options(writes=writes) as connection,
+        engine.connect().execution_options(**options) as connection,
         turn,
         connection.begin(),
     ):
-        return work(connection)
+        is_known = connection.info.get("checked", 0.0) > time.monotonic() - outages.RECHECK
+        if not (is_known or any_revision):
+            watch.refuse_other_revision(connection)
+        done = work(connection)
+        kind.refuse_another(connection)
+    if watch.outage:
+        watch.ends()
+    return done
 
 
-def unavailable() -> DatabaseUnavailable:
-    """Return the problem of a database that does not answer."""
-    return DatabaseUnavailable(BUSY, headers=RETRY_AFTER)
+def unavailable(outage: Outage = outages.LOCKED) -> DatabaseUnavailable:
+    """Return the problem of a database that does not answer, or takes no records."""
+    if outage in (outages.LOCKED, outages.DOWN):
+        return DatabaseUnavailable(BUSY, headers=RETRY_AFTER)
+    problem = DatabaseUnavailable(UNFIT.format(outage.reason), headers=RETRY_AFTER)
+    problem.loses_all = outage in (outages.REPLACED, outages.DAMAGED)
+    return problem
 
 
-def _mendable(error: sa.exc.SQLAlchemyError, seen: Collection[Fault]) -> Fault:
+def _unfit(engine: sa.Engine, outage: Outage, name: str = "") -> DatabaseUnavailable:
+    """Note an outage, and return what the sender gets."""
+    watch_of(engine).begins(outage, name or outage.reason)
+    of(engine.dialect).respond(engine, outage)
+    return unavailable(outage)
+
+
+def _mendable(
+    engine: sa.Engine, error: sa.exc.SQLAlchemyError, seen: Collection[Fault]
+) -> Fault:
     """Return the fault of an error that a re-run may mend; raise what the sender gets for any other."""
-    fault, name = fault_of(error)
+    failure = failure_of(error)
+    fault = failure.fault
     if fault is Fault.RACE or (fault is Fault.REFERENCE and fault not in seen):
-        log.debug("lost a race: %s", name)
+        log.debug("lost a race: %s", failure.name)
         return fault
-    log.error("database error %s", name)
     if fault is Fault.OUTAGE:
-        raise unavailable() from None
+        raise _unfit(engine, failure.outage, failure.name) from None
+    log.error("database error %s", failure.name)
     raise InternalError(REFUSED[fault]) from None
+
+
+# --- Health ------------------------------------------------------------------------------------
+
+_checkers = ThreadPoolExecutor(thread_name_prefix="health")
+_checks: "WeakKeyDictionary[sa.Engine, Future]" = WeakKeyDictionary()
+
+
+def outage_of(engine: sa.Engine) -> Outage | None:
+    """Return why the database takes no records, or None. Waits HEALTH_SECONDS at most.
+
+    Whoever asks while a check is under way gets its result: a database that is frozen holds one thread.
+    """
+    check = _checks.get(engine)
+    if check is None or check.done():
+        check = _checks[engine] = _checkers.submit(_look, engine)
+    try:
+        return check.result(HEALTH_SECONDS)
+    except TimeoutError:
+        return outages.DOWN
+
+
+def _look(engine: sa.Engine) -> Outage | None:
+    kind, watch = of(engine.dialect), watch_of(engine)
+    try:
+        with engine.connect() as connection, connection.begin():
+            watch.refuse_other_revision(connection)
+            kind.refuse_another(connection)
+            return kind.outage_of(connection)
+    except Unfit as unfit:
+        return unfit.outage
+    except sa.exc.SQLAlchemyError as error:
+        return failure_of(error).outage

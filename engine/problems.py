@@ -142,6 +142,7 @@ class InternalError(Problem):
 
 
 class DatabaseUnavailable(Problem):
+    loses_all = False  # whether what the request stored before may be lost, so that it fails as a whole
     status, code, title = 503, "database_unavailable", "The database does not answer"
     advice = "Wait as long as Retry-After says, and send the same again."
     example = {

@@ -6,17 +6,21 @@ leaves the door when it has the room. So whoever leaves the room queues behind t
 on this: what guards the data is SQLite's own lock, which other programs take, too.
 """
 
+import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from typing import Any, BinaryIO, Protocol
+from typing import Protocol
 
 try:
     import fcntl
 except ImportError:  # Windows, where the service is one process; mypy takes a module for one that is always there
     fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
 
 POLL = 0.0002  # seconds between two looks at another process's lock
 
@@ -36,39 +40,58 @@ class Lock(Protocol):
 
 
 class FileLock:
-    """A lock between processes: it ends with its process, however that ends (flock(2))."""
+    """A lock between processes: it ends with its process, however that ends (flock(2)).
+
+    If its file cannot be used, everybody goes on without: SQLite's own lock guards the data.
+    """
 
     def __init__(self, path: str):
         self._path = path
-        self._file: BinaryIO | None = None
+        self._file: int | None = None
+        self._is_missed = False
 
     def acquire(self, *, timeout: float) -> bool:
         """Wait so many seconds at most; return whether it is ours."""
-        ends, file = time.monotonic() + timeout, self._opened()
+        ends = time.monotonic() + timeout
+        try:
+            # Opened anew each time, because a process that forks would share an open one with its child. To read is
+            # enough to lock: root may have made it.
+            file = os.open(self._path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            self._miss(error)
+            return True
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > ends:
-                    file.close()
+                    os.close(file)
                     return False
                 time.sleep(POLL)
+            except OSError as error:  # as on some network disks
+                os.close(file)
+                self._miss(error)
+                return True
             else:
                 self._file = file
                 return True
 
     def release(self) -> None:
         """Give it up."""
-        if self._file:
-            self._file.close()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
-    def _opened(self) -> Any:
-        # Opened anew each time, because a process that forks would share an open one with its child.
-        try:
-            # Whoever may read it can lock it: root may have made it.
-            return open(self._path, "rb")
-        except FileNotFoundError:
-            return open(self._path, "ab")
+    def _miss(self, error: OSError) -> None:
+        """Log once that it cannot be used."""
+        if not self._is_missed:
+            name = os.path.basename(self._path)
+            log.warning(
+                "%s cannot be locked (%s): writers may overtake each other",
+                name,
+                error.strerror,
+            )
+        self._is_missed = True
 
 
 class Turns:

@@ -7,6 +7,7 @@ from alembic import context
 from flask import current_app
 from sqlalchemy.exc import OperationalError
 
+from engine import database
 from models import db
 
 
@@ -17,6 +18,7 @@ def upgrade_online() -> None:
         Path(engine.url.database).parent.mkdir(
             mode=0o700, parents=True, exist_ok=True
         )  # it will hold patients
+    database.of(engine.dialect).prepare_upgrade(engine)
     with engine.connect().execution_options(writes=True) as connection:
         options = current_app.extensions["migrate"].configure_args
         # We begin transactions ourselves, so SQLite can roll a half-done revision back; MariaDB cannot.
@@ -29,6 +31,7 @@ def upgrade_online() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+    engine.dispose()
     logging.getLogger("migrations").info(
         "the tables are up to date (revision %s)", context.get_head_revision()
     )

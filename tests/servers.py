@@ -17,6 +17,8 @@ import sqlalchemy as sa
 
 PATIENCE = 60  # seconds for a server to come up
 
+processes: dict[str, subprocess.Popen] = {}  # of the servers that run, by URL
+
 
 def _program(name: str, *places: str) -> str | None:
     return shutil.which(name) or next(
@@ -53,6 +55,7 @@ def running(backend: str, folder: Path) -> Iterator[str]:
     process = subprocess.Popen(
         command, user=user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    processes[url] = process
     try:
         _wait_for(url, process)
         yield url
@@ -60,6 +63,21 @@ def running(backend: str, folder: Path) -> Iterator[str]:
         # SIGINT stops PostgreSQL at once.
         process.send_signal(signal.SIGINT if backend == "postgresql" else signal.SIGTERM)
         process.wait(PATIENCE)
+
+
+@contextmanager
+def frozen(url: str) -> Iterator[None]:
+    """Stop a server and all its processes, so that its connections stay open and nobody answers; go on afterwards."""
+    parent = processes[url].pid
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    pids = [parent, *map(int, children.read_text().split())]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def free_port() -> int:

@@ -184,6 +184,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
     kind = database.of_name("sqlite")
     created = sa.create_engine(f"sqlite:///{tmp_path / 'library.db'}", **kind.options())
     kind.prepare(created)
+    kind.prepare_upgrade(created)
     metadata.create_all(created)
     yield Library(created)
     created.dispose()

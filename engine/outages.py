@@ -1,0 +1,111 @@
+"""Outages: why a database as a whole takes no records, and what its operator does about that."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import sqlalchemy as sa
+
+RECHECK = 10  # seconds for which a connection's tables are known to be this program's
+PAUSE = 5  # seconds after an outage in which nobody waits for a server again that was down
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outage:
+    """`reason` in a word or two, and `advice` for the operator. `is_urgent`: somebody must do something."""
+
+    reason: str
+    advice: str
+    is_urgent: bool = True
+
+
+UPGRADE = "Run: flask --app app db upgrade"
+LOCKED = Outage("locked", "Another program holds it for long.", is_urgent=False)
+DOWN = Outage("down", "Start the database's server, and see DATABASE_URL.")
+READ_ONLY = Outage(
+    "read-only",
+    "It takes no writes, as after a fail-over, or on a disk or for a user that may only read. See DATABASE_URL.",
+)
+FULL = Outage("full", "Make room on its disk. Nothing was half-written.")
+DAMAGED = Outage(
+    "damaged",
+    "Nothing is written until somebody has looked. Restore a backup and start the service again.",
+)
+REPLACED = Outage(
+    "replaced",
+    "The file was removed or replaced under the running service. Put the right one there; then work goes on.",
+)
+NO_TABLES = Outage("without tables", UPGRADE)
+OLDER = Outage("of an older revision", UPGRADE)
+NEWER = Outage("of a newer revision", "A newer program upgraded it. Update this program.")
+
+
+class Unfit(Exception):
+    """The database takes no records now."""
+
+    def __init__(self, outage: Outage):
+        super().__init__(outage.reason)
+        self.outage = outage
+
+
+@dataclass
+class Watch:
+    """What this process knows of a database: the revision that its tables must have, and the outage that lasts."""
+
+    revision: str = ""
+    outage: Outage | None = None
+    since: float = field(default_factory=time.monotonic)
+
+    def refuse_at_once(self) -> None:
+        """Raise Unfit where to try again would only wait, or do harm."""
+        is_recent = time.monotonic() - self.since < PAUSE
+        if self.outage is DAMAGED or (self.outage is DOWN and is_recent):
+            raise Unfit(self.outage)
+
+    def refuse_other_revision(self, connection: sa.Connection) -> None:
+        """Raise Unfit unless the tables have the revision that this program writes."""
+        if not self.revision:
+            return
+        stored = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        if stored is None:
+            raise Unfit(NO_TABLES)
+        if stored != self.revision:
+            raise Unfit(OLDER if stored < self.revision else NEWER)
+        connection.info["checked"] = time.monotonic()
+
+    def begins(self, outage: Outage, name: str) -> None:
+        """Log an outage, once if it lasts; `name` is the error's, without any value."""
+        self.since = time.monotonic()
+        if not outage.is_urgent or outage == self.outage:
+            log.error("database error: %s (%s)", outage.reason, name)
+            return
+        self.outage = outage
+        log.critical(
+            "THE DATABASE IS %s. %s (%s)", outage.reason.upper(), outage.advice, name
+        )
+
+    def ends(self) -> None:
+        """Note that the database takes records again."""
+        log.warning("the database takes records again")
+        self.outage = None
+
+
+WATCHES: "WeakKeyDictionary[sa.Engine, Watch]" = WeakKeyDictionary()
+
+
+def watch_of(engine: sa.Engine) -> Watch:
+    """Return what this process knows of an engine's database."""
+    return WATCHES.setdefault(engine, Watch())
+
+
+def meant_by(codes: list[Any], outages: dict[Any, Outage]) -> Outage | None:
+    """Return the outage of which one of an error's codes tells; texts in `outages` are what a code begins with."""
+    for code in codes:
+        for known, outage in outages.items():
+            if code == known or (isinstance(code, str) and code.startswith(str(known))):
+                return outage
+    return None

@@ -1,0 +1,122 @@
+"""SQLite's file under the running service: how it is opened, and when it must not be written to."""
+
+import os
+import shutil
+import sqlite3
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine import outages
+from engine.outages import Outage, Unfit
+
+LOCK_WAIT_SECONDS = 10
+NOTICED = 0.5  # seconds: a wait that is shortened by less is left as it is
+LOG_BYTES = 16 << 20  # to which SQLite cuts its write-ahead log when nobody reads it
+LEAST_FREE = 1 << 20  # bytes on the disk, for the database to be called healthy
+MARK = "SQLite found this file damaged, so nothing is written to it. Restore a backup, or remove this mark.\n"
+
+Identity = tuple[int, ...] | None  # of a file: inode and device; None if it is not there
+
+
+@dataclass
+class SQLiteFile:
+    """A file under the service: it may be removed or replaced while connections to it are open.
+
+    SQLite would go on writing into a file that is gone, and take the log of the old file for that of the new one.
+    Files are told apart by inode and device.
+    """
+
+    path: str
+    identity: Identity = None
+    log: Identity = None
+
+    def __post_init__(self) -> None:
+        self.mark = f"{self.path}-damaged"
+
+    def before_connect(self, *_: Any) -> None:
+        """Refuse to create a file, and leave the one that was replaced."""
+        now = _identity(self.path)
+        if now is None:
+            raise Unfit(outages.REPLACED if self.identity else outages.NO_TABLES)
+        self.set_log_aside()
+        self.identity = now
+
+    def set_log_aside(self) -> None:
+        """If another file was put in the place of this one, put this one's log aside: SQLite would take it for its."""
+        if self.log is None or self.log != _identity(f"{self.path}-wal"):
+            return
+        if _identity(self.path) in (None, self.identity):
+            return
+        with suppress(FileNotFoundError):  # another process did it
+            os.replace(f"{self.path}-wal", f"{self.path}-wal-of-replaced-file")
+            os.remove(f"{self.path}-shm")
+
+    def opened(self, connection: sqlite3.Connection, record: Any) -> None:
+        """Set up a connection, and remember to which file it leads."""
+        _open_sqlite(connection)
+        record.info.update(file=self.identity, wait=LOCK_WAIT_SECONDS)
+        self.log = _identity(f"{self.path}-wal")
+
+    # Damage
+
+    def mark_damaged(self) -> None:
+        """Tell every process, also later ones, not to write to this file."""
+        with suppress(OSError):  # this process knows it anyhow
+            Path(self.mark).write_text(f"{_identity(self.path)}\n{MARK}", encoding="utf-8")
+
+    def refuse_if_marked(self) -> None:
+        """Raise Unfit if somebody found this file damaged."""
+        if self._is_marked():
+            raise Unfit(outages.DAMAGED)
+
+    def _is_marked(self) -> bool:
+        """Return whether the mark is that of this file; one that was put in its place is another."""
+        return (
+            Path(self.mark)
+            .read_text(encoding="utf-8")
+            .startswith(f"{_identity(self.path)}\n")
+        )
+
+    def outage(self) -> Outage | None:
+        """Return why nothing can be written to the file, as far as can be seen."""
+        folder = os.path.dirname(self.path)
+        if os.path.exists(self.mark) and self._is_marked():
+            return outages.DAMAGED
+        if not (os.access(self.path, os.W_OK) and os.access(folder, os.W_OK)):
+            return outages.READ_ONLY
+        return outages.FULL if shutil.disk_usage(folder).free < LEAST_FREE else None
+
+
+def _identity(path: str) -> Identity:
+    try:
+        return os.stat(path)[1:3]
+    except FileNotFoundError:
+        return None
+
+
+def _open_sqlite(connection: sqlite3.Connection) -> None:
+    """Make a connection durable, checked, and safe beside other writers."""
+    connection.isolation_level = None  # the driver would begin no transaction for a SELECT
+    connection.execute(f"PRAGMA busy_timeout={LOCK_WAIT_SECONDS * 1000}")
+    if connection.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
+        raise sqlite3.OperationalError(
+            "this SQLite file cannot use WAL: put it on a local disk"
+        )
+    connection.execute("PRAGMA synchronous=FULL")  # a small site has no UPS
+    connection.execute("PRAGMA foreign_keys=ON")
+    # In pages: with more of them a large list is written less often.
+    connection.execute("PRAGMA wal_autocheckpoint=4000")
+    # In bytes: beside a long reader the log grows, and would keep its size.
+    connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
+
+
+def wait_until(until: float, connection: sa.Connection) -> None:
+    """Let SQLite wait for its lock until this moment (of `time.monotonic`), as the wait for the turn is part of it."""
+    wait = max(until - time.monotonic(), 0.05)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={round(wait * 1000)}")
+    connection.info["wait"] = wait
