@@ -104,6 +104,14 @@ def _add_database(app: Flask, values: config.Settings) -> None:
         watch_of(db.engine).revision = REVISION
 
 
+def tell_outage(app: Flask) -> None:
+    """Log at the start if the database takes no records."""
+    with app.app_context():
+        outage = database.outage_of(db.engine)
+        if outage:
+            watch_of(db.engine).begins(outage, "at the start")
+
+
 def _log_from(level: str) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(level)

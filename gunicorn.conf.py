@@ -5,6 +5,7 @@ import gc
 from contextlib import suppress
 from pathlib import Path
 
+from app import tell_outage
 from config import load
 
 settings = load()
@@ -62,6 +63,8 @@ def post_worker_init(worker):
     Greet whoever started this by hand, once the last worker is up; a platform has no .env and needs no greeting.
     """
     gc.freeze()
+    if worker.age == 1:
+        tell_outage(worker.wsgi)
     root = Path(__file__).resolve().parent
     if worker.age == worker.cfg.workers and (root / ".env").exists():
         print(WELCOME.format(address=f"http://{bind}", root=root), flush=True)

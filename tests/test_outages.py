@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from conftest import API, KEY, Http, Portal, migrated
 from flask import Flask
 from test_failures import refused
 
+import app as program
 import history
 import sync
 from engine import database, outages
 from engine.outages import Outage
+from engine.sqlite_file import SQLiteFile
 from models import REVISION, db
 
 ALI = {"patientNo": "P-1", "name": "Ali"}
@@ -237,17 +239,26 @@ def test_nothing_is_written_to_a_damaged_file_until_somebody_has_looked(
     assert numbers(path) == ["P-1", "P-2"]
 
 
+def test_a_mark_keeps_every_process_from_its_file_and_no_other(
+    http: Http, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert http.post("/patient", ALI).status_code == 201
+    SQLiteFile(str(path)).mark_damaged()
+    refused(http.post("/patient", SARA), 503, "database_unavailable")
+    assert "damaged" in healthy(http)[1]
+    assert numbers(path) == ["P-1"]
+    replace(path)
+    with migrated_again(path) as restarted:
+        assert Http(restarted.test_client()).post("/patient", SARA).status_code == 201
+
+
 def migrated_again(path: Path) -> Any:
     """Return another process's application on the same file; it upgrades nothing."""
-    from contextlib import nullcontext
+    return nullcontext(started(f"sqlite:///{path}"))
 
-    from app import create_app
 
-    return nullcontext(
-        create_app(
-            API_KEYS=f"tests:{KEY}", DATABASE_URL=f"sqlite:///{path}", LOG_LEVEL="ERROR"
-        )
-    )
+def started(url: str) -> Flask:
+    return program.create_app(API_KEYS=f"tests:{KEY}", DATABASE_URL=url, LOG_LEVEL="ERROR")
 
 
 # --- Health ------------------------------------------------------------------------------------
@@ -287,6 +298,23 @@ def test_a_running_service_notices_an_upgrade_by_a_newer_program(
     with app.app_context(), db.engine.connect() as connection, connection.begin():
         connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{REVISION}'")
     assert http.post("/patient", SARA).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite:///{folder}/none.db", "WITHOUT TABLES"),
+        ("postgresql://clinic:a-secret-password@127.0.0.1:1/clinic", "DOWN"),
+    ],
+)
+def test_the_start_tells_what_is_wrong_with_the_database(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, url: str, reason: str
+) -> None:
+    program.tell_outage(started(url.format(folder=tmp_path)))
+    (told,) = criticals(caplog)
+    assert reason in told
+    assert "a-secret-password" not in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_revision_is_the_newest_of_the_migrations() -> None:
