@@ -9,7 +9,7 @@ RULES := $(addprefix tests/test_, $(addsuffix .py, pythons values forms records 
   no_merging_by_nothing matching weak_keys formers bookings placeholders older_rules sequence roads nights engine \
   answers lists options what_is_kept))
 
-.PHONY: run test rules lint bench
+.PHONY: run test rules lint bench chaos
 
 run: $(VENV)/installed .env  ## Serve on SQLite at http://127.0.0.1:5082
 	@FLASK_SKIP_DOTENV=1 $(BIN)/flask --app app db upgrade  # the program reads .env itself, and says what is wrong with it
@@ -28,6 +28,9 @@ lint: $(VENV)/installed-dev  ## Check style and types
 
 bench: $(BENCH)/installed  ## Measure the service beside raw SQL and other programs (ARGS=--quick: a trial)
 	@$(BENCH)/bin/python -m bench $(ARGS)
+
+chaos: $(VENV)/installed-dev  ## Kill the service and its databases under load, and check the books (ARGS="--minutes 20 --engine sqlite")
+	@$(BIN)/python -m chaos $(ARGS)
 
 .env: | $(VENV)/installed
 	@$(BIN)/python config.py

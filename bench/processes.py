@@ -1,4 +1,4 @@
-"""Processes: what the bench starts, how it waits for it, what memory it took, and how it ends, by its id."""
+"""Processes: what bench and chaos start, how they wait for it, what memory it took, and how it ends, by its id."""
 
 import http.client
 import os
@@ -17,9 +17,9 @@ class Unusable(Exception):
 def start(
     command: list[str], folder: Path, log: Path, environment: dict[str, str]
 ) -> subprocess.Popen:
-    """Start a server; what it says goes to a file."""
+    """Start a server; what it says is added to a file."""
     try:
-        with log.open("w") as output:
+        with log.open("a") as output:
             return subprocess.Popen(
                 command,
                 cwd=folder,
@@ -74,7 +74,7 @@ def peak_memory(pid: int) -> float | None:
 
     From Linux' /proc (VmHWM); None elsewhere.
     """
-    peaks = [_peak(each) for each in [pid, *_children(pid)]]
+    peaks = [_peak(each) for each in [pid, *children(pid)]]
     return max((peak for peak in peaks if peak), default=None)
 
 
@@ -87,7 +87,8 @@ def _answers(port: int, path: str) -> bool:
             return False
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Return the process ids of a process's children, from Linux' /proc."""
     stats = {int(stat.parent.name): stat for stat in Path("/proc").glob("[0-9]*/stat")}
     return [child for child, stat in stats.items() if _parent(stat) == pid]
 

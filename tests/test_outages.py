@@ -388,20 +388,22 @@ def test_a_server_that_became_read_only_is_an_outage_of_the_whole(
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[servers.Server]:
     """A server of its own: to freeze it harms nobody else."""
     if request.param not in servers.available(required=bool(os.environ.get("CI"))):
         pytest.skip(f"{request.param} is not installed")
     folder = tmp_path / "server"
     folder.mkdir()
-    with servers.running(request.param, folder) as url:
-        yield url
+    started = servers.prepared(request.param, folder)
+    started.start()
+    yield started
+    started.stop()
 
 
 def test_a_frozen_server_holds_nobody_for_long(
-    server: str, caplog: pytest.LogCaptureFixture
+    server: servers.Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with migrated(server) as app:
+    with migrated(server.url) as app:
         http = Http(app.test_client())
         assert http.post("/patient", ALI).status_code == 201
         with servers.frozen(server):
