@@ -453,7 +453,7 @@ def _connect_postgresql(
     dialect: sa.Dialect, _record: Any, _args: Any, options: dict[str, Any]
 ) -> Any:
     """Connect with a limit in seconds for each answer, which psycopg itself does not know."""
-    limit = options["read_timeout"]
+    limit = options.get("read_timeout")
     known = {name: value for name, value in options.items() if name != "read_timeout"}
     connection = _limited(cast(Any, dialect).loaded_dbapi).connect(**known)
     connection.read_timeout = limit
