@@ -2,29 +2,26 @@
 
 import hashlib
 import hmac
-import json
 import logging
-import math
 import re
 import time
 import uuid
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from functools import cache, partial
 from traceback import format_tb
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
 from flask import Blueprint, Flask, Response, current_app, g, has_request_context, request
 from flask_migrate import Migrate
 from werkzeug.exceptions import HTTPException
-from werkzeug.http import parse_options_header
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import answers
 import commands
 import config
 import openapi
+import payload
 import reading
 import schemas
 import sync
@@ -41,16 +38,6 @@ API = "/api/healthcare"
 SHOWN = 80  # characters that an answer repeats of a body or a parameter
 PROBLEM_JSON, HTML = "application/problem+json", "text/html"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# Windows desktops of Arabic and Western clinics write these when they do not write UTF-8.
-CHARSETS = {
-    "utf-8": "utf-8",
-    "utf8": "utf-8",
-    "windows-1256": "cp1256",
-    "windows-1252": "cp1252",
-}
-NAMES = {"utf-8": "UTF-8", "cp1256": "windows-1256", "cp1252": "windows-1252"}
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-BYTE_ORDER_MARK = "\ufeff"
 PATHS = f"there are {', '.join([*schemas.ENTITIES, *PLURALS, 'sync', 'syncs'])}"
 SWITCHES = {"true": True, "false": False}
 
@@ -205,81 +192,18 @@ def _finish(response: Response) -> Response:
 
 def _body() -> Any:
     """Return the request's JSON, or raise the problem that it has."""
-    return _parse(_text())  # nothing holds the bytes while they are parsed
+    return payload.parse(*_text())  # nothing holds the bytes while they are parsed
 
 
-def _text() -> str:
-    charset, raw = _charset(), request.get_data(cache=False)
-    if len(raw) > current_app.extensions["settings"].max_content_length:
-        raise _too_large()
-    return _decode(raw, charset)
-
-
-def _charset() -> str:
-    """Return the Python codec of the body; raise UnsupportedMediaType unless it is plain JSON."""
-    sent = request.headers.get("Content-Type", "")
-    kind, parameters = parse_options_header(sent)
-    charset = CHARSETS.get(
-        parameters.get(
-            "charset", "malformed" if "charset" in sent.lower() else "utf-8"
-        ).lower()
+def _text() -> tuple[str, int]:
+    """Return the text of the request's body, and of how many bytes it was."""
+    headers = request.headers
+    codec = payload.codec_of(
+        headers.get("Content-Type", ""), headers.get("Content-Encoding")
     )
-    if request.headers.get("Content-Encoding"):
-        raise problems.UnsupportedMediaType(
-            "Send the body as it is, without Content-Encoding."
-        )
-    if kind.lower() != "application/json" and not re.fullmatch(
-        r"application/[\w.+-]+\+json", kind.lower(), re.ASCII
-    ):
-        raise problems.UnsupportedMediaType(
-            "Send JSON with the header Content-Type: application/json"
-        )
-    if charset is None:
-        raise problems.UnsupportedMediaType(
-            "Send UTF-8, or declare charset=windows-1256 or charset=windows-1252."
-        )
-    return charset
-
-
-def _decode(raw: bytes, charset: str) -> str:
-    save = "Save the body as a UTF-8 file and send it with: curl --data-binary @file"
-    if raw.startswith(UTF_16_MARKS) or 0 in raw[:2]:  # JSON begins with ASCII
-        raise problems.InvalidJson(
-            f"The body is UTF-16, as the byte at position {max(raw.find(0, 0, 2), 0)} shows. {save}"
-        )
-    try:
-        return raw.decode(charset).removeprefix(BYTE_ORDER_MARK)
-    except UnicodeDecodeError as error:
-        raise problems.InvalidJson(
-            f"The byte at position {error.start} is not {NAMES[charset]}. {save}"
-        ) from None
-
-
-def _parse(text: str) -> Any:
-    if not text.strip():
-        raise problems.InvalidJson("The body is empty.")
-    try:
-        return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
-    except RecursionError:
-        raise problems.InvalidJson("The JSON is nested too deeply.") from None
-    except json.JSONDecodeError as error:
-        raise problems.InvalidJson(
-            f"{error.msg} at line {error.lineno}, column {error.colno}."
-        ) from None
-    except ValueError:  # Python's own limit, 4,300 digits
-        raise problems.InvalidJson("A number has too many digits.") from None
-
-
-def _refuse_number(text: str) -> NoReturn:
-    raise problems.InvalidJson(f"{text} is no number that JSON can hold.")
-
-
-def _finite(text: str) -> Decimal:
-    """Return a number with exactly its digits: in an identifier all count, and an exponent shows that some are lost."""
-    try:
-        return Decimal(text) if math.isfinite(float(text)) else _refuse_number(text[:SHOWN])
-    except InvalidOperation:  # an exponent of more digits than any number has
-        return _refuse_number(text[:SHOWN])
+    most = current_app.extensions["settings"].max_content_length
+    raw = payload.read(request.stream, most)
+    return payload.decode(raw, codec), len(raw)
 
 
 def _options() -> sync.Options:
@@ -315,7 +239,7 @@ def _lists(body: Any) -> dict[str, list]:
         )
     batches: dict[str, list] = {}
     for name, records in body.items():
-        entity = PLURALS.get(name.lower())
+        entity = _entity_of(name)
         if entity is None:
             raise problems.InvalidBody(_unknown_member(name, records))
         if not isinstance(records, list | None):
@@ -327,15 +251,21 @@ def _lists(body: Any) -> dict[str, list]:
     return batches
 
 
+def _entity_of(name: str) -> str | None:
+    """Return the entity whose plural this is, in any case."""
+    # A cut name is none of them; to write one of millions of characters in lower case takes twelve bytes for each.
+    return PLURALS.get(name[:SHOWN].lower())
+
+
 def _unknown_member(name: str, value: Any) -> str:
     sentence = f"Unknown member {name[:SHOWN]!r}. There are {', '.join(PLURALS)}."
-    wraps = isinstance(value, dict) and any(member.lower() in PLURALS for member in value)
+    wraps = isinstance(value, dict) and any(map(_entity_of, value))
     return f"{sentence} Send what stands in {name[:SHOWN]!r} alone." if wraps else sentence
 
 
 def _wrong_body(advice: str, body: Any) -> Problem:
     """Return the problem of a body of the wrong kind, with the advice that fits what it is."""
-    if isinstance(body, str) and body.strip().startswith(("{", "[")):
+    if isinstance(body, str) and re.match(r"\s*[{[]", body):
         advice = f"This is JSON as text within JSON: it was encoded twice. Send it encoded once. {advice}"
     if isinstance(body, dict) and (wrapping := _what_wraps(body)):
         advice = f"{wrapping} {advice}"
@@ -345,7 +275,7 @@ def _wrong_body(advice: str, body: Any) -> Problem:
 def _what_wraps(body: dict[str, Any]) -> str:
     """Return advice on an object that wraps a list or numbers its records; else ''."""
     lists = [name for name, value in body.items() if isinstance(value, list)]
-    if lists and all(name.lower() in PLURALS for name in body):
+    if lists and all(map(_entity_of, body)):
         return f"This object goes to {API}/sync; here, send the list that stands in {lists[0][:SHOWN]!r}."
     if lists:
         return f"This object wraps a list: send what stands in {lists[0][:SHOWN]!r}."
@@ -362,13 +292,6 @@ def _refuse_too_many(count: int) -> None:
         raise problems.PayloadTooLarge(
             f"At most {limit} records go into one request; these are {count}. Send parts."
         )
-
-
-def _too_large() -> Problem:
-    limit = (request.max_content_length or 1) - 1
-    return problems.PayloadTooLarge(
-        f"At most {limit} bytes go into one request. Send parts."
-    )
 
 
 # --- Routes ------------------------------------------------------------------------------------
@@ -494,6 +417,8 @@ def _answer_failure(error: Exception) -> Response:
     else:
         response = _answer(_problem_body(problem), problem.status, PROBLEM_JSON)
     response.headers.extend(problem.headers)
+    # Its frames hold the body, and maybe a list with the error itself: such a circle lives until it is collected.
+    error.__traceback__ = None
     return response
 
 
@@ -538,5 +463,5 @@ def _as_http_problem(error: HTTPException) -> Problem:
     if error.code == problems.MethodNotAllowed.status:
         return _method_not_allowed(error)
     if error.code == problems.PayloadTooLarge.status:
-        return _too_large()
+        return payload.too_large((request.max_content_length or 1) - 1)
     return problems.InvalidBody(error.description or "The request cannot be read.")

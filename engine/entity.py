@@ -196,7 +196,7 @@ class Entity(Schema):
             return NO_SHAPE
         shape = Shape({}, [], {})
         for place, spelling in enumerate(spellings):
-            name = self._names.get(spelling) or self._names.get(spelling.lower())
+            name = self._names.get(spelling) or self._names.get(_lower(spelling))
             if name is None:
                 self._note_unknown(shape, spelling)
             elif name in shape.positions:
@@ -207,7 +207,7 @@ class Entity(Schema):
 
     def _note_unknown(self, shape: Shape, spelling: str) -> None:
         """Warn of an unknown field; one that only answers carry may come back."""
-        if spelling.lower() not in self._read_only:
+        if _lower(spelling) not in self._read_only:
             shape.warnings.append(UNKNOWN_FIELD + spelling[:SHOWN])
 
     def settle(self, batch: Batch) -> None:
@@ -279,6 +279,8 @@ class Entity(Schema):
             valid, found = self.load(body), {}
         except ValidationError as error:
             valid, found = error.valid_data, error.messages_dict
+            # Its frames hold what was sent, and one of them the error: such a circle lives until it is collected.
+            error.__traceback__ = None
         errors = {self._names[name]: sentences for name, sentences in found.items()}
         return _without_gaps(valid), errors
 
@@ -367,6 +369,11 @@ def _columns_of_many_shapes(
         for name, at in shape.positions.items():
             columns[name][place] = values[at]
     return {**columns}
+
+
+def _lower(spelling: str) -> str:
+    """Return a spelling in lower case, cut where no field has so long a name: millions of characters take long."""
+    return spelling[:SHOWN].lower()
 
 
 def _spellings(names: Iterable[str]) -> dict[str, str]:

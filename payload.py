@@ -1,0 +1,150 @@
+"""A request's body: what it is written in, its bytes, its text, and the JSON in it.
+
+Each step takes little memory, whatever was sent. README and `weight` say how much.
+"""
+
+import codecs
+import json
+import math
+import re
+import sys
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn, Protocol
+
+from werkzeug.http import parse_options_header
+
+import weight
+from engine.fields import SHOWN
+from engine.problems import InvalidJson, PayloadTooLarge, UnsupportedMediaType
+
+PART = 64 * 1024  # bytes that are read at once
+# Windows desktops of Arabic and Western clinics write these when they do not write UTF-8.
+CHARSETS = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "windows-1256": "cp1256",
+    "windows-1252": "cp1252",
+}
+NAMES = {"utf-8": "UTF-8", "cp1256": "windows-1256", "cp1252": "windows-1252"}
+UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+WIDE_BEGINS = (
+    b"\xf0\xf1\xf2\xf3\xf4"  # with one of these bytes, in UTF-8, a character beyond U+FFFF
+)
+WIDE = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
+BACKSLASH = ord("\\")
+FEW = 32  # wide characters are few if each has so many bytes for itself
+
+
+class Stream(Protocol):
+    """What the bytes come from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return some bytes, so many at most; none at the end."""
+
+
+def codec_of(content_type: str, encoding: str | None) -> str:
+    """Return the Python codec of a body by its headers; raise UnsupportedMediaType unless it is plain JSON."""
+    kind, parameters = parse_options_header(content_type)
+    charset = CHARSETS.get(
+        parameters.get(
+            "charset", "malformed" if "charset" in content_type.lower() else "utf-8"
+        ).lower()
+    )
+    if encoding:
+        raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
+    if kind.lower() != "application/json" and not re.fullmatch(
+        r"application/[\w.+-]+\+json", kind.lower(), re.ASCII
+    ):
+        raise UnsupportedMediaType(
+            "Send JSON with the header Content-Type: application/json"
+        )
+    if charset is None:
+        raise UnsupportedMediaType(
+            "Send UTF-8, or declare charset=windows-1256 or charset=windows-1252."
+        )
+    return charset
+
+
+def read(stream: Stream, most: int) -> bytearray:
+    """Return all bytes; raise PayloadTooLarge beyond so many."""
+    raw = bytearray()
+    while part := stream.read(PART):
+        raw += part
+        if len(raw) > most:
+            raise too_large(most)
+    return raw
+
+
+def too_large(most: int) -> PayloadTooLarge:
+    """Return the problem of a body of more bytes than that."""
+    return PayloadTooLarge(f"At most {most} bytes go into one request. Send parts.")
+
+
+def decode(raw: bytearray, codec: str) -> str:
+    """Return the text of a body without its byte order mark, which is taken off `raw`; or raise InvalidJson."""
+    save = "Save the body as a UTF-8 file and send it with: curl --data-binary @file"
+    if raw.startswith(UTF_16_MARKS) or 0 in raw[:2]:  # JSON begins with ASCII
+        raise InvalidJson(
+            f"The body is UTF-16, as the byte at position {max(raw.find(0, 0, 2), 0)} shows. {save}"
+        )
+    marked = codec == "utf-8" and raw.startswith(codecs.BOM_UTF8)
+    skipped = len(codecs.BOM_UTF8) if marked else 0
+    del raw[:skipped]
+    try:
+        return _narrow(raw, codec)
+    except UnicodeDecodeError as error:
+        raise InvalidJson(
+            f"The byte at position {error.start + skipped} is not {NAMES[codec]}. {save}"
+        ) from None
+
+
+def _narrow(raw: bytearray, codec: str) -> str:
+    """Return the text; with a few emoji in a large one, they are written as JSON's escapes.
+
+    Else Python would take four bytes for each of its characters. In what is no JSON a column after an emoji then
+    counts its escape.
+    """
+    text = raw.decode(codec)
+    if len(raw) <= weight.FLOOR // 2 or sys.getsizeof(text) < 4 * len(text):
+        return text
+    wide = len(raw) - len(raw.translate(None, WIDE_BEGINS))
+    if wide * FEW > len(raw):
+        return text
+    del text
+    return WIDE.sub(_escaped, raw).decode(codec)
+
+
+def _escaped(wide: re.Match[bytes]) -> bytes:
+    """Return the escapes of a wide character; behind a backslash it stays, for that may be a wrong escape."""
+    if wide.string[wide.start() - 1] == BACKSLASH:
+        return wide[0]
+    return json.dumps(wide[0].decode()).strip('"').encode()
+
+
+def parse(text: str, size: int) -> Any:
+    """Return the JSON in the text of a body of so many bytes; raise the problem that it has."""
+    if not text or text.isspace():
+        raise InvalidJson("The body is empty.")
+    weight.refuse_heavy(text, size)
+    try:
+        return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+    except RecursionError:
+        raise InvalidJson("The JSON is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        raise InvalidJson(
+            f"{error.msg} at line {error.lineno}, column {error.colno}."
+        ) from None
+    except ValueError:  # Python's own limit, 4,300 digits
+        raise InvalidJson("A number has too many digits.") from None
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise InvalidJson(f"{text} is no number that JSON can hold.")
+
+
+def _finite(text: str) -> Decimal:
+    """Return a number with exactly its digits: in an identifier all count, and an exponent shows that some are lost."""
+    try:
+        return Decimal(text) if math.isfinite(float(text)) else _refuse_number(text[:SHOWN])
+    except InvalidOperation:  # an exponent of more digits than any number has
+        return _refuse_number(text[:SHOWN])
