@@ -118,8 +118,7 @@ class _Single:
 def many(schemas: Schemas, batches: Mapping[str, list[Any]], options: Options) -> Reports:
     """Upsert lists of records by entity, in the order of RULES, and report what became of each record.
 
-    Raises DatabaseUnavailable if the database failed and nothing could be stored. The lists are emptied to free memory,
-    but not those of an atomic or dry run.
+    Raises DatabaseUnavailable if the database failed and nothing could be stored. The lists are emptied to free memory.
     """
     order = [(RULES[entity], batches[entity]) for entity in RULES if entity in batches]
     if options.atomic or options.dry_run:
@@ -182,10 +181,7 @@ class _AtOnce:
 
     def run(self, order: Iterable[tuple[Rules, list[Any]]]) -> Reports:
         """Settle everything, and report."""
-        cleaned = {
-            rules.entity: self.schemas[rules.entity].clean_all(sent)
-            for rules, sent in order
-        }
+        cleaned = {rules.entity: self._clean(rules, sent) for rules, sent in order}
         # An atomic request with an invalid record is taken back anyhow: a dry run of it holds up no writer.
         doomed = self.options.atomic and any(batch.refused for batch in cleaned.values())
         dry_run = self.options.dry_run or doomed
@@ -209,6 +205,11 @@ class _AtOnce:
         if undone or dry_run:
             _note_afterwards(self.options, reports)
         return reports
+
+    def _clean(self, rules: Rules, sent: list[Any]) -> Batch:
+        batch = self.schemas[rules.entity].clean_all(sent)
+        sent.clear()
+        return batch
 
     def _settle(
         self, connection: sa.Connection, cleaned: Mapping[str, Batch], dry_run: bool

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import memory
 import pytest
-from conftest import Http, migrated
+from conftest import Http, Portal, migrated
 
+import sync
 import weight
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +33,18 @@ def test_no_body_takes_more_than_eight_times_its_size(
     status, times = peaks[name]
     assert status in (400, 413, 422)
     assert times < weight.TIMES
+
+
+@pytest.mark.parametrize("options", [{}, {"dry_run": True}, {"atomic": True}])
+def test_what_was_sent_is_let_go_while_it_is_worked_on(
+    sqlite_portal: Portal, options: dict[str, bool]
+) -> None:
+    sent = [{"patientNo": f"P-{at}", "name": "Ali Hassan"} for at in range(3)]
+    with sqlite_portal.app.app_context():
+        wanted = sync.Options(**options)
+        reports = sync.many(sqlite_portal.schemas, {"patient": sent}, wanted)
+    assert reports["patient"].counts["created"] == 3
+    assert sent == []
 
 
 @pytest.mark.parametrize(
