@@ -29,6 +29,7 @@ from engine import database, problems
 from engine.outages import watch_of
 from engine.problems import Problem
 from history import Origin
+from large import Large
 from models import REVISION, db
 from portal import pages
 from schemas import PLURALS
@@ -74,6 +75,7 @@ def _add_settings(app: Flask, values: config.Settings) -> None:
     entities = schemas.all_for(values.phone_region, values.time_zone, values.hijri_dates)
     app.extensions["settings"] = values
     app.extensions["schemas"] = entities
+    app.extensions["large"] = Large(values.max_content_length)
     app.extensions["openapi"] = cache(partial(openapi.document, entities, API))
     if count := values.trusted_proxies:
         # Flask's own documentation wraps it so; to mypy it is a method.
@@ -140,6 +142,7 @@ def _register(app: Flask) -> None:
     app.before_request(_take_request_id)
     app.before_request(_check_key)
     app.after_request(_finish)
+    app.teardown_request(_end_turn)
     app.register_error_handler(Exception, _answer_failure)
     app.register_blueprint(api)
     app.register_blueprint(public)
@@ -196,14 +199,21 @@ def _body() -> Any:
 
 
 def _text() -> tuple[str, int]:
-    """Return the text of the request's body, and of how many bytes it was."""
+    """Return the text of the request's body, and of how many bytes it was. A large body waits for its turn."""
     headers = request.headers
     codec = payload.codec_of(
         headers.get("Content-Type", ""), headers.get("Content-Encoding")
     )
+    g.turn = current_app.extensions["large"].turn()
     most = current_app.extensions["settings"].max_content_length
-    raw = payload.read(request.stream, most)
+    raw = payload.read(request.stream, most, g.turn.receive)
+    g.turn.work(len(raw))
     return payload.decode(raw, codec), len(raw)
+
+
+def _end_turn(_error: BaseException | None) -> None:
+    if turn := g.pop("turn", None):
+        turn.end()
 
 
 def _options() -> sync.Options:

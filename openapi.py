@@ -18,7 +18,7 @@ from config import ROOT
 from engine import fields
 from engine.entity import Entity, json_name
 from engine.fields import COMPONENTS, Json
-from engine.problems import Problem, TooManyRequests, ValidationFailed
+from engine.problems import Problem, ServiceBusy, TooManyRequests, ValidationFailed
 from engine.rules import Rules
 from schemas import ENTITIES, PLURALS, Schemas
 from upsert import RULES
@@ -72,7 +72,12 @@ def _common(root: str) -> Json:
     return {
         "keysOrNull": [*dict.fromkeys(keys), None],
         "keys": [*dict.fromkeys(keys)],
-        "codes": [kind.code for status in IN_A_LIST for kind in PROBLEMS[status]],
+        "codes": [
+            kind.code
+            for status in IN_A_LIST
+            for kind in PROBLEMS[status]
+            if kind is not ServiceBusy  # that one is of a whole request
+        ],
         "everyPlural": [*PLURALS],
         "root": root,
     }

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn, Protocol
 
@@ -65,11 +66,12 @@ def codec_of(content_type: str, encoding: str | None) -> str:
     return charset
 
 
-def read(stream: Stream, most: int) -> bytearray:
-    """Return all bytes; raise PayloadTooLarge beyond so many."""
+def read(stream: Stream, most: int, watch: Callable[[int], None]) -> bytearray:
+    """Return all bytes; raise PayloadTooLarge beyond so many. `watch` is told how many there are, part by part."""
     raw = bytearray()
     while part := stream.read(PART):
         raw += part
+        watch(len(raw))
         if len(raw) > most:
             raise too_large(most)
     return raw

@@ -148,3 +148,11 @@ class DatabaseUnavailable(Problem):
     example = {
         "detail": "The database does not answer or is busy. Nothing was half-written: send the same again."
     }
+
+
+class ServiceBusy(Problem):
+    status, code, title = 503, "service_busy", "The service is busy with large lists"
+    advice = "Wait as long as Retry-After says, and send the same again."
+    example = {
+        "detail": "The service works on other large lists. Nothing of this one was stored: send the same again."
+    }

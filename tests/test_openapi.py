@@ -193,6 +193,18 @@ def test_every_failure_is_described_but_that_of_the_log_in(
     assert told == {(kind.status, kind.code) for kind in kinds}
 
 
+def test_no_record_of_a_list_fails_because_the_service_is_busy(
+    document: dict[str, Any],
+) -> None:
+    of_a_record = {"validation_failed", "database_unavailable"}
+    codes = [
+        it["enum"]
+        for it in every(document, lambda it: of_a_record <= {*it.get("enum", ())})
+    ]
+    assert codes
+    assert [it for it in codes if problems.ServiceBusy.code in it] == []
+
+
 def test_every_answer_carries_the_request_id(document: dict[str, Any]) -> None:
     answers = every(document, lambda it: "description" in it and "content" in it)
     assert [
