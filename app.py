@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from flask import Blueprint, Flask, Response, current_app, g, has_request_context, request
 from flask_migrate import Migrate
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import answers
@@ -39,6 +39,7 @@ API = "/api/healthcare"
 SHOWN = 80  # characters that an answer repeats of a body or a parameter
 PROBLEM_JSON, HTML = "application/problem+json", "text/html"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CUT_OFF = "The body ended early, stopped coming for a minute, or is not properly chunked."
 PATHS = f"there are {', '.join([*schemas.ENTITIES, *PLURALS, 'sync', 'syncs'])}"
 SWITCHES = {"true": True, "false": False}
 
@@ -450,7 +451,7 @@ def _problem_body(problem: Problem) -> dict[str, Any]:
 
 def _as_problem(error: Exception) -> Problem:
     if type(error).__module__ == "gunicorn.http.errors":  # raised while the body is read
-        return problems.InvalidBody("The body ended early, or is not properly chunked.")
+        return problems.InvalidBody(CUT_OFF)
     if not isinstance(error, HTTPException):
         # The message may hold a record's values: only the class and the frames are logged.
         log.error("%s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
@@ -474,4 +475,6 @@ def _as_http_problem(error: HTTPException) -> Problem:
         return _method_not_allowed(error)
     if error.code == problems.PayloadTooLarge.status:
         return payload.too_large((request.max_content_length or 1) - 1)
+    if isinstance(error, ClientDisconnected):
+        return problems.InvalidBody(CUT_OFF)
     return problems.InvalidBody(error.description or "The request cannot be read.")

@@ -2,6 +2,8 @@
 
 import ctypes
 import gc
+import socket
+import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,8 +20,8 @@ bind = (
 workers = settings.web_concurrency
 # Threads, because a sync worker drops at SIGTERM whoever still waits for it, and one stalled client blocks it.
 worker_class = "gthread"
-# At most 14: each can hold one of the pool's 15 connections, and one is to spare.
-threads = 8
+# Most of them are for waiting: for a client that sends slowly, for room for a large list, for a connection of the pool.
+threads = 64
 timeout = 120  # seconds without a sign of life from a worker
 graceful_timeout = 60  # seconds for what is in flight at SIGTERM
 keepalive = 5
@@ -28,6 +30,7 @@ control_socket_disable = True
 # knows how many proxies are trusted (TRUSTED_PROXIES).
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
+STALL = 60  # seconds in which a client must send or take something, or its connection ends
 loglevel = settings.log_level.lower()
 accesslog = "-"
 # The path without its query, the request's id, and the name of the API key: no secret, and nothing of a record.
@@ -45,6 +48,14 @@ Stop with Ctrl+C. Try it from another terminal:
 curl -H "X-API-Key: $(sed -n 's/^API_KEYS=[^:]*:\\([^,]*\\).*/\\1/p' '{root}/.env')" \
 -H 'Content-Type: application/json' --data-binary '@{root}/samples/clinic.json' {address}/api/healthcare/clinic
 """
+
+
+def when_ready(server):
+    """Let no client hold a thread for ever. gunicorn has no such limit; a connection inherits its listener's."""
+    limit = struct.pack("@ll", STALL, 0)  # seconds and microseconds
+    for listener in server.LISTENERS:
+        for kind in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            listener.sock.setsockopt(socket.SOL_SOCKET, kind, limit)
 
 
 def post_fork(server, worker):

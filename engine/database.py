@@ -225,6 +225,8 @@ def _without_limits(
 
 SERVER_OPTIONS = {
     "hide_parameters": True,
+    # Above the pool's five: of the threads of a process eight have a connection, the others wait for one.
+    "max_overflow": 3,
     "pool_timeout": LOCK_WAIT_SECONDS,
     "pool_pre_ping": True,  # a server may have restarted
     "isolation_level": "READ COMMITTED",  # keys and versions guard the rest; a retry must see the winner
