@@ -668,8 +668,8 @@ def _attempt(
     turn = kind.turn(engine, until - time.monotonic()) if writes else nullcontext()
     options = {"writes": writes, "until": until}
     with (
-        engine.connect().execution_options(**options) as connection,
         turn,
+        engine.connect().execution_options(**options) as connection,
         connection.begin(),
     ):
         is_known = connection.info.get("checked", 0.0) > time.monotonic() - outages.RECHECK

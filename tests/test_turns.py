@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from conftest import Portal
 
 import sync
-from engine import settle, turns
+from engine import database, settle, turns
 from models import db
 
 FORK = multiprocessing.get_context("fork")
@@ -122,6 +122,23 @@ def test_chunks_share_a_transaction_until_somebody_waits(
     for other in others:
         other.join()
     assert len(commits) == (6 if waits else 2)
+
+
+def test_whoever_waits_for_the_turn_holds_no_connection(path: str) -> None:
+    """Else a few of them would keep everybody who only reads waiting, too."""
+    kind = database.of_name("sqlite")
+    limits = kind.options() | {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.5}
+    engine = sa.create_engine(f"sqlite:///{path}", **limits)
+    kind.prepare(engine)
+    queue, ask = turns.of(path), sa.text("SELECT 1")
+    with ThreadPoolExecutor(1) as other:
+        with queue.turn(1):
+            writing = other.submit(database.transact, engine, lambda it: it.scalar(ask))
+            while not queue.wanted():
+                time.sleep(0.001)
+            reading = database.transact(engine, lambda it: it.scalar(ask), writes=False)
+        assert (reading, writing.result()) == (1, 1)
+    engine.dispose()
 
 
 def test_whoever_waits_too_long_is_told_and_blocks_nobody(path: str) -> None:
