@@ -205,11 +205,18 @@ def _text() -> tuple[str, int]:
     codec = payload.codec_of(
         headers.get("Content-Type", ""), headers.get("Content-Encoding")
     )
-    g.turn = current_app.extensions["large"].turn()
     most = current_app.extensions["settings"].max_content_length
-    raw = payload.read(request.stream, most, g.turn.receive)
-    g.turn.work(len(raw))
+    raw = payload.read(request.stream, most, _receive_large)
+    if "turn" in g:
+        g.turn.work(len(raw))
     return payload.decode(raw, codec), len(raw)
+
+
+def _receive_large(size: int) -> None:
+    """Take a place for a large body, of which so many bytes have come."""
+    if "turn" not in g:
+        g.turn = current_app.extensions["large"].turn()
+    g.turn.receive(size)
 
 
 def _end_turn(_error: BaseException | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, Protocol
 
 from werkzeug.http import parse_options_header
 
+import large
 import weight
 from engine.fields import SHOWN
 from engine.problems import InvalidJson, PayloadTooLarge, UnsupportedMediaType
@@ -33,6 +34,9 @@ WIDE_BEGINS = (
 )
 WIDE = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
 BACKSLASH = ord("\\")
+LEAST_NARROWED = (
+    weight.FLOOR // 2
+)  # bytes of a body: of a smaller one each character may take four bytes
 FEW = 32  # wide characters are few if each has so many bytes for itself
 
 
@@ -67,11 +71,12 @@ def codec_of(content_type: str, encoding: str | None) -> str:
 
 
 def read(stream: Stream, most: int, watch: Callable[[int], None]) -> bytearray:
-    """Return all bytes; raise PayloadTooLarge beyond so many. `watch` is told how many there are, part by part."""
+    """Return all bytes; raise PayloadTooLarge beyond so many. `watch` is told how many there are of a large body."""
     raw = bytearray()
     while part := stream.read(PART):
         raw += part
-        watch(len(raw))
+        if len(raw) > large.SMALL:
+            watch(len(raw))
         if len(raw) > most:
             raise too_large(most)
     return raw
@@ -93,7 +98,8 @@ def decode(raw: bytearray, codec: str) -> str:
     skipped = len(codecs.BOM_UTF8) if marked else 0
     del raw[:skipped]
     try:
-        return _narrow(raw, codec)
+        is_small = len(raw) <= weight.FLOOR // 2
+        return raw.decode(codec) if is_small else _narrow(raw, codec)
     except UnicodeDecodeError as error:
         raise InvalidJson(
             f"The byte at position {error.start + skipped} is not {NAMES[codec]}. {save}"
@@ -107,7 +113,7 @@ def _narrow(raw: bytearray, codec: str) -> str:
     counts its escape.
     """
     text = raw.decode(codec)
-    if len(raw) <= weight.FLOOR // 2 or sys.getsizeof(text) < 4 * len(text):
+    if sys.getsizeof(text) < 4 * len(text):
         return text
     wide = len(raw) - len(raw.translate(None, WIDE_BEGINS))
     if wide * FEW > len(raw):
@@ -127,7 +133,8 @@ def parse(text: str, size: int) -> Any:
     """Return the JSON in the text of a body of so many bytes; raise the problem that it has."""
     if not text or text.isspace():
         raise InvalidJson("The body is empty.")
-    weight.refuse_heavy(text, size)
+    if size > weight.LIGHT:
+        weight.refuse_heavy(text, size)
     try:
         return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
     except RecursionError:

@@ -39,10 +39,8 @@ END_OF_TEXT = re.compile(r'(?<!\\)"(?=\s*[,:\]}])')
 def refuse_heavy(text: str, size: int) -> None:
     """Raise PayloadTooLarge if the text of a body of so many bytes would take more than TIMES of them.
 
-    A part of it is looked at first, and the whole only if that part is heavy.
+    A part of it is looked at first, and the whole only if that part is heavy. One of LIGHT bytes never is.
     """
-    if size <= LIGHT:
-        return
     allowed = TIMES * max(size, FLOOR)
     left = allowed - sys.getsizeof(text)
     if _estimate(text) <= left or _weigh(text, left) <= left:
