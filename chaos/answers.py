@@ -66,7 +66,7 @@ def _read_list(
         ledger.blame("answer", text)
         return
     for sending, item in zip(sendings, items, strict=True):
-        _note(ledger, request, sending, item, undone="rolledBack" in answer)
+        _note(ledger, request, sending, item)
     told = Counter(_kind(item) for item in items)
     if _counts(answer) != Counter({kind: told[kind] for kind in COUNTS}):
         ledger.blame(
@@ -94,15 +94,16 @@ def _expect(ledger: Ledger, request: Request, status: int, expected: int) -> Non
         ledger.blame("answer", f"{request} is answered {status} instead of {expected}")
 
 
-def _note(
-    ledger: Ledger, request: Request, sending: Sending, item: Answer, undone: bool = False
-) -> None:
-    """Note what became of one record. After an error of the server it is in doubt, unless all was undone."""
+def _note(ledger: Ledger, request: Request, sending: Sending, item: Answer) -> None:
+    """Note what became of one record. After an error of the server it is in doubt.
+
+    One that was only undone with others has no status.
+    """
     if item.get("success"):
         sending.action, sending.id = item["action"], item["id"]
         return
     status = item.get("status", 0)
-    if undone or status < BROKEN:
+    if status < BROKEN:
         sending.action = REFUSED
     if "code" in item and status != OUTAGE:
         _blame_failure(ledger, request, sending, item)

@@ -353,6 +353,8 @@ def changed_answer(desk: Desk, path: str, change: dict[str, Any]) -> list[str]:
         ("/patients", {"total": 3}),
         ("/patients", {"failed": 1}),
         ("/patients", {"results": []}),
+        ("/sync", {"created": 1}),
+        ("/sync", {"total": 1}),
         ("/patient", {"data": {"name": "Somebody"}}),
     ],
 )
@@ -400,6 +402,25 @@ def test_a_booking_may_be_refused_while_its_patient_is_in_doubt_only(desk: Desk)
         answers.read(desk.ledger, request, 422, desk.post(request).get_json())
         desk.ledger.end(request)
         assert desk.kinds() == kinds
+
+
+@pytest.mark.parametrize(("stale_reads", "kinds"), [(False, ["refused"]), (True, [])])
+def test_where_reads_may_be_stale_a_stored_patient_may_be_unknown(
+    desk: Desk, stale_reads: bool, kinds: list[str]
+) -> None:
+    desk.ledger.stale_reads = stale_reads
+    desk.send("/appointment", BOOKING)
+    assert desk.kinds() == kinds
+
+
+def test_what_an_atomic_request_undid_is_refused(desk: Desk) -> None:
+    request = desk.request("/sync", ANA, BOOKING, atomic=True)
+    request.sendings["appointment"][0].needs = Sending(BASMA, 1, {})
+    desk.ledger.begin(request)
+    answers.read(desk.ledger, request, 422, desk.post(request).get_json())
+    desk.ledger.end(request)
+    assert [sending.action for sending in request.all] == ["refused", "refused"]
+    assert desk.faults() == []
 
 
 @pytest.mark.parametrize(
