@@ -80,18 +80,20 @@ class Settings:
 
 def environment() -> dict[str, str]:
     """Return `.env` of the project's root, and the process's environment over it."""
-    path = ROOT / ".env"
-    read = dotenv_values(stream=io.StringIO(_text_of(path))) if path.exists() else {}
+    read = dotenv_values(stream=io.StringIO(_text_of(ROOT / ".env")))
     return {name: value for name, value in read.items() if value is not None} | dict(
         os.environ
     )
 
 
 def _text_of(path: Path) -> str:
-    """Return the text of a file that a person wrote with some editor; raise SettingError unless it is UTF-8."""
+    """Return the text of a file that a person wrote with some editor, "" if it is not there.
+
+    Raises SettingError unless it can be read and is UTF-8.
+    """
     try:
         # Windows' editors put a mark before the first name.
-        text = path.read_text(encoding="utf-8-sig")
+        text = _bytes_of(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:  # UTF-16
@@ -99,6 +101,18 @@ def _text_of(path: Path) -> str:
             f"{path.name} is not UTF-8. Save it again as UTF-8 (Notepad: Save as, Encoding, UTF-8)."
         )
     return text
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            return b""
+        raise SettingError(
+            f"{path} cannot be read ({error.strerror}). It must be a file that whoever starts this may read:"
+            " look at its owner, at its mode, and where it links to."
+        ) from None
 
 
 def load() -> Settings:
@@ -276,23 +290,49 @@ def _one_of(
 
 
 def write_env(path: Path) -> bool:
-    """Write a `.env` with a generated key, secret and password, readable by its owner only; False if there is one."""
+    """Write a `.env` with a generated key, secret and password, readable by its owner only; False if there is one.
+
+    Raises SettingError if it cannot be written, or the one that is there cannot be read.
+    """
     try:
         path.touch(mode=0o600, exist_ok=False)
+        _fill(path)
     except FileExistsError:
+        _text_of(path)
         return False
-    path.write_text(
-        "# Written once with secrets of its own; .env.example explains every setting.\n"
-        f"API_KEYS=desktop:{secrets.token_urlsafe(32)}\n"
-        f"SECRET_KEY={secrets.token_hex(32)}\n"
-        f"PORTAL_PASSWORD={secrets.token_urlsafe(12)}\n",
-        encoding="utf-8",
-    )
+    except OSError as error:
+        raise SettingError(
+            f"{path} cannot be written ({error.strerror})."
+            " Let this user write into its folder, or copy .env.example there and fill it in."
+        ) from None
     return True
 
 
-if __name__ == "__main__":
-    if write_env(ROOT / ".env"):
+def _fill(path: Path) -> None:
+    """Write the settings into an empty `.env`; remove it if that fails, for nobody would write it again."""
+    try:
+        path.write_text(
+            "# Written once with secrets of its own; .env.example explains every setting.\n"
+            f"API_KEYS=desktop:{secrets.token_urlsafe(32)}\n"
+            f"SECRET_KEY={secrets.token_hex(32)}\n"
+            f"PORTAL_PASSWORD={secrets.token_urlsafe(12)}\n",
+            encoding="utf-8",
+        )
+    except OSError:
+        path.unlink()
+        raise
+
+
+def _write_own_env() -> None:
+    try:
+        written = write_env(ROOT / ".env")
+    except SettingError as error:
+        raise SystemExit(str(error)) from None
+    if written:
         print(
             "Wrote .env with a new API key, secret and portal password. Only you can read it: keep it so."
         )
+
+
+if __name__ == "__main__":
+    _write_own_env()

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import programs
 import pytest
 from dotenv import dotenv_values
 
@@ -373,6 +374,50 @@ def test_a_start_with_a_senseless_setting_ends_with_a_sentence(root, monkeypatch
         config.load()
 
 
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def link_to_nothing(path: Path) -> None:
+    path.symlink_to(path.parent / "moved-away")
+
+
+def link_to_itself(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def make_unreadable(path: Path) -> None:
+    path.write_text(f"API_KEYS=desktop:{KEY}\n")
+    path.chmod(0)
+
+
+UNREADABLE = [make_folder, link_to_nothing, link_to_itself]
+
+
+@pytest.mark.parametrize("spoil", UNREADABLE)
+def test_an_env_that_cannot_be_read_ends_the_start_with_a_sentence(
+    root, monkeypatch, spoil
+):
+    monkeypatch.setenv("API_KEYS", f"desktop:{KEY}")  # it may hold more than what is set
+    spoil(root / ".env")
+    with pytest.raises(
+        SystemExit, match=r"^Cannot start: \S+/\.env cannot be read \("
+    ) as told:
+        config.load()
+    assert "It must be a file" in str(told.value)
+
+
+@pytest.mark.parametrize("spoil", [make_unreadable, *UNREADABLE])
+@pytest.mark.parametrize("program", ["GUNICORN", "UPGRADE", "WRITE_ENV"])
+def test_each_program_says_in_a_line_that_env_cannot_be_read(tmp_path, program, spoil):
+    root = programs.copied(tmp_path)
+    spoil(root / ".env")
+    status, told = programs.run(getattr(programs, program), root)
+    assert (status, told.count("\n")) == (1, 1), told
+    assert f"{root}/.env cannot be read" in told
+    assert KEY not in told
+
+
 # --- Writing .env ------------------------------------------------------------------------------
 
 
@@ -396,6 +441,23 @@ def test_an_env_that_is_there_is_never_overwritten(tmp_path):
     path.write_text("API_KEYS=mine\n")
     assert config.write_env(path) is False
     assert path.read_text() == "API_KEYS=mine\n"
+
+
+def test_an_env_that_cannot_be_written_is_told_in_a_line(tmp_path):
+    root = programs.copied(tmp_path)
+    root.chmod(0o500)
+    status, told = programs.run(programs.WRITE_ENV, root)
+    assert (status, told.count("\n")) == (1, 1), told
+    assert f"{root}/.env cannot be written (Permission denied)." in told
+
+
+def test_a_disk_that_takes_nothing_leaves_no_empty_env(tmp_path):
+    root = programs.copied(tmp_path)
+    full = ("prlimit", "--fsize=0", *programs.WRITE_ENV)
+    status, told = programs.run(full, root)
+    assert (status, told.count("\n")) == (1, 1), told
+    assert f"{root}/.env cannot be written (File too large)." in told
+    assert not (root / ".env").exists()
 
 
 def test_every_written_env_has_secrets_of_its_own(tmp_path):
