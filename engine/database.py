@@ -284,7 +284,7 @@ class SQLite(Database):
         return turns.of(str(engine.url.database)).turn(seconds)
 
     def prepare_upgrade(self, engine: sa.Engine) -> None:
-        Path(str(engine.url.database)).touch(mode=0o600)
+        FILES[engine].may_be_created = True
 
     def respond(self, engine: sa.Engine, outage: Outage) -> None:
         if outage is outages.DAMAGED:
@@ -397,9 +397,11 @@ class PostgreSQL(Database):
         # A plan kept from when a table was empty reads the whole table for each chunk, until somebody analyses it.
         plan = "-c plan_cache_mode=force_custom_plan"
         settings = f"-c lock_timeout={LOCK_WAIT_SECONDS}s {plan} -c datestyle=ISO"
+        # An old database of no encoding would have the driver return bytes, before anybody can say what is wrong.
+        options = {"options": settings, "client_encoding": "utf8"}
         limits = {"connect_timeout": CONNECT_SECONDS, "read_timeout": ANSWER_SECONDS}
         return SERVER_OPTIONS | {
-            "connect_args": {"options": settings} | limits | KEEPALIVES
+            "connect_args": options | limits | KEEPALIVES
         }
 
     def prepare(self, engine: sa.Engine) -> None:

@@ -34,6 +34,7 @@ class SQLiteFile:
     path: str
     identity: Identity = None
     log: Identity = None
+    may_be_created: bool = False  # by the next connection
 
     def __post_init__(self) -> None:
         self.mark = f"{self.path}-damaged"
@@ -41,7 +42,7 @@ class SQLiteFile:
     def before_connect(self, *_: Any) -> None:
         """Refuse to create a file, and leave the one that was replaced."""
         now = _identity(self.path)
-        if now is None:
+        if now is None and not self.may_be_created:
             raise Unfit(outages.REPLACED if self.identity else outages.NO_TABLES)
         self.set_log_aside()
         self.identity = now
@@ -59,6 +60,7 @@ class SQLiteFile:
     def opened(self, connection: sqlite3.Connection, record: Any) -> None:
         """Set up a connection, and remember to which file it leads."""
         _open_sqlite(connection)
+        self.may_be_created = False
         record.info.update(file=self.identity, wait=LOCK_WAIT_SECONDS)
         self.log = _identity(f"{self.path}-wal")
 

@@ -3,11 +3,11 @@
 import logging
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic import context
 from flask import current_app
-from sqlalchemy.exc import OperationalError
 
-from engine import database
+from engine import connecting, database
 from models import db
 
 
@@ -19,7 +19,7 @@ def upgrade_online() -> None:
             mode=0o700, parents=True, exist_ok=True
         )  # it will hold patients
     database.of(engine.dialect).prepare_upgrade(engine)
-    with engine.connect().execution_options(writes=True) as connection:
+    with connecting.connect(engine).execution_options(writes=True) as connection:
         options = current_app.extensions["migrate"].configure_args
         # We begin transactions ourselves, so SQLite can roll a half-done revision back; MariaDB cannot.
         whole = connection.dialect.name in ("sqlite", "postgresql")
@@ -43,7 +43,8 @@ if context.is_offline_mode():
     )
 try:
     upgrade_online()
-except (OperationalError, OSError) as error:
-    raise SystemExit(
-        f"The database cannot be opened or reached; see DATABASE_URL. ({type(error).__name__})"
-    ) from None
+except connecting.Unusable as unusable:
+    raise SystemExit(str(unusable)) from None
+except (sa.exc.DBAPIError, OSError) as error:
+    url = current_app.extensions["migrate"].db.engine.url
+    raise SystemExit(connecting.sentence(error, url)) from None
