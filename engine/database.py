@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -400,9 +399,7 @@ class PostgreSQL(Database):
         # An old database of no encoding would have the driver return bytes, before anybody can say what is wrong.
         options = {"options": settings, "client_encoding": "utf8"}
         limits = {"connect_timeout": CONNECT_SECONDS, "read_timeout": ANSWER_SECONDS}
-        return SERVER_OPTIONS | {
-            "connect_args": options | limits | KEEPALIVES
-        }
+        return SERVER_OPTIONS | {"connect_args": options | limits | KEEPALIVES}
 
     def prepare(self, engine: sa.Engine) -> None:
         sa.event.listen(engine, "connect", _open_postgresql)

@@ -61,6 +61,7 @@ class SQLiteFile:
         """Set up a connection, and remember to which file it leads."""
         _open_sqlite(connection)
         self.may_be_created = False
+        self.identity = self.identity or _identity(self.path)  # it was created just now
         record.info.update(file=self.identity, wait=LOCK_WAIT_SECONDS)
         self.log = _identity(f"{self.path}-wal")
 
