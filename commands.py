@@ -53,7 +53,6 @@ def merge(entity: str, keep: int, drop: int, yes: bool) -> None:
     _show(rules, "drop", drop)
     _confirm(f"Merge {entity} {drop} into {entity} {keep}? There is no way back.", yes)
     _decide(rules, f"merge {entity} {keep} {drop}", partial(_merge, rules, keep, drop))
-    log.info("merged %s %s into %s", entity, drop, keep)
     click.echo(
         f"Merged: {entity} {drop} is now {entity} {keep}. Make them one in the desktop program too, or they come back."
     )
@@ -74,7 +73,6 @@ def retire(entity: str, record_id: int, yes: bool) -> None:
     _show(rules, "retire", record_id)
     _confirm(f"Retire {record}? There is no way back.", yes)
     _decide(rules, f"retire {record}", partial(_retire, rules, record_id))
-    log.info("retired %s", record)
     click.echo(f"Retired: {record}. The next sync files everything anew.")
 
 
@@ -138,6 +136,7 @@ def _decide(rules: Rules, words: str, work: Callable[[Index], None]) -> None:
     days = current_app.extensions["settings"].history_days
     origin = Origin(uuid.uuid4().hex, "command", f"flask {words}", days)
     _answered(lambda: sync.decide(work, rules.entity, origin))
+    log.info("done: flask %s", words)
 
 
 def _answered(work: Callable[[], T]) -> T:

@@ -275,14 +275,18 @@ class Entity(Schema):
     def _load(self, sent: Mapping[str, Any]) -> tuple[Values, Errors]:
         """Return the data of a record, and the errors, both by Python name."""
         body = {json_name(name): value for name, value in sent.items() if value is not None}
-        try:
-            valid, found = self.load(body), {}
-        except ValidationError as error:
-            valid, found = error.valid_data, error.messages_dict
-            # Its frames hold what was sent, and one of them the error: such a circle lives until it is collected.
-            error.__traceback__ = None
+        valid, found = self._valid(body)
         errors = {self._names[name]: sentences for name, sentences in found.items()}
         return _without_gaps(valid), errors
+
+    def _valid(self, body: Mapping[str, Any]) -> tuple[Values, Errors]:
+        """Return what is valid of a body, and the errors, by JSON name."""
+        try:
+            return self.load(body), {}
+        except ValidationError as error:
+            # Its frames hold what was sent, and one of them the error: such a circle lives until it is collected.
+            error.__traceback__ = None
+            return cast(Values, error.valid_data), error.messages_dict
 
 
 def _misspelt(spelt: Sequence[Shape]) -> set[int]:
