@@ -398,7 +398,7 @@ class PostgreSQL(Database):
         settings = f"-c lock_timeout={LOCK_WAIT_SECONDS}s {plan} -c datestyle=ISO"
         # An old database of no encoding would have the driver return bytes, before anybody can say what is wrong.
         options = {"options": settings, "client_encoding": "utf8"}
-        limits = {"connect_timeout": CONNECT_SECONDS, "read_timeout": ANSWER_SECONDS}
+        limits = {"connect_timeout": CONNECT_SECONDS}
         return SERVER_OPTIONS | {"connect_args": options | limits | KEEPALIVES}
 
     def prepare(self, engine: sa.Engine) -> None:
@@ -454,10 +454,8 @@ def _connect_postgresql(
     dialect: sa.Dialect, _record: Any, _args: Any, options: dict[str, Any]
 ) -> Any:
     """Connect with a limit in seconds for each answer, which psycopg itself does not know."""
-    limit = options.get("read_timeout")
-    known = {name: value for name, value in options.items() if name != "read_timeout"}
-    connection = _limited(cast(Any, dialect).loaded_dbapi).connect(**known)
-    connection.read_timeout = limit
+    connection = _limited(cast(Any, dialect).loaded_dbapi).connect(**options)
+    connection.read_timeout = ANSWER_SECONDS
     return connection
 
 
