@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import servers
 import sqlalchemy as sa
-from conftest import API, KEY, Http, Portal, migrated
+from conftest import API, KEY, Http, Portal, emptied, migrated
 from flask import Flask
 from test_failures import refused
 
@@ -369,7 +369,7 @@ def test_a_server_that_became_read_only_is_an_outage_of_the_whole(
     kind = any_app.config["SQLALCHEMY_DATABASE_URI"].get_backend_name()
     if kind != "postgresql":
         return  # MariaDB's root may write all the same; SQLite has its own tests
-    http = Http(any_app.test_client())
+    http = Http(emptied(any_app).test_client())
     name = any_app.config["SQLALCHEMY_DATABASE_URI"].database
     admin(any_app, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     try:
