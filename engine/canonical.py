@@ -13,6 +13,7 @@ from functools import lru_cache
 import phonenumbers
 
 from engine import hijri
+from engine.memo import Memo
 
 # Soft hyphen, joiners, direction marks and isolates, byte-order mark: they come along when
 # Arabic text is pasted, and nobody sees them (Unicode Standard, chapter 23; UAX #9).
@@ -40,7 +41,6 @@ _FOLDED = _UNSEEN | _ORNAMENT | _LETTERS
 
 # The blank behind these words is a matter of taste: عبد الله and عبدالله are one.
 _JOINED = re.compile(r"(?<!\S)(عبد|ابو|ال) ")
-_NAME = 200  # characters
 # Letters that a client's code page did not have: it sent U+FFFD, or question marks in their place.
 _LOST = re.compile(r"\ufffd|(?<![\w!?؟])[?؟]{2,}(?![\w!?؟])|(?<=[^\W\d_])[?؟]+(?=[^\W\d_])")
 # What a spreadsheet puts before text that looks like a number, and what a float has behind it.
@@ -87,6 +87,8 @@ _FIRST_MS = -62_135_596_800_000 + 2 * 86_400_000
 _TIME_ALONE = {"1970-01-01", "2000-01-01"}
 _LAST_MONTH, _LAST_DAY_OF_A_MONTH = 12, 31
 _LONGEST_OVERNIGHT = timedelta(hours=12)
+
+NAMES, PHONES = 1 << 12, 1 << 13  # that are remembered, phones of each region
 
 MIDNIGHT = "00:00:00"
 NO_DATE = "Not a valid date. Send it as 2026-06-15."
@@ -171,12 +173,10 @@ def fold_name(value: str) -> str:
     """Return a name as it is compared: without case, ornament and spelling habits. Never stored."""
     if value.isascii():
         return " ".join(value.lower().split())
-    return _folded(value) if len(value) <= _NAME else _folded.__wrapped__(value)
+    return _FOLDED_NAMES[value]
 
 
-# Each name is folded several times on its way. A longer text is no name, and would fill memory.
-@lru_cache(maxsize=1 << 12)
-def _folded(value: str) -> str:
+def _fold(value: str) -> str:
     folded = _settled(
         value,
         lambda string: unicodedata.normalize("NFKC", string).casefold().translate(_FOLDED),
@@ -184,6 +184,9 @@ def _folded(value: str) -> str:
     # To look whether one of the words may be there takes a tenth of looking for each.
     may_be_there = "د " in folded or "و " in folded or "ل " in folded
     return _JOINED.sub(r"\1", folded) if may_be_there else folded
+
+
+_FOLDED_NAMES = Memo(_fold, entries=NAMES)  # each name is folded several times on its way
 
 
 def phone(value: str, region: str) -> str:
@@ -198,13 +201,17 @@ def phone(value: str, region: str) -> str:
     return _e164(kept, region) or kept
 
 
-@lru_cache(maxsize=1 << 12)  # asked for twice for each
 def is_phone(stored: str) -> bool:
     """Return whether a stored phone is a valid number, and not kept as it was sent."""
-    if not stored.startswith("+"):
-        return False
+    return stored.startswith("+") and _VALID_PHONES[stored]
+
+
+def _is_valid_phone(stored: str) -> bool:
     plain = _sure_numbers(stored[1:4])
     return bool(plain and plain.fullmatch(stored)) or _e164(stored, "ZZ") == stored
+
+
+_VALID_PHONES = Memo(_is_valid_phone)  # each is asked for twice
 
 
 class NoDay(ValueError):
@@ -408,10 +415,15 @@ def sure_numbers(region: str) -> re.Pattern | None:
     return _sure_numbers(str(phonenumbers.country_code_for_region(region)))
 
 
-@lru_cache(maxsize=1 << 16)
 def _e164(value: str, region: str) -> str | None:
     # More than a number (letters, an extension, a second number) would be cut: it is not one.
-    return _parsed(value, region) if _PHONE.fullmatch(value) else None
+    return _numbers(region)[value] if _PHONE.fullmatch(value) else None
+
+
+@lru_cache
+def _numbers(region: str) -> Memo:
+    """Return what the parser made of phones of a region: it takes longer than all else that is done to a record."""
+    return Memo(lambda value: _parsed(value, region), entries=PHONES)
 
 
 @lru_cache

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from functools import cache
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
@@ -32,7 +32,7 @@ NO_OBJECT = "Must be a JSON object."
 _OTHER_NAMES = {"national_id": "nationalID"}
 
 
-@cache
+@lru_cache(maxsize=1024)
 def json_name(name: str) -> str:
     """Return the JSON name of a Python name: `cost_center_no` is `costCenterNo`, `a+b_c` is `a+bC`."""
     return _OTHER_NAMES.get(name) or "+".join(map(_camel, name.split("+")))

@@ -6,7 +6,7 @@ columns can be seen to stay as they are without a look at each value. Source: th
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from marshmallow import ValidationError, fields, validate
 
 from engine import canonical, nothing
+from engine.memo import SHORT, Memo
 
 if TYPE_CHECKING:
     from engine.entity import Entity
@@ -53,7 +54,6 @@ _YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 _STARTED = _YESTERDAY.isoformat()  # a day that has begun in every time zone
 MUCH = 16  # times its limit: text that is longer is refused before it is trimmed
 LARGEST_ID = 2**63 - 1
-REMEMBERED = 4096  # values of one field
 SHOWN = 80  # characters of a value or an unknown field's name that a warning repeats
 
 STANDS_FOR_NONE = "stands for none"
@@ -111,24 +111,6 @@ _TICKS = r"/Date\(-?[0-9]{1,14}([+-]([01][0-9]|2[0-3])[0-5][0-9])?\)/"
 def _left_out(came: str, reason: str) -> Doubt:
     """Return a value that counts as absent, with the warning."""
     return Doubt(ABSENT, f"{shown(came)} {reason}{LEFT_OUT}")
-
-
-class Memo(dict):
-    """What a rule made of values that come again and again: `memo[value]` is `rule(value)`."""
-
-    def __init__(self, rule: Callable[[Any], Any]):
-        super().__init__()
-        self._rule = rule
-
-    def __missing__(self, value: Any) -> Any:
-        made = self._rule(value)
-        # Of other kinds None only, because 1 and True are one key. Short text only: a value may come with any number of
-        # blanks.
-        if value is None or (isinstance(value, str) and len(value) <= TEXT):
-            if len(self) >= REMEMBERED:
-                self.clear()
-            self[value] = made
-        return made
 
 
 class Clean(fields.Field):
@@ -343,7 +325,7 @@ class Text(Clean):
     # Not in __init__: marshmallow copies a field for each schema.
     @cached_property
     def _memo(self) -> Memo:
-        return Memo(self.cleaned)
+        return Memo(self.cleaned, longest=min(SHORT, self.length))
 
     @cached_property
     def _sure_lines(self) -> re.Pattern:

@@ -430,20 +430,6 @@ def test_records_of_many_shapes_come_out_in_the_order_in_which_they_were_sent():
     assert [told.refused[place].detail for place in (1, 7)] == [NO_OBJECT] * 2
 
 
-def test_a_rule_remembers_few_values_and_short_ones():
-    memo = fields.Memo(str.strip)
-    for number in range(fields.REMEMBERED + 10):
-        assert memo[f" {number} "] == str(number)
-    assert memo["long" + " " * fields.TEXT] == "long"
-    assert 0 < len(memo) <= fields.REMEMBERED
-    assert max(map(len, memo)) <= fields.TEXT
-
-
-def test_a_rule_does_not_take_one_for_true():
-    memo = fields.Memo(repr)
-    assert [memo[1], memo[True], memo["1"], memo[1.0]] == ["1", "True", "'1'", "1.0"]
-
-
 @pytest.mark.parametrize(("entity", "name"), FORMS.values())
 @given(value=usual | values.filter(lambda value: value is not None))
 def test_both_roads_agree_on_every_form_of_a_field(entity, name, value):

@@ -70,6 +70,17 @@ def one_value(entity: str, name: str, value: Any) -> Any:
     return clean(entity, **{json_name(name): value}).get(name, "absent")
 
 
+def record_with(entity: str, name: str, text: str) -> dict[str, Any]:
+    """Return the least record of an entity with a text in a field, within a list where the field takes one."""
+    is_list = isinstance(SCHEMAS[entity].load_fields[name], fields.Codes)
+    return LEAST[entity] | {json_name(name): [text] if is_list else text}
+
+
+def sixteenfold(field: fields.Clean) -> int:
+    """Return the characters of the longest text that a field looks at."""
+    return fields.MUCH * (field.length or fields.IDENTIFIER)
+
+
 # --- Absent, null, blank -----------------------------------------------------------------------
 
 
