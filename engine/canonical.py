@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
+from itertools import groupby
+from typing import Literal
 
 import phonenumbers
 
@@ -53,7 +55,9 @@ _NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 _NO_DIGIT = re.compile(r"[^0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROL_BUT_LAYOUT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_LINE_END = re.compile(r"\r+\n")
+_LINE_END = re.compile(
+    r"\r(?<!\r\r)\r*\n"
+)  # from the first \r of a run only: else its time is quadratic
 _COUNTRIES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
 _FLOAT_PHONE = re.compile(r"^([^.]*\d)\.[0٠۰]{1,2}$")  # the point is the number's only one
 _PHONE = re.compile(r"\+?[\d\s().\-\u2010-\u2015]+")
@@ -88,6 +92,9 @@ _TIME_ALONE = {"1970-01-01", "2000-01-01"}
 _LAST_MONTH, _LAST_DAY_OF_A_MONTH = 12, 31
 _LONGEST_OVERNIGHT = timedelta(hours=12)
 
+Form = Literal["NFC", "NFKC"]
+_DECOMPOSED: dict[Form, Literal["NFD", "NFKD"]] = {"NFC": "NFD", "NFKC": "NFKD"}
+FEW = 256  # characters that Python normalizes fast enough, whatever they are
 NAMES, PHONES = 1 << 12, 1 << 13  # that are remembered, phones of each region
 
 MIDNIGHT = "00:00:00"
@@ -105,7 +112,41 @@ def text(value: str, *, layout: bool = False) -> str:
         raise ValueError(
             f"Contains a character that cannot be stored (U+{ord(found[0]):04X}); remove it."
         )
-    return unicodedata.normalize("NFC", _LINE_END.sub("\n", value).strip())
+    return normalized("NFC", _LINE_END.sub("\n", value).strip())
+
+
+def normalized(form: Form, text: str) -> str:
+    """Return the normal form (NFC or NFKC) of a text, in linear time.
+
+    Python puts the marks behind a letter in order by exchanging neighbours. That takes quadratic time, in which no
+    other thread runs.
+    """
+    if len(text) <= FEW:
+        return unicodedata.normalize(form, text)
+    if unicodedata.is_normalized(form, text):
+        return text
+    words = text.split(" ")  # no mark passes a blank
+    in_order = [word if len(word) <= FEW else _marks_in_order(form, word) for word in words]
+    return unicodedata.normalize(form, " ".join(in_order))
+
+
+def _marks_in_order(form: Form, text: str) -> str:
+    """Return a text whose runs of marks are decomposed and in canonical order (UAX #15, section 1.3)."""
+    letters, decomposed = {*text}, _DECOMPOSED[form]
+    parts = {ord(letter): unicodedata.normalize(decomposed, letter) for letter in letters}
+    marks = {
+        letter for letter in letters if all(map(unicodedata.combining, parts[ord(letter)]))
+    }
+    runs = []
+    for is_of_marks, found in groupby(text, marks.__contains__):
+        run = "".join(found)
+        runs.append(_in_order(run.translate(parts)) if is_of_marks else run)
+    return "".join(runs)
+
+
+def _in_order(marks: str) -> str:
+    """Return marks in canonical order; those of one class stay as they are."""
+    return "".join(sorted(marks, key=unicodedata.combining))
 
 
 def identifier(value: str) -> str:
@@ -115,7 +156,7 @@ def identifier(value: str) -> str:
     return _without_leftovers(
         _settled(
             value,
-            lambda string: unicodedata.normalize("NFKC", string).translate(_UNSEEN).upper(),
+            lambda string: normalized("NFKC", string).translate(_UNSEEN).upper(),
         )
     )
 
@@ -179,7 +220,7 @@ def fold_name(value: str) -> str:
 def _fold(value: str) -> str:
     folded = _settled(
         value,
-        lambda string: unicodedata.normalize("NFKC", string).casefold().translate(_FOLDED),
+        lambda string: normalized("NFKC", string).casefold().translate(_FOLDED),
     )
     # To look whether one of the words may be there takes a tenth of looking for each.
     may_be_there = "د " in folded or "و " in folded or "ل " in folded
@@ -196,7 +237,7 @@ def phone(value: str, region: str) -> str:
     """
     if is_phone(value):
         return value
-    kept = unicodedata.normalize("NFC", value.translate(_INVISIBLE).strip())
+    kept = normalized("NFC", value.translate(_INVISIBLE).strip())
     kept = _FLOAT_PHONE.sub(r"\1", kept)
     return _e164(kept, region) or kept
 
@@ -350,8 +391,10 @@ def time_after(time_from: str, lasting: timedelta) -> str:
 
 def _settled(value: str, step: Callable[[str], str]) -> str:
     """Repeat `step` until nothing changes: a form is canonical only if it is its own canonical form."""
-    after = " ".join(step(value).split())
-    return after if after == value else _settled(after, step)
+    before = None
+    while value != before:
+        before, value = value, " ".join(step(value).split())
+    return value
 
 
 def sure_dates(end: int) -> re.Pattern:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import lru_cache
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
@@ -289,6 +290,11 @@ class Entity(Schema):
             return cast(Values, error.valid_data), error.messages_dict
 
 
+def _lower(spelling: str) -> str:
+    """Return the beginning of a field's name in lower case: no field of ours has a longer name."""
+    return spelling[:SHOWN].lower()
+
+
 def _misspelt(spelt: Sequence[Shape]) -> set[int]:
     """Return the places of what is no object, and of records that send a field twice."""
     return {at for at, shape in enumerate(spelt) if shape.twice or shape is NO_SHAPE}
@@ -365,9 +371,8 @@ def _columns(
 def _columns_of_many_shapes(
     records: Sequence[Any], spelt: Sequence[Shape], shapes: Iterable[Shape]
 ) -> Columns:
-    columns: dict[str, list[Any]] = {}
-    for shape in shapes:
-        columns |= {name: [None] * len(records) for name in shape.positions}
+    names = dict.fromkeys(chain.from_iterable([shape.positions for shape in shapes]))
+    columns: dict[str, list[Any]] = {name: [None] * len(records) for name in names}
     for place, shape in enumerate(spelt):
         values = [*records[place].values()] if shape.positions else []
         for name, at in shape.positions.items():

@@ -50,9 +50,15 @@ class Doubt:
 ODD = {_Absent, _Wrong, Doubt}
 
 IDENTIFIER, TEXT = 64, 200  # lengths in characters
+_WRITTEN = (
+    str,
+    int,
+    float,
+    Decimal,
+)  # values that may be of any length; a list is a matter of its items
 _YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 _STARTED = _YESTERDAY.isoformat()  # a day that has begun in every time zone
-MUCH = 16  # times its limit: text that is longer is refused before it is trimmed
+MUCH = 16  # times its limit: text that is longer is refused before anything is done to it
 LARGEST_ID = 2**63 - 1
 SHOWN = 80  # characters of a value or an unknown field's name that a warning repeats
 
@@ -114,10 +120,11 @@ def _left_out(came: str, reason: str) -> Doubt:
 
 
 class Clean(fields.Field):
-    """A field whose whole rule is `clean`. `meaning`, and what it `accepts`, are words for the reference."""
+    """A field with one `rule`. `meaning`, and what it `accepts`, are words for the reference."""
 
     accepts: str
     length: int | None = None  # characters at most
+    too_long: str  # what the sender is told of a longer one
     # JSON schemas: of what may be sent, of what makes the field present, of what is answered. A pattern is that of a
     # string without the blanks around it, and maxLength stands for the field's own.
     sent: ClassVar[Json]
@@ -149,7 +156,17 @@ class Clean(fields.Field):
         return schema | ({"maxLength": self.length} if "maxLength" in schema else {})
 
     def clean(self, value: Any) -> Any:
-        """Return the canonical value of what was sent, which is not null; in a Doubt if the sender is to be warned."""
+        """Return the canonical value of what was sent, which is not null; in a Doubt if the sender is to be warned.
+
+        Raises ValueError. Nothing is done to what is far too long: already a copy would take its room once more.
+        """
+        most = MUCH * (self.length or IDENTIFIER)
+        if isinstance(value, _WRITTEN) and len(str(value)) > most:
+            raise ValueError(self.too_long)
+        return self.rule(value)
+
+    def rule(self, value: Any) -> Any:
+        """Do the work of `clean`."""
         # Each kind of field brings its own rule.
         raise NotImplementedError(type(self).__name__)
 
@@ -210,15 +227,13 @@ class Text(Clean):
         super().__init__(meaning, **kwargs)
         self.recurs = self.recurs if recurs is None else recurs
         self.length = length or self.length
+        self.too_long = f"Longer than {self.length} characters."
         self.blank = blank or self.blank
         self.layout = layout
         self.accepts += ", line breaks stay" if layout else ""
 
-    def clean(self, value: Any) -> Any:
-        string = self._string(value)
-        # Nothing is done to what is far too long: some forms take more time than a text is long.
-        self._refuse_longer(string, MUCH * self.length)
-        text = canonical.text(string, layout=self.layout)
+    def rule(self, value: Any) -> Any:
+        text = canonical.text(self._string(value), layout=self.layout)
         came = f"{text}.0" if isinstance(value, float | Decimal) else text
         if not text:
             return self._blank()
@@ -238,13 +253,13 @@ class Text(Clean):
         # An invisible mark may have hidden that the text says nothing.
         if formed != text and (reason := self.left_out(formed)):
             return _left_out(came, reason)
-        self._refuse_longer(formed, self.length)
+        self._refuse_too_long(formed)
         doubt = self.doubt(came, formed)
         return Doubt(formed, f"{shown(came)} {doubt}") if doubt else formed
 
-    def _refuse_longer(self, text: str, limit: int) -> None:
-        if len(text) > limit:
-            raise ValueError(f"Longer than {self.length} characters.")
+    def _refuse_too_long(self, text: str) -> None:
+        if len(text) > self.length:
+            raise ValueError(self.too_long)
 
     def _among_blanks(self, pattern: str) -> str:
         if self.layout:
@@ -299,13 +314,11 @@ class Text(Clean):
         The text begins and ends with a line break, so each value stands between two: `\\nP-1\\nP-2\\n`.
         """
         try:
-            lines = "\n".join(["", *values, ""])
+            fit = max(map(len, values), default=0) <= self.length
+            lines = "\n".join(["", *values, ""]) if fit else ""
         except TypeError:  # not all of them are text
             return super().clean_all(values)
-        if (
-            lines.count("\n") > len(values) + 1
-            or max(map(len, values), default=0) > self.length
-        ):
+        if lines.count("\n") != len(values) + 1:
             return super().clean_all(values)
         spelt = self.spell(lines) if self.is_respelt else lines
         unsure = self._unsure(spelt)
@@ -689,20 +702,21 @@ class Flag(Clean):
         **dict.fromkeys(("false", "0", "no", "لا"), False),
     }
     _numbers: ClassVar = {1: True, 0: False, -1: True}  # -1 is Access' true
+    no_flag = too_long = "Must be true or false."
 
     def clean_all(self, column: Sequence[Any]) -> Sequence[Any]:
         return column if set(map(type, column)) == {bool} else super().clean_all(column)
 
-    def clean(self, value: Any) -> Any:
+    def rule(self, value: Any) -> Any:
         if isinstance(value, bool):
             return value
         if isinstance(value, str):
-            text = canonical.text(value) if len(value) <= MUCH * IDENTIFIER else value
+            text = canonical.text(value)
             flag = self._spellings.get(text.lower()) if text else ABSENT
         else:
             flag = self._numbers.get(value) if isinstance(value, int) else None
         if flag is None:
-            raise ValueError("Must be true or false.")
+            raise ValueError(self.no_flag)
         return flag
 
 
@@ -719,12 +733,13 @@ class RecordId(Clean):
     }
     present = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
     answered = {"type": "integer", "minimum": 1}
+    no_id = too_long = "Must be the id of a stored record, a positive whole number."
 
-    def clean(self, value: Any) -> Any:
-        if isinstance(value, str) and len(value) <= MUCH * IDENTIFIER:
+    def rule(self, value: Any) -> Any:
+        if isinstance(value, str):
             return self._of_text(canonical.text(value))
         if isinstance(value, bool) or not isinstance(value, int) or value > LARGEST_ID:
-            raise ValueError(self._wrong)
+            raise ValueError(self.no_id)
         return value if value > 0 else ABSENT
 
     def _of_text(self, text: str) -> Any:
@@ -732,9 +747,7 @@ class RecordId(Clean):
             return ABSENT
         if self.schema.nothing.is_word(text) or nothing.is_zero(text):
             return Doubt(ABSENT, f"{shown(text)} {STANDS_FOR_NONE}{LEFT_OUT}")
-        raise ValueError(self._wrong)
-
-    _wrong = "Must be the id of a stored record, a positive whole number."
+        raise ValueError(self.no_id)
 
 
 class Codes(Clean):
@@ -743,15 +756,16 @@ class Codes(Clean):
     accepts = "list of codes; it replaces the stored list, [] clears it"
     sent = {"type": ["array", "null"], "items": {"$ref": f"{COMPONENTS}Identifier"}}
     answered = {"type": "array", "items": {"type": "string", "maxLength": IDENTIFIER}}
+    no_list = too_long = "Must be a list of codes."
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
         self._code = Code("one of the codes")
         self._code.schema = parent
 
-    def clean(self, value: Any) -> Any:
+    def rule(self, value: Any) -> Any:
         if not isinstance(value, list):
-            raise ValueError("Must be a list of codes.")
+            raise ValueError(self.no_list)
         cleaned = [self._code.clean(item) for item in value if item is not None]
         doubts = [code for code in cleaned if isinstance(code, Doubt)]
         codes = {code.value if isinstance(code, Doubt) else code for code in cleaned}
