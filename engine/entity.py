@@ -14,7 +14,16 @@ from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
-from engine.fields import ABSENT, LEFT_OUT, ODD, SHOWN, WRONG, Clean, Doubt
+from engine.fields import (
+    ABSENT,
+    LEFT_OUT,
+    ODD,
+    SHOWN,
+    WRONG,
+    Clean,
+    Doubt,
+    first_of,
+)
 from engine.nothing import Nothing
 from engine.problems import ValidationFailed
 from engine.rules import Rules, Values
@@ -195,21 +204,23 @@ class Entity(Schema):
         """Return the shape of a record with these names; None is no object."""
         if spellings is None:
             return NO_SHAPE
-        shape = Shape({}, [], {})
+        positions: dict[str, int] = {}
+        twice: dict[str, list[str]] = {}
+        unknown = []
         for place, spelling in enumerate(spellings):
             name = self._names.get(spelling) or self._names.get(_lower(spelling))
             if name is None:
-                self._note_unknown(shape, spelling)
-            elif name in shape.positions:
-                shape.twice[name] = ["Sent twice, in two spellings."]
+                unknown.append(spelling)
+            elif name in positions:
+                twice[name] = ["Sent twice, in two spellings."]
             else:
-                shape.positions[name] = place
-        return shape
+                positions[name] = place
+        return Shape(positions, self._warnings_of(unknown), twice)
 
-    def _note_unknown(self, shape: Shape, spelling: str) -> None:
-        """Warn of an unknown field; one that only answers carry may come back."""
-        if _lower(spelling) not in self._read_only:
-            shape.warnings.append(UNKNOWN_FIELD + spelling[:SHOWN])
+    def _warnings_of(self, unknown: Sequence[str]) -> list[str]:
+        """Return a warning for each unknown field; one that only answers carry may come back."""
+        told = [name for name in unknown if _lower(name) not in self._read_only]
+        return [UNKNOWN_FIELD + name[:SHOWN] for name in first_of(told)]
 
     def settle(self, batch: Batch) -> None:
         """Settle values that depend on others of their record."""

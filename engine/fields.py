@@ -61,6 +61,7 @@ _STARTED = _YESTERDAY.isoformat()  # a day that has begun in every time zone
 MUCH = 16  # times its limit: text that is longer is refused before anything is done to it
 LARGEST_ID = 2**63 - 1
 SHOWN = 80  # characters of a value or an unknown field's name that a warning repeats
+NAMED = 100  # unknown fields or odd codes of a record that warnings name
 
 STANDS_FOR_NONE = "stands for none"
 LEFT_OUT = ", left out"  # how a warning ends whose value counts as absent
@@ -93,6 +94,12 @@ def shown(value: Any) -> str:
     """Return a value as a warning repeats it."""
     text = str(value)
     return f'"{text}"' if len(text) <= SHOWN else f'"{text[:SHOWN]}…"'
+
+
+def first_of(things: Sequence[str]) -> list[str]:
+    """Return the first of many things to tell a sender, and how many more there are."""
+    more = len(things) - NAMED
+    return [*things[:NAMED], f"… and {more} more"] if more > 0 else [*things]
 
 
 # --- JSON schemas ------------------------------------------------------------------------------
@@ -767,12 +774,11 @@ class Codes(Clean):
         if not isinstance(value, list):
             raise ValueError(self.no_list)
         cleaned = [self._code.clean(item) for item in value if item is not None]
-        doubts = [code for code in cleaned if isinstance(code, Doubt)]
+        doubts = [code.warning for code in cleaned if isinstance(code, Doubt)]
         codes = {code.value if isinstance(code, Doubt) else code for code in cleaned}
         codes -= {None, ABSENT}
         known = tuple(sorted(codes)) if codes or not value else ABSENT
-        warning = "; ".join([doubt.warning for doubt in doubts])
-        return Doubt(known, warning) if doubts else known
+        return Doubt(known, "; ".join(first_of(doubts))) if doubts else known
 
 
 class Instant(fields.Field):

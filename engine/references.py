@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from engine.entity import Batch, Column
-from engine.fields import ABSENT
+from engine.fields import ABSENT, first_of
 from engine.index import EntityIndex, Index, Record
 from engine.outcome import Notice
 from engine.problems import UnknownReference, ValidationFailed
@@ -90,9 +90,10 @@ class _Faults:
     def left_out(self, reference: Reference, by_code: Mapping[str, Record | None]) -> None:
         """Warn of each code of a list that nobody has."""
         missing = [code for code, record in by_code.items() if record is None]
-        for code in missing:
-            sentence = f"{reference.target} {code} is not stored, left out"
-            self.warnings.append(Notice(reference.code, sentence))
+        sentences = [
+            f"{reference.target} {code} is not stored, left out" for code in missing
+        ]
+        self.warnings += [Notice(reference.code, said) for said in first_of(sentences)]
 
     def refuse(self) -> None:
         """Raise ValidationFailed for what disagrees, or else UnknownReference."""

@@ -250,6 +250,30 @@ def test_a_name_of_a_field_that_is_not_known_is_not_copied():
     assert peak(lambda: SCHEMAS["patient"].clean_all([record])) < HUGE / 2
 
 
+def test_a_record_of_many_unknown_fields_names_some_and_counts_the_others():
+    _, warnings = SCHEMAS["patient"].clean(one_of_many_names(100_000)[0])
+    assert warnings[:2] == ["unknown field: unknown0", "unknown field: unknown1"]
+    assert len(warnings) == fields.NAMED + 1
+    assert warnings[-1] == f"unknown field: … and {100_000 - fields.NAMED} more"
+
+
+def test_a_list_of_many_odd_codes_names_some_and_counts_the_others():
+    odd = [*["-"] * 100_000, "C-1"]
+    data, (warning,) = SCHEMAS["doctor"].clean(LEAST["doctor"] | {"clinicCodes": odd})
+    assert data["clinic_codes"] == ("C-1",)
+    assert warning.count("stands for none") == fields.NAMED
+    assert warning.endswith(f"; … and {100_000 - fields.NAMED} more")
+
+
+def test_a_doctor_of_many_unknown_clinics_is_told_of_some_and_of_how_many_more(
+    sqlite_portal,
+):
+    codes = [f"C-{number}" for number in range(2 * fields.NAMED)]
+    told = sqlite_portal.send("doctor", code="D-1", name="Huda", clinicCodes=codes)
+    assert len(told["warnings"]) == fields.NAMED + 1
+    assert told["warnings"][-1] == f"clinicCodes: … and {fields.NAMED} more"
+
+
 # --- Forms -------------------------------------------------------------------------------------
 
 odd_marks = st.text(
