@@ -391,11 +391,6 @@ def _columns_of_many_shapes(
     return {**columns}
 
 
-def _lower(spelling: str) -> str:
-    """Return a spelling in lower case, cut where no field has so long a name: millions of characters take long."""
-    return spelling[:SHOWN].lower()
-
-
 def _spellings(names: Iterable[str]) -> dict[str, str]:
     """Return Python names by their usual spellings, and by the lower case in which all others are looked up."""
     found = {json_name(name): name for name in names}
