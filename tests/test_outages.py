@@ -229,7 +229,8 @@ def test_nothing_is_written_to_a_damaged_file_until_somebody_has_looked(
         refused(http.post("/patients", body), 503, "database_unavailable")
     assert len(criticals(caplog)) == 1
     assert "DAMAGED" in criticals(caplog)[0]
-    with closing(sqlite3.connect(":memory:")), migrated_again(path) as other:
+    assert path.with_name("clinic.db-damaged").exists()  # for the other processes
+    with migrated_again(path) as other:
         refused(
             Http(other.test_client()).post("/patient", SARA), 503, "database_unavailable"
         )
