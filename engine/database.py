@@ -641,7 +641,7 @@ def transact(
         except LostRace:
             log.debug("lost a race: a record was written meanwhile")
         except Unfit as unfit:
-            raise _unfit(engine, unfit.outage) from None
+            raise _refusal(engine, unfit) from None
         except sa.exc.SQLAlchemyError as error:
             seen.add(_mendable(engine, error, seen))
         if most_losses and attempt >= most_losses:
@@ -686,6 +686,12 @@ def unavailable(outage: Outage = outages.LOCKED) -> DatabaseUnavailable:
     problem = DatabaseUnavailable(UNFIT.format(outage.reason), headers=RETRY_AFTER)
     problem.loses_all = outage in (outages.REPLACED, outages.DAMAGED)
     return problem
+
+
+def _refusal(engine: sa.Engine, unfit: Unfit) -> DatabaseUnavailable:
+    if unfit.is_known:  # else those who keep asking would renew the pause for ever
+        return unavailable(unfit.outage)
+    return _unfit(engine, unfit.outage)
 
 
 def _unfit(engine: sa.Engine, outage: Outage, name: str = "") -> DatabaseUnavailable:

@@ -45,11 +45,11 @@ NEWER = Outage("of a newer revision", "A newer program upgraded it. Update this 
 
 
 class Unfit(Exception):
-    """The database takes no records now."""
+    """The database takes no records now; `is_known`: it was not asked again."""
 
-    def __init__(self, outage: Outage):
+    def __init__(self, outage: Outage, *, is_known: bool = False):
         super().__init__(outage.reason)
-        self.outage = outage
+        self.outage, self.is_known = outage, is_known
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Watch:
         """Raise Unfit where to try again would only wait, or do harm."""
         is_recent = time.monotonic() - self.since < PAUSE
         if self.outage is DAMAGED or (self.outage is DOWN and is_recent):
-            raise Unfit(self.outage)
+            raise Unfit(self.outage, is_known=True)
 
     def refuse_other_revision(self, connection: sa.Connection) -> None:
         """Raise Unfit unless the tables have the revision that this program writes."""

@@ -420,6 +420,23 @@ def test_a_frozen_server_holds_nobody_for_long(
         assert healthy(http)[0] == 200
 
 
+def test_whoever_keeps_asking_is_served_when_the_pause_is_over(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise sa.exc.OperationalError("INSERT", {}, DriverError(2013))
+
+    monkeypatch.setattr(outages, "PAUSE", 0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "insert_for_ids", fail)
+        refused(http.post("/patient", ALI), 503, "database_unavailable")
+    ends = time.monotonic() + 5
+    while http.post("/patient", ALI).status_code == 503:
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    assert http.post("/patient", SARA).status_code == 201
+
+
 def _seconds(work: Callable[[], Any]) -> float:
     started = time.monotonic()
     work()
