@@ -634,6 +634,7 @@ def transact(
     seen: set[Fault] = set()
     while True:
         attempt += 1
+        begun = time.monotonic()
         try:
             return _attempt(engine, work, writes, started + patience, any_revision)
         except turns.NoTurn:
@@ -643,6 +644,7 @@ def transact(
         except Unfit as unfit:
             raise _refusal(engine, unfit) from None
         except sa.exc.SQLAlchemyError as error:
+            watch_of(engine).note_wait(time.monotonic() - begun)
             seen.add(_mendable(engine, error, seen))
         if most_losses and attempt >= most_losses:
             raise InternalError("Others kept writing these records.")

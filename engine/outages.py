@@ -2,14 +2,17 @@
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
 RECHECK = 10  # seconds for which a connection's tables are known to be this program's
-PAUSE = 5  # seconds after an outage in which nobody waits for a server again that was down
+PAUSE = (
+    5  # seconds in which nobody waits again for a server for which somebody waited in vain
+)
+LONG = 1  # seconds: a shorter wait harms nobody
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ class Watch:
 
     revision: str = ""
     outage: Outage | None = None
-    since: float = field(default_factory=time.monotonic)
+    since: float = 0.0  # when somebody last waited for it in vain
 
     def refuse_at_once(self) -> None:
         """Raise Unfit where to try again would only wait, or do harm."""
@@ -77,9 +80,13 @@ class Watch:
             raise Unfit(OLDER if stored < self.revision else NEWER)
         connection.info["checked"] = time.monotonic()
 
+    def note_wait(self, seconds: float) -> None:
+        """Note that somebody waited for the database in vain."""
+        if seconds > LONG:
+            self.since = time.monotonic()
+
     def begins(self, outage: Outage, name: str) -> None:
         """Log an outage, once if it lasts; `name` is the error's, without any value."""
-        self.since = time.monotonic()
         if not outage.is_urgent or outage == self.outage:
             log.error("database error: %s (%s)", outage.reason, name)
             return

@@ -427,6 +427,7 @@ def test_whoever_keeps_asking_is_served_when_the_pause_is_over(
         raise sa.exc.OperationalError("INSERT", {}, DriverError(2013))
 
     monkeypatch.setattr(outages, "PAUSE", 0.3)
+    monkeypatch.setattr(outages, "LONG", -1)
     with monkeypatch.context() as patch:
         patch.setattr(database, "insert_for_ids", fail)
         refused(http.post("/patient", ALI), 503, "database_unavailable")

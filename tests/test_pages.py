@@ -318,7 +318,7 @@ def test_the_page_of_an_outage_does_not_wait_for_the_database_again(
     with broken.application.app_context():
         sa.event.listen(db.engine, "checkout", lambda *_: tries.append(1))
     assert broken.get("/history", headers={"Accept": "text/html"}).status_code == 503
-    assert len(tries) == 1
+    assert len(tries) <= 1
 
 
 def test_a_log_out_that_the_database_missed_can_be_repeated(
