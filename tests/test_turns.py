@@ -130,6 +130,7 @@ def test_whoever_waits_for_the_turn_holds_no_connection(path: str) -> None:
     limits = kind.options() | {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.5}
     engine = sa.create_engine(f"sqlite:///{path}", **limits)
     kind.prepare(engine)
+    kind.prepare_upgrade(engine)  # which may create the file
     queue, ask = turns.of(path), sa.text("SELECT 1")
     with ThreadPoolExecutor(1) as other:
         with queue.turn(1):
