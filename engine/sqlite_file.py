@@ -1,5 +1,6 @@
 """SQLite's file under the running service: how it is opened, and when it must not be written to."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -93,6 +94,14 @@ class SQLiteFile:
         if not (os.access(self.path, os.W_OK) and os.access(folder, os.W_OK)):
             return outages.READ_ONLY
         return outages.FULL if shutil.disk_usage(folder).free < LEAST_FREE else None
+
+
+def make_folder(path: str) -> None:
+    """Make the folder of a file; raise OSError unless the file's log and the locks of the turn can be created there."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o700, exist_ok=True)  # what it will hold is private
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _identity(path: str) -> Identity:

@@ -1,25 +1,19 @@
 """Alembic's entry: bring the database of the current Flask application up to date."""
 
 import logging
-from pathlib import Path
 
-import sqlalchemy as sa
 from alembic import context
 from flask import current_app
 
-from engine import connecting, database
+from engine import connecting, database, upgrading
 from models import db
 
 
 def upgrade_online() -> None:
     """Run the revisions, all in one transaction where the database can."""
     engine = current_app.extensions["migrate"].db.engine
-    if engine.dialect.name == "sqlite":
-        Path(engine.url.database).parent.mkdir(
-            mode=0o700, parents=True, exist_ok=True
-        )  # it will hold patients
     database.of(engine.dialect).prepare_upgrade(engine)
-    with connecting.connect(engine).execution_options(writes=True) as connection:
+    with upgrading.alone(engine) as connection:
         options = current_app.extensions["migrate"].configure_args
         # We begin transactions ourselves, so SQLite can roll a half-done revision back; MariaDB cannot.
         whole = connection.dialect.name in ("sqlite", "postgresql")
@@ -45,6 +39,3 @@ try:
     upgrade_online()
 except connecting.Unusable as unusable:
     raise SystemExit(str(unusable)) from None
-except (sa.exc.DBAPIError, OSError) as error:
-    url = current_app.extensions["migrate"].db.engine.url
-    raise SystemExit(connecting.sentence(error, url)) from None

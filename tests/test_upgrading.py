@@ -1,9 +1,10 @@
-"""`flask db upgrade`: what stands in its way is told in a sentence, without a secret."""
+"""`flask db upgrade`: several at once wait for each other, and what stands in its way is told in a sentence."""
 
 import re
 import socket
 import sqlite3
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +16,13 @@ import pymysql
 import pytest
 import servers
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from conftest import KEY
 
 import config
 from app import create_app
-from engine import connecting
+from engine import connecting, database, upgrading
 from models import db
 
 PASSWORD = "the-secret-word"
@@ -291,7 +294,7 @@ def test_a_folder_that_this_user_may_not_make_is_named(tmp_path: Path) -> None:
 
 OPEN = """
 import sys, sqlalchemy
-from engine import connecting
+from engine import connecting, database, upgrading
 try:
     connecting.connect(sqlalchemy.create_engine(sys.argv[1]))
 except connecting.Unusable as unusable:
@@ -347,3 +350,148 @@ def test_every_sentence_can_be_told_of_every_address() -> None:
     ):
         for reason in connecting.Reason:
             assert "{" not in connecting._told(reason, url, name="Error")
+
+
+# --- Several at once ---------------------------------------------------------------------------
+
+# Each child is a process as `flask` would be; what takes long is imported before.
+SIX = """
+import os, sys
+import app, flask_migrate.cli, rekey
+from flask.cli import main
+sys.argv[1:] = ["--app", "app", "db", "upgrade"]
+children = []
+for _ in range(6):
+    child = os.fork()
+    if not child:
+        main()
+    children.append(child)
+ends = [os.waitpid(child, 0)[1] for child in children]
+print([os.waitstatus_to_exitcode(end) for end in ends])
+"""
+
+
+@pytest.fixture
+def empty(backend: str, database_url: str, tmp_path: Path) -> sa.URL:
+    """The address of an empty database; SQLite's is not there yet, nor is its folder."""
+    if backend == "sqlite":
+        return sa.make_url(f"sqlite:///{tmp_path}/data/clinic.db")
+    url = config.read({"API_KEYS": KEY * 2, "DATABASE_URL": database_url}).database_url
+    name = f"empty_{uuid.uuid4().hex}"
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return url.set(database=name)
+
+
+@contextmanager
+def on(url: sa.URL) -> Iterator[None]:
+    """Work on a database as the program does."""
+    app = create_app(API_KEYS=f"tests:{KEY}", DATABASE_URL=as_text(url), LOG_LEVEL="ERROR")
+    with app.app_context():
+        yield
+        db.engine.dispose()
+
+
+def six_at_once(url: sa.URL) -> str:
+    """Run six upgrades at once, which must all succeed; returns what they wrote to stdout."""
+    settings = {"API_KEYS": f"tests:{KEY}", "DATABASE_URL": as_text(url)}
+    process = programs.started((sys.executable, "-c", SIX), **settings)
+    said, told = process.communicate(timeout=120)
+    assert said.splitlines()[-1] == "[0, 0, 0, 0, 0, 0]", told
+    return said
+
+
+def stored(statement: str) -> list[tuple]:
+    with db.engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(statement)]
+
+
+def differences() -> list:
+    with db.engine.connect() as connection:
+        return compare_metadata(MigrationContext.configure(connection), db.metadata)
+
+
+PATIENT = """
+INSERT INTO patient (national_id, name, is_active, created_at, updated_at, version)
+VALUES ('784-1990-1234567-1', 'Sara Omar', {true}, '2026-06-01 09:00:00', '2026-06-01 09:00:00', 1)
+"""
+
+
+def store_as_before(revision: str) -> None:
+    """Bring an empty database to an older revision, with a patient whose number has an older form."""
+    flask_migrate.upgrade(revision=revision)
+    true = "TRUE" if db.engine.dialect.name == "postgresql" else "1"
+    with db.engine.connect().execution_options(writes=True) as connection:
+        connection.exec_driver_sql(PATIENT.format(true=true))
+        connection.commit()
+
+
+def test_six_upgrades_of_an_empty_database_at_once_make_its_tables_once(
+    empty: sa.URL,
+) -> None:
+    six_at_once(empty)
+    with on(empty):
+        assert differences() == []
+        assert len(stored("SELECT version_num FROM alembic_version")) == 1
+
+
+def test_six_upgrades_of_an_older_database_at_once_change_it_once(empty: sa.URL) -> None:
+    with on(empty):
+        store_as_before("0003")
+    assert six_at_once(empty).count("nationalID formed") == 1
+    with on(empty):
+        assert differences() == []
+        assert stored("SELECT national_id, version FROM patient") == [
+            ("784199012345671", 2)
+        ]
+
+
+def test_an_upgrade_that_waits_too_long_for_another_says_so(
+    empty: sa.URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sa.create_engine(empty)
+    with upgrading.alone(other), monkeypatch.context() as brief:
+        brief.setattr(upgrading, "WAIT_SECONDS", 0)
+        assert "Another upgrade of this database" in refusal(empty)
+    other.dispose()
+    with on(empty):
+        flask_migrate.upgrade()
+        assert differences() == []
+
+
+def test_the_upgrade_of_one_database_holds_up_no_other(
+    server: sa.Engine, empty: sa.URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrading, "WAIT_SECONDS", 0)
+    with upgrading.alone(server), on(empty):
+        flask_migrate.upgrade()
+        assert differences() == []
+
+
+def test_an_upgrade_that_fails_leaves_others_their_turn(
+    empty: sa.URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even while its program goes on."""
+    monkeypatch.setattr(upgrading, "WAIT_SECONDS", 5)
+    engines = [sa.create_engine(empty) for _ in range(2)]
+    for engine in engines:
+        with pytest.raises(ZeroDivisionError), upgrading.alone(engine):
+            raise ZeroDivisionError
+    for engine in engines:
+        engine.dispose()
+
+
+def test_the_upgrade_of_a_file_closes_it_for_the_next_one(tmp_path: Path) -> None:
+    """Whoever opens a file while the last connection to it is closed may be told that it is locked."""
+    kind = database.of_name("sqlite")
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/clinic.db")
+    kind.prepare(engine)
+    kind.prepare_upgrade(engine)
+    log = tmp_path / "clinic.db-wal"
+    with upgrading.alone(engine) as connection, connection.begin():
+        connection.exec_driver_sql("CREATE TABLE shelf (id INTEGER)")
+        assert log.exists()
+    assert not log.exists()  # SQLite removes it with the last connection
+    engine.dispose()
