@@ -8,6 +8,11 @@ from flask import current_app
 from engine import connecting, database, upgrading
 from models import db
 
+NEWER = (
+    "The tables are of revision {revision}, which this program does not know: a newer one has upgraded them."
+    " Update this program, or restore the backup from before."
+)
+
 
 def upgrade_online() -> None:
     """Run the revisions, all in one transaction where the database can."""
@@ -24,11 +29,21 @@ def upgrade_online() -> None:
             **options,
         )
         with context.begin_transaction():
+            leave_newer_tables_alone()
             context.run_migrations()
     engine.dispose()
     logging.getLogger("migrations").info(
         "the tables are up to date (revision %s)", context.get_head_revision()
     )
+
+
+def leave_newer_tables_alone() -> None:
+    """Raise Unusable for tables of an unknown revision, unless somebody sets another one (`stamp --purge`)."""
+    tables = context.get_context()
+    known = {script.revision for script in tables.script.walk_revisions()}
+    unknown = sorted({*tables.get_current_heads()} - known)
+    if unknown and not tables.purge:
+        raise connecting.Unusable(NEWER.format(revision=", ".join(unknown)))
 
 
 if context.is_offline_mode():

@@ -495,3 +495,53 @@ def test_the_upgrade_of_a_file_closes_it_for_the_next_one(tmp_path: Path) -> Non
         assert log.exists()
     assert not log.exists()  # SQLite removes it with the last connection
     engine.dispose()
+
+
+# --- A newer program ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def newer(empty: sa.URL) -> sa.URL:
+    """The address of a database that a newer program has upgraded."""
+    with on(empty):
+        flask_migrate.upgrade()
+        set_revision("0099")
+    return empty
+
+
+def set_revision(revision: str) -> None:
+    with db.engine.connect().execution_options(writes=True) as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+        connection.commit()
+
+
+def test_an_upgrade_leaves_the_tables_of_a_newer_program_alone(newer: sa.URL) -> None:
+    told = refusal(newer)
+    assert "revision 0099" in told
+    assert "Update this program" in told
+    with on(newer):
+        assert stored("SELECT version_num FROM alembic_version") == [("0099",)]
+        assert differences() == []
+
+
+@pytest.mark.parametrize(
+    "command", [flask_migrate.downgrade, flask_migrate.current, flask_migrate.stamp]
+)
+def test_other_commands_do_not_touch_the_tables_of_a_newer_program_either(
+    newer: sa.URL, command: Callable[[], None]
+) -> None:
+    with on(newer):
+        with pytest.raises(SystemExit, match="revision 0099"):
+            command()
+        assert stored("SELECT version_num FROM alembic_version") == [("0099",)]
+
+
+def test_the_program_says_in_a_line_that_a_newer_one_was_here(newer: sa.URL) -> None:
+    assert "Update this program" in refusal_of_program(as_text(newer))
+
+
+def test_whoever_knows_better_can_still_set_the_revision(newer: sa.URL) -> None:
+    with on(newer):
+        flask_migrate.stamp(purge=True)
+        flask_migrate.upgrade()
+        assert stored("SELECT version_num FROM alembic_version") != [("0099",)]
