@@ -3,8 +3,6 @@
 What differs from entity to entity is a named function to which the rules point. The engine does the rest.
 """
 
-import hashlib
-
 import words
 from engine import canonical
 from engine.index import EntityIndex, Index, Lookup, Record, Records
@@ -17,15 +15,6 @@ from models import Appointment, Clinic, Doctor, DoctorClinic, FormerKey, Patient
 # --- Keys that several may share ---------------------------------------------------------------
 
 
-def contact_key(mobile: str, name: str) -> str:
-    """Return the digest under which a mobile and a name are one contact (32 hex digits).
-
-    A digest, because NFKC can make a name longer than any column.
-    """
-    contact = f"{mobile}\n{canonical.fold_name(name)}"
-    return hashlib.blake2b(contact.encode(), digest_size=16).hexdigest()
-
-
 def slot_key(patient_id: int, day: str, time_from: str) -> str:
     """Return the text under which the bookings of one patient at one moment meet."""
     return f"{patient_id} {day} {time_from}"
@@ -36,7 +25,7 @@ CONTACT = SharedKey(
     ("mobile", "name"),
     "contact_key",
     "contact_rank",
-    contact_key,
+    canonical.contact_key,
     crowd_is_nobody=True,
 )
 SLOT = SharedKey(

@@ -4,6 +4,7 @@ Pure functions of text; what cannot be read raises ValueError with a sentence fo
 The rules are the contract's, sections 2 ("Field names and values") and 4.
 """
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Callable
@@ -228,6 +229,15 @@ def _fold(value: str) -> str:
 
 
 _FOLDED_NAMES = Memo(_fold, entries=NAMES)  # each name is folded several times on its way
+
+
+def contact_key(mobile: str, name: str) -> str:
+    """Return the digest under which a mobile and a name are one contact (32 hex digits).
+
+    A digest, because NFKC can make a name longer than any column.
+    """
+    contact = f"{mobile}\n{fold_name(name)}"
+    return hashlib.blake2b(contact.encode(), digest_size=16).hexdigest()
 
 
 def phone(value: str, region: str) -> str:

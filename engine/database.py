@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeDecorator
 from engine import outages, turns
 from engine.outages import WATCHES, Outage, Unfit, watch_of
 from engine.problems import DatabaseUnavailable, InternalError
-from engine.sqlite_file import LOCK_WAIT_SECONDS, NOTICED, SQLiteFile, wait_until
+from engine.sqlite_file import LOCK_WAIT_SECONDS, SQLiteFile
 
 PATIENCE = (
     LOCK_WAIT_SECONDS  # seconds of waiting and lost races after which a request gives up
@@ -269,7 +269,7 @@ class SQLite(Database):
         file = FILES[engine] = SQLiteFile(str(engine.url.database))
         sa.event.listen(engine, "do_connect", file.before_connect)
         sa.event.listen(engine, "connect", file.opened)
-        sa.event.listen(engine, "begin", partial(_begin_sqlite, file))
+        sa.event.listen(engine, "begin", partial(turns.begin, file))
 
     def refuse_another(self, connection: sa.Connection) -> None:
         try:
@@ -341,20 +341,6 @@ def _compiled(
     dialect: sa.Dialect, statement: sa.Insert | sa.Update, columns: tuple[str, ...]
 ) -> Any:
     return statement.compile(dialect=dialect, column_keys=columns)
-
-
-def _begin_sqlite(file: SQLiteFile, connection: sa.Connection) -> None:
-    """Take the write lock at once where writing is meant: a read lock could not be raised to it later."""
-    options, now = connection.get_execution_options(), time.monotonic()
-    if not options.get("writes"):
-        connection.exec_driver_sql("BEGIN")
-        return
-    if os.path.exists(file.mark):
-        file.refuse_if_marked()
-    until = options.get("until", now + LOCK_WAIT_SECONDS)
-    if abs(until - now - connection.info["wait"]) > NOTICED:
-        wait_until(until, connection)
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 class CrossJoin(sa.sql.expression.Join):

@@ -215,7 +215,8 @@ class Entity(Schema):
                 twice[name] = ["Sent twice, in two spellings."]
             else:
                 positions[name] = place
-        return Shape(positions, self._warnings_of(unknown), twice)
+        warnings = self._warnings_of(unknown) if unknown else []
+        return Shape(positions, warnings, twice)
 
     def _warnings_of(self, unknown: Sequence[str]) -> list[str]:
         """Return a warning for each unknown field; one that only answers carry may come back."""

@@ -4,19 +4,15 @@ import errno
 import os
 import shutil
 import sqlite3
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from engine import outages
 from engine.outages import Outage, Unfit
 
 LOCK_WAIT_SECONDS = 10
-NOTICED = 0.5  # seconds: a wait that is shortened by less is left as it is
 LOG_BYTES = 16 << 20  # to which SQLite cuts its write-ahead log when nobody reads it
 LEAST_FREE = 1 << 20  # bytes on the disk, for the database to be called healthy
 MARK = "SQLite found this file damaged, so nothing is written to it. Restore a backup, or remove this mark.\n"
@@ -125,10 +121,3 @@ def _open_sqlite(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_autocheckpoint=4000")
     # In bytes: beside a long reader the log grows, and would keep its size.
     connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
-
-
-def wait_until(until: float, connection: sa.Connection) -> None:
-    """Let SQLite wait for its lock until this moment (of `time.monotonic`), as the wait for the turn is part of it."""
-    wait = max(until - time.monotonic(), 0.05)
-    connection.exec_driver_sql(f"PRAGMA busy_timeout={round(wait * 1000)}")
-    connection.info["wait"] = wait

@@ -15,6 +15,10 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Protocol
 
+import sqlalchemy as sa
+
+from engine.sqlite_file import LOCK_WAIT_SECONDS, SQLiteFile
+
 try:
     import fcntl
 except ImportError:  # Windows, where the service is one process; mypy takes a module for one that is always there
@@ -23,6 +27,9 @@ except ImportError:  # Windows, where the service is one process; mypy takes a m
 log = logging.getLogger(__name__)
 
 POLL = 0.0002  # seconds between two looks at another process's lock
+NOTICED = (
+    0.5  # seconds: a wait for SQLite's lock that is shortened by less is left as it is
+)
 
 
 class NoTurn(Exception):
@@ -137,3 +144,27 @@ def _enter(lock: Lock, ends: float) -> None:
 def of(path: str) -> Turns:
     """Return the queue of a file: one for all threads of a process."""
     return Turns(path)
+
+
+# --- SQLite's own lock -------------------------------------------------------------------------
+
+
+def begin(file: SQLiteFile, connection: sa.Connection) -> None:
+    """Begin a transaction; to write, take the write lock at once: a read lock could not be raised to it later."""
+    options, now = connection.get_execution_options(), time.monotonic()
+    if not options.get("writes"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    if os.path.exists(file.mark):
+        file.refuse_if_marked()
+    until = options.get("until", now + LOCK_WAIT_SECONDS)
+    if abs(until - now - connection.info["wait"]) > NOTICED:
+        _wait_until(until, connection)
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _wait_until(until: float, connection: sa.Connection) -> None:
+    """Let SQLite wait for its lock until this moment (of `time.monotonic`), as the wait for the turn is part of it."""
+    wait = max(until - time.monotonic(), 0.05)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={round(wait * 1000)}")
+    connection.info["wait"] = wait

@@ -126,14 +126,15 @@ class _Writer:
         """Update what changed or goes; raise LostRace if another writer changed one of the records."""
         if self.plain and self.plain.changes:
             self._update_plain(self.plain)
-        rekeyed = [record for record in self.stored if self._is_rekeyed(record)]
-        kept = {*self.stored}.difference(rekeyed)
+        rekeyed: list[Record] = []
+        others: list[Record] = []
+        for record in self.stored:
+            (rekeyed if self._is_rekeyed(record) else others).append(record)
         # A column that is set costs the upkeep of its index, even if its value stays.
-        self._update(rekeyed, self.changed_fields.union(self.rules.guarded))
-        self._update(
-            [record for record in self.stored if record in kept],
-            self.changed_fields.difference(self.rules.guarded),
-        )
+        if rekeyed:
+            self._update(rekeyed, self.changed_fields.union(self.rules.guarded))
+        if others:
+            self._update(others, self.changed_fields.difference(self.rules.guarded))
 
     def _is_rekeyed(self, record: Record) -> bool:
         """Return whether a stored record's keys shall be others than they are in the database."""
@@ -141,8 +142,6 @@ class _Writer:
         return any(values[key] != before[key] for key in self.rules.guarded)
 
     def _update(self, records: Records, names: Collection[str]) -> None:
-        if not records:
-            return
         written = [name for name in self.rules.columns if name in names]
         columns = {name: [record.values[name] for record in records] for name in written}
         versions = [(record.before or {})["version"] for record in records]

@@ -14,6 +14,7 @@ from conftest import KEY, Portal, emptied
 import rekey
 import upsert
 from app import create_app
+from engine import canonical
 from models import db
 from upsert import RULES
 
@@ -225,7 +226,7 @@ def test_contact_keys_are_made_again_and_two_that_share_one_get_two_ranks(
         | {"contact_key": None, "contact_rank": None},
     )
     upgrade(older, capsys)
-    key = upsert.contact_key(MOBILE, spelled[0])
+    key = canonical.contact_key(MOBILE, spelled[0])
     assert values(older, "patient", "contact_key") == dict.fromkeys(ids, key) | {
         retired[0]: None
     }
