@@ -34,9 +34,6 @@ WIDE_BEGINS = (
 )
 WIDE = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
 BACKSLASH = ord("\\")
-LEAST_NARROWED = (
-    weight.FLOOR // 2
-)  # bytes of a body: of a smaller one each character may take four bytes
 FEW = 32  # wide characters are few if each has so many bytes for itself
 
 
@@ -98,7 +95,7 @@ def decode(raw: bytearray, codec: str) -> str:
     skipped = len(codecs.BOM_UTF8) if marked else 0
     del raw[:skipped]
     try:
-        is_small = len(raw) <= weight.FLOOR // 2
+        is_small = len(raw) <= weight.FLOOR // 2  # each character may take four bytes
         return raw.decode(codec) if is_small else _narrow(raw, codec)
     except UnicodeDecodeError as error:
         raise InvalidJson(

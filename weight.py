@@ -52,9 +52,13 @@ def refuse_heavy(text: str, size: int) -> None:
 
 
 def _estimate(text: str) -> int:
-    """Return about what a text weighs, by a window of each STRIDE. Where they begin nobody can know."""
+    """Return about what a text weighs, by a window of each STRIDE.
+
+    Each window begins at a random place, so that a sender cannot prepare those places.
+    """
     weight, seen = Weight(text), 0
-    for at in range(random.randrange(STRIDE), len(text), STRIDE):  # noqa: S311 no secret
+    for begin in range(0, len(text), STRIDE):
+        at = begin + random.randrange(STRIDE - WINDOW)  # noqa: S311 no secret
         window = text[at : at + WINDOW]
         found = END_OF_TEXT.search(window)
         weight.add(window[found.end() :] if found else window)

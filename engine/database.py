@@ -2,6 +2,7 @@
 
 import enum
 import logging
+import math
 import os
 import random
 import time
@@ -253,6 +254,8 @@ class SQLite(Database):
         "SQLITE_READONLY_DBMOVED": outages.REPLACED,
         "SQLITE_READONLY": outages.READ_ONLY,
         "SQLITE_FULL": outages.FULL,
+        "SQLITE_CANTOPEN": outages.UNREADABLE,
+        "SQLITE_IOERR": outages.UNREADABLE,
         "SQLITE_CORRUPT": outages.DAMAGED,
         "SQLITE_NOTADB": outages.DAMAGED,
     }
@@ -274,7 +277,7 @@ class SQLite(Database):
     def refuse_another(self, connection: sa.Connection) -> None:
         try:
             now = os.stat(str(connection.engine.url.database))[1:3]
-        except FileNotFoundError:
+        except OSError:  # it is gone, or its folder
             now = None
         if now != connection.info["file"]:
             raise Unfit(outages.REPLACED)
@@ -565,7 +568,6 @@ _OUTAGES = (
     sa.exc.OperationalError,
     sa.exc.InterfaceError,
     sa.exc.ProgrammingError,
-    sa.exc.TimeoutError,
 )
 
 
@@ -587,6 +589,8 @@ def failure_of(error: sa.exc.SQLAlchemyError) -> Failure:
         return Failure(Fault.RACE, name)
     if not _REFERENCES.isdisjoint(codes):
         return Failure(Fault.REFERENCE, name)
+    if isinstance(error, sa.exc.TimeoutError):  # all connections are in use
+        return Failure(Fault.OUTAGE, name, outages.LOCKED)
     outage = outages.meant_by(codes, _OUTAGE_CODES)
     if outage or isinstance(error, _OUTAGES):
         return Failure(Fault.OUTAGE, name, outage or outages.DOWN)
@@ -657,13 +661,14 @@ def _attempt(
         engine.connect().execution_options(**options) as connection,
         connection.begin(),
     ):
-        is_known = connection.info.get("checked", 0.0) > time.monotonic() - outages.RECHECK
+        checked = connection.info.get("checked", -math.inf)
+        is_known = checked > time.monotonic() - outages.RECHECK
         if not (is_known or any_revision):
             watch.refuse_other_revision(connection)
         done = work(connection)
         kind.refuse_another(connection)
     if watch.outage:
-        watch.ends()
+        watch.note_success(wrote=writes)
     return done
 
 

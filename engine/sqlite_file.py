@@ -76,11 +76,11 @@ class SQLiteFile:
 
     def _is_marked(self) -> bool:
         """Return whether the mark is that of this file; one that was put in its place is another."""
-        return (
-            Path(self.mark)
-            .read_text(encoding="utf-8")
-            .startswith(f"{_identity(self.path)}\n")
-        )
+        try:
+            marked = Path(self.mark).read_text(encoding="utf-8")
+        except FileNotFoundError:  # somebody has just removed it
+            return False
+        return marked.startswith(f"{_identity(self.path)}\n")
 
     def outage(self) -> Outage | None:
         """Return why nothing can be written to the file, as far as can be seen."""
@@ -103,7 +103,7 @@ def make_folder(path: str) -> None:
 def _identity(path: str) -> Identity:
     try:
         return os.stat(path)[1:3]
-    except FileNotFoundError:
+    except OSError:  # it is gone, or its folder
         return None
 
 

@@ -15,7 +15,7 @@ NEWER = (
 
 
 def upgrade_online() -> None:
-    """Run the revisions, all in one transaction where the database can."""
+    """Run what a `flask db` command does on the database, all in one transaction where the database can."""
     engine = current_app.extensions["migrate"].db.engine
     database.of(engine.dialect).prepare_upgrade(engine)
     with upgrading.alone(engine) as connection:
@@ -31,10 +31,9 @@ def upgrade_online() -> None:
         with context.begin_transaction():
             leave_newer_tables_alone()
             context.run_migrations()
+        revisions = ", ".join(context.get_context().get_current_heads()) or "none"
     engine.dispose()
-    logging.getLogger("migrations").info(
-        "the tables are up to date (revision %s)", context.get_head_revision()
-    )
+    logging.getLogger("migrations").info("the tables are of revision %s", revisions)
 
 
 def leave_newer_tables_alone() -> None:

@@ -73,8 +73,8 @@ MEANT = {
     "SQLITE_READONLY_DBMOVED": outages.REPLACED,
     "SQLITE_FULL": outages.FULL,
     "SQLITE_BUSY": outages.LOCKED,
-    "SQLITE_IOERR_WRITE": outages.DOWN,
-    "SQLITE_CANTOPEN": outages.DOWN,
+    "SQLITE_IOERR_WRITE": outages.UNREADABLE,
+    "SQLITE_CANTOPEN": outages.UNREADABLE,
 }
 
 

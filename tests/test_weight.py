@@ -137,6 +137,15 @@ def test_a_part_tells_what_the_whole_weighs() -> None:
     assert weight._estimate(text) == pytest.approx(whole, rel=0.05)
 
 
+def test_a_text_whose_pattern_repeats_with_the_windows_is_weighed_all_the_same() -> None:
+    lists = "[]," * (weight.STRIDE // 6)
+    string = '"' + "a" * (weight.STRIDE - len(lists) - 3) + '",'
+    text = f"[{(lists + string) * 128}0]"
+    for _ in range(20):
+        with pytest.raises(PayloadTooLarge):
+            weight.refuse_heavy(text, len(text))
+
+
 strings = st.text(st.sampled_from('[{"\\,:]}1.5 ع😀'), max_size=30)
 
 
