@@ -51,7 +51,7 @@ curl -H "X-API-Key: $(sed -n 's/^API_KEYS=[^:]*:\\([^,]*\\).*/\\1/p' '{root}/.en
 
 
 def when_ready(server):
-    """Let no client hold a thread for ever. gunicorn has no such limit; a connection inherits its listener's."""
+    """Close a connection on which nothing comes or goes for STALL seconds: it inherits its listener's limits."""
     limit = struct.pack("@ll", STALL, 0)  # seconds and microseconds
     for listener in server.LISTENERS:
         for kind in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
@@ -59,7 +59,7 @@ def when_ready(server):
 
 
 def post_fork(server, worker):
-    """Spare the collector the thousands of records of a bulk while it runs.
+    """Collect garbage less often, for a bulk makes thousands of records.
 
     What a large request held goes back to the system: glibc would keep up to 64 MiB of it.
     """
@@ -69,9 +69,9 @@ def post_fork(server, worker):
 
 
 def post_worker_init(worker):
-    """Spare the collector what lives as long as the worker: the application is loaded now.
+    """Exclude the loaded application from garbage collection, and tell what is wrong with the database.
 
-    Greet whoever started this by hand, once the last worker is up; a platform has no .env and needs no greeting.
+    The last worker that starts greets whoever started this by hand; a platform has no .env and needs no greeting.
     """
     gc.freeze()
     if worker.age == 1:

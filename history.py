@@ -1,8 +1,8 @@
 """The sync history: a row for each list and each single record that was sent, and for each decision of a person.
 
 It is written in the request's last transaction where that is possible, and then costs no commit of its own. After a dry
-run, a rollback, or chunks that had to be tried in parts, it gets a transaction of its own. A request that fails as a
-whole because the database does not answer leaves no row.
+run, a rollback, chunks that had to be tried in parts, or where nothing could be stored, it gets a transaction of its
+own. No row is left by what is no list of records (400, 413, 415), or fails as a whole with the database.
 """
 
 import json
@@ -83,7 +83,8 @@ def write(
 def prune(connection: sa.Connection, now: datetime, keep_days: int) -> None:
     """Remove some of the oldest rows, if they are older than so many days.
 
-    A clock that jumped ahead has a day to be set right: ages count from a day after the newest row that is a day old.
+    Ages are not counted from the clock, which may have jumped ahead, but from the newest row that is at least a day
+    old, plus a day.
     """
     c = SyncRun.__table__.c
     a_day_old = c.at <= instant(now - DAY)

@@ -1,7 +1,7 @@
-"""Large bodies take turns: a process reads a few of them at once, and works on so many bytes of them at once.
+"""Large bodies take turns, so that memory does not grow with the number of callers.
 
-So memory does not grow with the number of callers. A body of up to SMALL bytes, as that of any single record, never
-waits. Who waits too long is told to come again.
+A process reads a few of them at once, and works on as many bytes at once as one may have. A body of up to SMALL bytes
+never waits. Who waits too long is told to come again.
 """
 
 import threading
@@ -76,13 +76,13 @@ class Turn:
         self._patience = float(PATIENCE)
 
     def receive(self, size: int) -> None:
-        """Take a place if the bytes read so far make a large body; raise ServiceBusy if there is none."""
+        """Take a place if the bytes read so far make a large body; raise ServiceBusy if none becomes free in time."""
         if size > SMALL and not self._has_place:
             self._take(self._places, 1)
             self._has_place = True
 
     def work(self, size: int) -> None:
-        """Take room for work on a large body of so many bytes; raise ServiceBusy if there is none."""
+        """Take room for work on a large body of so many bytes; raise ServiceBusy if none becomes free in time."""
         if size > SMALL:
             self._take(self._room, max(size, FLOOR))
 

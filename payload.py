@@ -29,12 +29,11 @@ CHARSETS = {
 }
 NAMES = {"utf-8": "UTF-8", "cp1256": "windows-1256", "cp1252": "windows-1252"}
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-WIDE_BEGINS = (
-    b"\xf0\xf1\xf2\xf3\xf4"  # with one of these bytes, in UTF-8, a character beyond U+FFFF
-)
+# In UTF-8 a character beyond U+FFFF begins with one of these bytes.
+WIDE_BEGINS = b"\xf0\xf1\xf2\xf3\xf4"
 WIDE = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
 BACKSLASH = ord("\\")
-FEW = 32  # wide characters are few if each has so many bytes for itself
+FEW = 32  # wide characters are few if there is one in so many bytes at most
 
 
 class Stream(Protocol):
@@ -68,7 +67,10 @@ def codec_of(content_type: str, encoding: str | None) -> str:
 
 
 def read(stream: Stream, most: int, watch: Callable[[int], None]) -> bytearray:
-    """Return all bytes; raise PayloadTooLarge beyond so many. `watch` is told how many there are of a large body."""
+    """Return all bytes; raise PayloadTooLarge beyond `most`.
+
+    Once the body is large, `watch` is called with the number of bytes read so far.
+    """
     raw = bytearray()
     while part := stream.read(PART):
         raw += part
@@ -106,8 +108,8 @@ def decode(raw: bytearray, codec: str) -> str:
 def _narrow(raw: bytearray, codec: str) -> str:
     """Return the text; with a few emoji in a large one, they are written as JSON's escapes.
 
-    Else Python would take four bytes for each of its characters. In what is no JSON a column after an emoji then
-    counts its escape.
+    Else Python would take four bytes for each of its characters. In an error message the
+    column then counts the escape instead of the emoji.
     """
     text = raw.decode(codec)
     if sys.getsizeof(text) < 4 * len(text):
@@ -149,7 +151,7 @@ def _refuse_number(text: str) -> NoReturn:
 
 
 def _finite(text: str) -> Decimal:
-    """Return a number with exactly its digits: in an identifier all count, and an exponent shows that some are lost."""
+    """Return a number with all its digits, as identifiers need, and its exponent: it shows that digits were lost."""
     try:
         return Decimal(text) if math.isfinite(float(text)) else _refuse_number(text[:SHOWN])
     except InvalidOperation:  # an exponent of more digits than any number has

@@ -29,9 +29,11 @@ from models import db
 from schemas import Schemas
 from upsert import RULES
 
-CHUNK = 1000  # records matched and written at once: whoever wants to write waits for one, unless a request is atomic
-ALONG = 9  # further chunks in the same transaction, as long as nobody queues for the turn to write
-OUTAGES = 2  # chunks in a row that the database fails before the rest is not tried any more
+CHUNK = 1000  # records matched and written at once: unless a request is atomic, who wants to write waits for one chunk
+MORE_CHUNKS = 9  # further chunks in the same transaction, as long as nobody queues for the turn to write
+GIVE_UP_AFTER = (
+    2  # chunks in a row that the database fails before the rest is not tried any more
+)
 CONFLICT = 409
 SHORT_PATIENCE = (
     1  # seconds that the history of what stores nothing waits for other writers
@@ -66,7 +68,7 @@ class Options:
 def one(
     schemas: Schemas, entity: str, sent: Mapping[str, Any], options: Options
 ) -> answers.Item:
-    """Upsert one record and return the answer with the whole stored record; raise the Problem that it has."""
+    """Upsert one record and return the answer with the whole record; raise the Problem that it has."""
     batch = schemas[entity].clean_all([sent])
     if batch.refused:
         _note_afterwards(options, {entity: answers.report(batch, [batch.refused[0]])})
@@ -118,7 +120,8 @@ class _Single:
 def many(schemas: Schemas, batches: Mapping[str, list[Any]], options: Options) -> Reports:
     """Upsert lists of records by entity, in the order of RULES, and report what became of each record.
 
-    Raises DatabaseUnavailable if the database failed and nothing could be stored. The lists are emptied to free memory.
+    Raises DatabaseUnavailable if the database failed and nothing was stored, or what was may be lost. The lists are
+    emptied to free memory.
     """
     order = [(RULES[entity], batches[entity]) for entity in RULES if entity in batches]
     if options.atomic or options.dry_run:
@@ -215,7 +218,7 @@ class _AtOnce:
         self, connection: sa.Connection, cleaned: Mapping[str, Batch], dry_run: bool
     ) -> None:
         refused: RefusedCodes = set()
-        # A dry run's changes are nowhere but in the index.
+        # A dry run's changes exist only in the index, so all chunks share one.
         lasting = Index(connection, RULES)
         index = (lambda: lasting) if dry_run else (lambda: Index(connection, RULES))
         for entity, batch in cleaned.items():
@@ -342,7 +345,7 @@ class _InChunks:
             refusals: Outcomes = [first.batch.refused[at] for at in range(first.batch.size)]
             first.report_on(refusals, self.options.minimal)
             return False
-        if len(self._outages) >= OUTAGES:
+        if len(self._outages) >= GIVE_UP_AFTER:
             raise self._outages[0]
         most_losses = FEW_LOSSES if first.batch.size > 1 else None
         work = partial(self._store_together, chunks)
@@ -373,7 +376,7 @@ class _InChunks:
 
     def _may_go_on(self, chunks: list[_Chunk]) -> bool:
         """Return whether a further chunk goes into the same transaction."""
-        if not (self.waiting and self._together and len(chunks) <= ALONG):
+        if not (self.waiting and self._together and len(chunks) <= MORE_CHUNKS):
             return False
         return database.of(db.engine.dialect).nobody_waits(db.engine)
 
@@ -401,7 +404,7 @@ class _InChunks:
 def _parts(chunks: list[_Chunk], problem: Problem) -> list[_Chunk]:
     """Return the parts that are to be tried alone: chunks that were together, or the records of one chunk.
 
-    None are of a chunk of one record, or after an outage of one chunk: that is no record's fault.
+    None for a chunk of one record, and none after an outage of one chunk: that is no record's fault.
     """
     if len(chunks) > 1:
         return chunks

@@ -1,7 +1,8 @@
-"""Weight: how many bytes of memory a JSON text will take when it is parsed, told before it is.
+"""Weight: how many bytes of memory a JSON text will take when it is parsed, estimated before.
 
-Lists of real records take five to seven times their body, what is made of tiny values fifty times: each `[],` becomes
-72 bytes. The sizes are CPython's on 64 bits, from 3.11 on; `tests/test_weight.py` compares them with the real ones.
+Lists of real records take five to seven times their body, what is made of tiny values about thirty times: each `[],`
+becomes 72 bytes. The sizes are CPython's on 64 bits, from 3.11 on; `tests/test_weight.py` compares them with the real
+ones.
 """
 
 import random
@@ -20,18 +21,18 @@ FLOOR = 16 * MIB
 PLACE = 9  # of a value in its list
 LIST = 96  # with four places
 OBJECT = 192  # with room for five members
-MEMBER = 32  # of an object that has more
+MEMBER = 32  # of an object
 # A name that no other object has: its text, its places in two dictionaries, the warning of an unknown field.
 NAME = 300
-TEXT = 56  # and its characters, and as much as some more of them
+TEXT = 56  # and its characters, and MORE of them
 MORE = 12
 NUMBER = 32
 DECIMAL = 128
-HEAVIEST = (LIST + PLACE) // 2  # what a character can take: `[` and `]`
+HEAVIEST = (LIST + PLACE) // 2  # of a character in lists; `{},` counts more, and takes less
 
 WINDOW = 4096  # characters that are looked at, of each STRIDE
 STRIDE = 64 * WINDOW
-LIGHT = TIMES * FLOOR // (HEAVIEST + 4)  # bytes of a body that passes, whatever it holds
+LIGHT = TIMES * FLOOR // (HEAVIEST + 4)  # bytes of a body that is not weighed
 NUMBERS = re.compile(r"\d+([.eE])?[\d.eE+-]*")
 END_OF_TEXT = re.compile(r'(?<!\\)"(?=\s*[,:\]}])')
 
@@ -39,7 +40,7 @@ END_OF_TEXT = re.compile(r'(?<!\\)"(?=\s*[,:\]}])')
 def refuse_heavy(text: str, size: int) -> None:
     """Raise PayloadTooLarge if the text of a body of so many bytes would take more than TIMES of them.
 
-    A part of it is looked at first, and the whole only if that part is heavy. One of LIGHT bytes never is.
+    A part of it is looked at first, and the whole only if that part is heavy.
     """
     allowed = TIMES * max(size, FLOOR)
     left = allowed - sys.getsizeof(text)
@@ -77,7 +78,7 @@ def _weigh(text: str, most: int) -> int:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield a text in pieces, without cutting an escape."""
+    """Yield a text in pieces, without a cut between a backslash and the next character."""
     at = 0
     while at < len(text):
         piece = text[at : at + MIB]
@@ -112,7 +113,7 @@ class Weight:
         return len(parts) % 2 != first
 
     def _add_text(self, string: str) -> None:
-        # Of none, or one of Latin 1, Python has a copy already.
+        # The empty string and single Latin-1 characters exist once in Python: they take no memory.
         if len(string) > 1 or string > "\xff":
             self.bytes += TEXT + self._characters(string)
 

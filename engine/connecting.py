@@ -128,7 +128,7 @@ REASONS: dict[int | str, Reason] = {
     ),
 }
 # What the system says of a name and a port.
-NATURES: dict[type[Exception], Reason] = {
+REASONS_BY_CLASS: dict[type[Exception], Reason] = {
     socket.gaierror: Reason.UNKNOWN_HOST,
     TimeoutError: Reason.SLOW,
 }
@@ -162,7 +162,7 @@ def connect(engine: sa.Engine) -> sa.Connection:
         raise Unusable(sentence(error, engine.url)) from None
     if not _holds_every_name(connection):
         connection.close()
-        raise Unusable(_told(Reason.ENCODING, engine.url))
+        raise Unusable(_filled_in(Reason.ENCODING, engine.url))
     return connection
 
 
@@ -178,10 +178,10 @@ def sentence(error: Exception, url: sa.URL) -> str:
     """Say why a database cannot be used and what to do, given an error of SQLAlchemy or of a file."""
     original = getattr(error, "orig", None) or error
     name = " ".join(map(str, [type(original).__name__, *codes_of(original)]))
-    return _told(reason_of(error, url), url, name=name)
+    return _filled_in(reason_of(error, url), url, name=name)
 
 
-def _told(reason: Reason, url: sa.URL, **more: str) -> str:
+def _filled_in(reason: Reason, url: sa.URL, **more: str) -> str:
     kind = url.get_backend_name()
     return reason.value.format(
         kind=kind,
@@ -195,7 +195,7 @@ def _told(reason: Reason, url: sa.URL, **more: str) -> str:
 
 
 def reason_of(error: Exception, url: sa.URL) -> Reason:
-    """Return what stands in the way, by an error's nature, else its codes, else its words."""
+    """Return what stands in the way, by an error's class, else its codes, else its words."""
     original: Any = getattr(error, "orig", None) or error
     codes = codes_of(original)
     if _is_about_an_option(original, url):
@@ -205,7 +205,7 @@ def reason_of(error: Exception, url: sa.URL) -> Reason:
     by_code = [REASONS[code] for code in codes if code in REASONS]
     by_words = [reason for words, reason in WORDS.items() if words in str(original)]
     unknown = Reason.UNCLEAR if codes else Reason.ENDED
-    return [*_reasons_by_nature(original), *by_code, *by_words, unknown][0]
+    return [*_reasons_by_class(original), *by_code, *by_words, unknown][0]
 
 
 def codes_of(original: BaseException) -> list[int | str]:
@@ -223,13 +223,13 @@ def _is_about_an_option(original: BaseException, url: sa.URL) -> bool:
     return misses_file or isinstance(original, TypeError)
 
 
-def _reasons_by_nature(original: BaseException) -> list[Reason]:
+def _reasons_by_class(original: BaseException) -> list[Reason]:
     said = getattr(original, "original_exception", None)  # where PyMySQL keeps the system's
-    return [reason for kind, reason in NATURES.items() if isinstance(said, kind)]
+    return [reason for kind, reason in REASONS_BY_CLASS.items() if isinstance(said, kind)]
 
 
 def _reason_of_file(path: Path) -> Reason:
-    """Return why SQLite cannot open a file. Only looks: to open and close it would end this process's locks on it."""
+    """Return why SQLite cannot open a file, without opening it: to close it would end this process's locks on it."""
     if _is_folder(path):
         return Reason.FOLDER
     return Reason.NO_RIGHT if _is_folder(path.parent) else Reason.NO_FOLDER

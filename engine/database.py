@@ -28,7 +28,7 @@ PATIENCE = (
 )
 FEW_LOSSES = 3  # lost races after which PATIENCE counts
 CONNECT_SECONDS = 3
-ANSWER_SECONDS = 11  # that a server may take for one answer, or for waiting for a lock
+ANSWER_SECONDS = 11  # that a server may take for one answer: longer than for a lock
 HEALTH_SECONDS = 1.8  # after which a health check says that the database is down
 LONGEST_PAUSE = 0.25  # seconds between two attempts
 READ_COLUMNS = ("old_id", "old_version")  # what a row must still have to be updated
@@ -153,7 +153,7 @@ class Database:
         """Raise Unfit if the database to which a connection leads has been replaced."""
 
     def prepare_upgrade(self, engine: sa.Engine) -> None:
-        """Let the next connection wait for answers as long as it needs. Create the database where that is our task."""
+        """Let the next connection wait for answers as long as it needs, and create SQLite's file."""
         engine.dispose()
         sa.event.listen(engine, "do_connect", _without_limits, insert=True, once=True)
 
@@ -197,7 +197,7 @@ class Database:
         connection.execute(_insert(table), _named(columns))
 
     def update(self, connection: sa.Connection, table: sa.Table, columns: Columns) -> int:
-        """Update the rows that READ_COLUMNS names; return how many there were."""
+        """Update the rows that still have the id and version that were read; return how many there were."""
         return connection.execute(_update(table), _named(columns)).rowcount
 
     def insert_for_ids(
@@ -632,10 +632,10 @@ def transact(
         except LostRace:
             log.debug("lost a race: a record was written meanwhile")
         except Unfit as unfit:
-            raise _refusal(engine, unfit) from None
+            raise _problem_of(engine, unfit) from None
         except sa.exc.SQLAlchemyError as error:
             watch_of(engine).note_wait(time.monotonic() - begun)
-            seen.add(_mendable(engine, error, seen))
+            seen.add(_fault_to_retry(engine, error, seen))
         if most_losses and attempt >= most_losses:
             raise InternalError("Others kept writing these records.")
         if attempt >= FEW_LOSSES and time.monotonic() - started > patience:
@@ -681,20 +681,20 @@ def unavailable(outage: Outage = outages.LOCKED) -> DatabaseUnavailable:
     return problem
 
 
-def _refusal(engine: sa.Engine, unfit: Unfit) -> DatabaseUnavailable:
+def _problem_of(engine: sa.Engine, unfit: Unfit) -> DatabaseUnavailable:
     if unfit.is_known:  # else those who keep asking would renew the pause for ever
         return unavailable(unfit.outage)
-    return _unfit(engine, unfit.outage)
+    return _noted(engine, unfit.outage)
 
 
-def _unfit(engine: sa.Engine, outage: Outage, name: str = "") -> DatabaseUnavailable:
+def _noted(engine: sa.Engine, outage: Outage, name: str = "") -> DatabaseUnavailable:
     """Note an outage, and return what the sender gets."""
     watch_of(engine).begins(outage, name or outage.reason)
     of(engine.dialect).respond(engine, outage)
     return unavailable(outage)
 
 
-def _mendable(
+def _fault_to_retry(
     engine: sa.Engine, error: sa.exc.SQLAlchemyError, seen: Collection[Fault]
 ) -> Fault:
     """Return the fault of an error that a re-run may mend; raise what the sender gets for any other."""
@@ -704,7 +704,7 @@ def _mendable(
         log.debug("lost a race: %s", failure.name)
         return fault
     if fault is Fault.OUTAGE:
-        raise _unfit(engine, failure.outage, failure.name) from None
+        raise _noted(engine, failure.outage, failure.name) from None
     log.error("database error %s", failure.name)
     raise InternalError(REFUSED[fault]) from None
 

@@ -94,9 +94,10 @@ class EntityIndex:
     changed: dict[Record, None] = field(default_factory=dict)  # new ones, too; in order
     _changed_fields: set[str] = field(default_factory=set)
     changed_formers: set[str] = field(default_factory=set)
-    # By key the values of which all holders are here: those that were asked for, and unique ones of records here.
+    # By key the values whose holders are here, of a crowd CROWD + 1: those that were asked for, and unique ones of
+    # records here.
     _known: dict[str, set] = field(default_factory=lambda: defaultdict(set))
-    # The oldest first.
+    # By key and value, the oldest first.
     _holders: dict[str, dict[Any, list[Record]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
@@ -129,7 +130,7 @@ class EntityIndex:
     def rows(
         self, key: str, values: Collection[Any], *shown: sa.Column
     ) -> tuple[Rows, bool]:
-        """Return rows that values of a key lead to, and whether they are all: only those of crowds may be left out.
+        """Return rows that values of a key lead to, and whether they are all: if not, rows of any value may be missing.
 
         `shown` are the columns to return, by default `Rules.selected`.
         """
@@ -140,7 +141,7 @@ class EntityIndex:
         return rows, most is None or len(rows) <= most
 
     def learn(self, key: str, values: Collection[Any], rows: Rows) -> None:
-        """Take in the rows that these values of a key lead to: all of them."""
+        """Take in the rows that these values of a key lead to: all of them, or of a crowd CROWD + 1."""
         self._known[key].update(values)
         new = [row for row in rows if row[-1] not in self.by_id]
         for row in new:
@@ -247,7 +248,7 @@ class EntityIndex:
             lookup.sharing = self.find(rules.shared.name, made) if made else ()
             lookup.sharers = len(lookup.sharing)
             if rules.crowded and lookup.sharers > CROWD:
-                self._name_crowd(lookup, data)
+                self._add_oldest_of_crowd(lookup, data)
         return lookup
 
     def shared_key(self, values: Values) -> str | None:
@@ -273,9 +274,9 @@ class EntityIndex:
         return self.rules.key_columns[self.rules.crowded]
 
     def _learn_crowds(self, key: str, values: Collection[str], rows: Rows) -> None:
-        """Take in some rows of each crowd among these, of which more are stored; load those of the others.
+        """Take in some rows of each crowd among these, of which more are stored; load those of other values.
 
-        There are more than CROWD rows for each value on average: so one of them is a crowd at least.
+        There are more than CROWD rows for each value on average: so at least one of them is a crowd.
         """
         at = self.rules.columns.index(self._crowd_column)
         for value, mine in _by_value(rows, at).items():
@@ -298,7 +299,7 @@ class EntityIndex:
             self._crowds.discard(value)
         self.learn(key, [value], rows)
 
-    def _name_crowd(self, lookup: Lookup, data: Values) -> None:
+    def _add_oldest_of_crowd(self, lookup: Lookup, data: Values) -> None:
         """Let a look-up hold the oldest of a crowd, and how many they are, for data that have no other key."""
         key = lookup.shared_key
         if key is None or any(data.get(name) for name in self.rules.unique):
@@ -378,7 +379,7 @@ class EntityIndex:
         self.changed_formers.add(number)
 
     def _end_former(self, data: Values) -> None:
-        """If the number in the data is a former one, let it be so no more: a record takes it."""
+        """If the number in the data is a former one, end that: a record takes it."""
         number = data.get(self.rules.number)
         if number and self.find(self.rules.former, number):
             self.set_former(number, None)
@@ -428,7 +429,10 @@ class EntityIndex:
         return held[0] if held else None
 
     def _give_ranks(self, changed: Records) -> list[Record | None]:
-        """Give each new holder of a shared key the lowest free rank; return the first stored holder of each key."""
+        """Give each new holder of a shared key the lowest free rank, in a crowd the one after the last.
+
+        Returns the first holder of each key that is stored and loaded.
+        """
         shared = self.rules.shared
         if shared is None:
             return []
@@ -575,7 +579,7 @@ class Index:
     ) -> Rows:
         """Return the columns `shown` of the rows whose `column` is one of `values`, and that meet conditions.
 
-        `most`: so many rows, and one more if there are more. No value may come twice.
+        `most`: so many rows, and one more if there are more. No value may come twice: its rows would, too.
         Pass the same condition objects each time: the statement is cached by them.
         """
         if not values:

@@ -51,7 +51,7 @@ class Plain:
     new_places: list[int] = field(default_factory=list)
     new_ids: Sequence[int] = ()
     loaded: list[Loaded] = field(default_factory=list)
-    # By place; None where its sources are not sent.
+    # By place; None unless all its sources are sent.
     shared_keys: ByPlace = field(default_factory=dict)
 
     @property
@@ -60,7 +60,7 @@ class Plain:
         return self.records.rules
 
     @property
-    def is_written(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether any plain record is new or changes."""
         return bool(self.new_places or self.changes)
 

@@ -39,7 +39,8 @@ def _each(reference: Reference, column: Iterable[Any]) -> list[Any]:
 def resolve(rules: Rules, data: Values, index: Index, refused: Refused) -> Resolved:
     """Return the data with ids in the place of codes, and warnings.
 
-    Raises ValidationFailed if an id and a code disagree, or else UnknownReference, for all references at once.
+    Raises ValidationFailed if an id and a code name two records, otherwise UnknownReference if one of them is not
+    stored; for all references at once.
     """
     named = [(reference, *index.named(reference, data)) for reference in rules.references]
     resolved, faults = dict(data), _Faults()
@@ -96,7 +97,7 @@ class _Faults:
         self.warnings += [Notice(reference.code, said) for said in first_of(sentences)]
 
     def refuse(self) -> None:
-        """Raise ValidationFailed for what disagrees, or else UnknownReference."""
+        """Raise ValidationFailed if ids and codes disagree, otherwise UnknownReference if one is not stored."""
         if self.wrong:
             detail = "An id and a code name two different records."
             raise ValidationFailed(detail, errors=self.wrong)

@@ -157,8 +157,8 @@ def _update(matched: Match, data: Values, lookup: Lookup, records: EntityIndex) 
     rules, record = records.rules, matched.record
     assert record is not None
     warnings = [*matched.warnings]
-    gave_it_up = record in lookup.former_holders
-    if gave_it_up and record.values[rules.number] not in (None, data[rules.number]):
+    is_former_holder = record in lookup.former_holders
+    if is_former_holder and record.values[rules.number] not in (None, data[rules.number]):
         data = _without_former_number(rules, data, warnings)
     if rules.moves:
         data, moved = rules.moves(data, record, records)

@@ -15,7 +15,7 @@ from engine.outages import Outage, Unfit
 LOCK_WAIT_SECONDS = 10
 LOG_BYTES = 16 << 20  # to which SQLite cuts its write-ahead log when nobody reads it
 LEAST_FREE = 1 << 20  # bytes on the disk, for the database to be called healthy
-MARK = "SQLite found this file damaged, so nothing is written to it. Restore a backup, or remove this mark.\n"
+MARK = "SQLite found this file damaged, so nothing is written to it. Restore a backup and remove this mark.\n"
 
 Identity = tuple[int, ...] | None  # of a file: inode and device; None if it is not there
 
@@ -37,7 +37,7 @@ class SQLiteFile:
         self.mark = f"{self.path}-damaged"
 
     def before_connect(self, *_: Any) -> None:
-        """Refuse to create a file, and leave the one that was replaced."""
+        """Raise Unfit if the file is missing, unless it may be created; note which file is there now."""
         now = _identity(self.path)
         if now is None and not self.may_be_created:
             raise Unfit(outages.REPLACED if self.identity else outages.NO_TABLES)
@@ -45,7 +45,7 @@ class SQLiteFile:
         self.identity = now
 
     def set_log_aside(self) -> None:
-        """If another file was put in the place of this one, put this one's log aside: SQLite would take it for its."""
+        """If another file was put in the place of this one, rename the log: SQLite would apply it to the new file."""
         if self.log is None or self.log != _identity(f"{self.path}-wal"):
             return
         if _identity(self.path) in (None, self.identity):
@@ -108,7 +108,7 @@ def _identity(path: str) -> Identity:
 
 
 def _open_sqlite(connection: sqlite3.Connection) -> None:
-    """Make a connection durable, checked, and safe beside other writers."""
+    """Set up a connection: write-ahead log, full sync, foreign keys."""
     connection.isolation_level = None  # the driver would begin no transaction for a SELECT
     connection.execute(f"PRAGMA busy_timeout={LOCK_WAIT_SECONDS * 1000}")
     if connection.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
@@ -117,7 +117,7 @@ def _open_sqlite(connection: sqlite3.Connection) -> None:
         )
     connection.execute("PRAGMA synchronous=FULL")  # a small site has no UPS
     connection.execute("PRAGMA foreign_keys=ON")
-    # In pages: with more of them a large list is written less often.
+    # In pages: fewer checkpoints while a large list is written.
     connection.execute("PRAGMA wal_autocheckpoint=4000")
     # In bytes: beside a long reader the log grows, and would keep its size.
     connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")

@@ -1,9 +1,11 @@
-"""Turns: whoever writes to one SQLite file on one box queues, so that nobody polls SQLite's own lock.
+"""Turns: whoever writes to one SQLite file on one box takes turns, so that nobody waits for SQLite's own lock.
 
 SQLite lets one writer in at a time; the others sleep, try again, and sleep longer, so the last to come may win, and a
 bulk that writes chunk after chunk lets nobody in between. Here a writer takes the door, waits in it for the room, and
-leaves the door when it has the room. So whoever leaves the room queues behind the one in the door. Only fairness rests
-on this: what guards the data is SQLite's own lock, which other programs take, too.
+leaves the door when it has the room. So whoever leaves the room comes after the one in the door. Between processes,
+those before the door have no order: each looks at its lock every POLL seconds.
+
+Only fairness rests on this: what guards the data is SQLite's own lock, which other programs take, too.
 """
 
 import logging
@@ -21,7 +23,9 @@ from engine.sqlite_file import LOCK_WAIT_SECONDS, SQLiteFile
 
 try:
     import fcntl
-except ImportError:  # Windows, where the service is one process; mypy takes a module for one that is always there
+except (
+    ImportError
+):  # Windows, where the service is one process; mypy does not know that it may be missing
     fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
@@ -61,8 +65,8 @@ class FileLock:
         """Wait so many seconds at most; return whether it is ours."""
         ends = time.monotonic() + timeout
         try:
-            # Opened anew each time, because a process that forks would share an open one with its child. To read is
-            # enough to lock: root may have made it.
+            # Opened anew each time, because a process that forks would share an open one with its child. Opened to
+            # read: the file may belong to root, and flock needs no more.
             file = os.open(self._path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             self._miss(error)

@@ -13,10 +13,10 @@ from engine.sqlite_file import make_folder
 WAIT_SECONDS = 300  # a large database takes minutes
 POLL = 0.1  # seconds between two looks at a server's lock
 UNDERWAY = (
-    "Another upgrade of this database has been under way for {seconds} seconds."
+    "The database has been in use for {seconds} seconds, by another upgrade or, on SQLite, by a writer."
     " Wait until it ends, or end it; then try again."
 )
-# PostgreSQL's advisory locks are any numbers, and each database has its own. MariaDB's are names, and the server's.
+# On PostgreSQL a lock is a number and belongs to a database; on MariaDB a name for the whole server.
 LOCK_POSTGRESQL = "SELECT pg_try_advisory_xact_lock(7241995081)"
 LOCK_MARIADB = "SELECT GET_LOCK(CONCAT('upgrade ', MD5(DATABASE())), 0)"
 
@@ -42,14 +42,14 @@ def _on_sqlite(engine: sa.Engine) -> Iterator[sa.Connection]:
     path = str(engine.url.database)
     make_folder(path)
     with turns.of(path).turn(WAIT_SECONDS), connect(engine) as connection:
-        # From the pool, so that it is closed within the turn: whoever opens it meanwhile may find it locked.
+        # Detached from the pool, it is closed before the turn ends: to close a file can lock it for a moment.
         connection.detach()
         yield connection.execution_options(writes=True)
 
 
 @contextmanager
 def _on_postgresql(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Lock until the transaction ends, in which all is done."""
+    """Take a lock that ends with the transaction; the whole upgrade runs in it."""
     with connect(engine) as connection, connection.begin():
         _wait_for(LOCK_POSTGRESQL, connection)
         yield connection
@@ -57,7 +57,7 @@ def _on_postgresql(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def _on_mariadb(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Lock until the connection is closed: a change of a table ends each transaction."""
+    """Take a lock that ends with the connection, because a change of a table commits."""
     with connect(engine) as connection:
         connection.detach()  # from the pool, which would keep it open
         _wait_for(LOCK_MARIADB, connection)

@@ -54,7 +54,7 @@ def _writers(
 ) -> list["_Writer"]:
     """Return a writer for each entity that changes; one of them writes the plain records."""
     writers = [_Writer(connection, change, now) for change in changes]
-    if plain is None or not plain.is_written:
+    if plain is None or not plain.has_changes:
         return writers
     for writer in writers:
         if writer.records is plain.records:

@@ -25,7 +25,7 @@ Taken = dict[int, str]  # slots, and when they were taken
 
 
 def opens(password: str, sent: str, address: str) -> bool:
-    """Return whether `sent` is the password; raise TooManyRequests if this address was wrong too often."""
+    """Return whether `sent` is the password; raise TooManyRequests if all slots of this address are taken."""
     network = network_of(address)
     # Looking first: a flood of tries keeps no writer waiting.
     _first_free(sync.look(partial(_taken, network)))

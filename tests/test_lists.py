@@ -251,7 +251,7 @@ def fail_from_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 def test_a_database_that_fails_in_mid_bulk_leaves_a_report_of_what_was_stored(
     http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_from_write(monkeypatch, sync.ALONG + 2)
+    fail_from_write(monkeypatch, sync.MORE_CHUNKS + 2)
     monkeypatch.setattr(sync, "CHUNK", 100)
     records = [
         {"patientNo": f"P-{number}", "name": f"Patient {number}"} for number in range(1200)

@@ -535,6 +535,6 @@ def test_the_history_of_an_outage_is_not_waited_for(
         raise database.unavailable()
 
     monkeypatch.setattr(database, "transact", fail)
-    monkeypatch.setattr(sync, "OUTAGES", 2)
+    monkeypatch.setattr(sync, "GIVE_UP_AFTER", 2)
     refused(http.post("/patients", [ALI]), 503, "database_unavailable")
     assert len(tried) == 1

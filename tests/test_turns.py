@@ -101,7 +101,7 @@ def test_chunks_share_a_transaction_until_somebody_waits(
     sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch, *, waits: bool
 ) -> None:
     monkeypatch.setattr(sync, "CHUNK", 2)
-    monkeypatch.setattr(sync, "ALONG", 3)
+    monkeypatch.setattr(sync, "MORE_CHUNKS", 3)
     path = str(sqlite_portal.app.config["SQLALCHEMY_DATABASE_URI"].database)
     commits: list[Any] = []
     with sqlite_portal.app.app_context():
