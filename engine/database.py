@@ -118,8 +118,9 @@ def _named(columns: Columns) -> list[dict[str, Any]]:
 class Database:
     """A kind of database; what is said here is MariaDB's and MySQL's way. Each other kind overrides it.
 
-    `races` are the codes of errors that a re-run mends, `references` those of foreign keys. `outage_codes` tells what
-    other codes say of the database as a whole; of a text its beginning counts.
+    `races` are the codes of errors that a re-run mends, `references` those of foreign keys, `internal` those of the
+    server's own faults. `outage_codes` tells what other codes say of the database as a whole; of a text its beginning
+    counts.
     """
 
     lets_others_write = True  # while one of our transactions writes
@@ -127,6 +128,7 @@ class Database:
     loads_dates_as_text = False
     races: frozenset = frozenset((1213, 1020, 1062))  # deadlock, record changed, duplicate
     references: frozenset = frozenset((1451, 1452))
+    internal: frozenset = frozenset()
     outage_codes: ClassVar[dict[Any, Outage]] = {
         1146: outages.NO_TABLES,
         1205: outages.LOCKED,
@@ -369,6 +371,8 @@ class PostgreSQL(Database):
     # A serialization failure, a deadlock, a unique constraint.
     races = frozenset(("40001", "40P01", "23505"))
     references = frozenset(("23503",))
+    # As "new multixact has more than one updating member", which PostgreSQL 15 says once after it was killed.
+    internal = frozenset(("XX000",))
     outage_codes: ClassVar[dict[Any, Outage]] = {
         "42P01": outages.NO_TABLES,
         "55P03": outages.LOCKED,
@@ -549,6 +553,7 @@ class Fault(enum.Enum):
 
     RACE = enum.auto()
     REFERENCE = enum.auto()
+    INTERNAL = enum.auto()
     OUTAGE = enum.auto()
     RECORD = enum.auto()
 
@@ -558,9 +563,12 @@ REFUSED = {
     # The first time another writer may have removed the other record meanwhile. The second time it is this: rows that
     # this program does not know refer to the record.
     Fault.REFERENCE: "Rows of another table refer to this record, or it refers to none; the service's log says more.",
+    Fault.INTERNAL: "The database's server failed twice on this record; its log and the service's say more.",
 }
 _RACES = frozenset().union(*(kind.races for kind in KINDS.values()))
 _REFERENCES = frozenset().union(*(kind.references for kind in KINDS.values()))
+_INTERNAL = frozenset().union(*(kind.internal for kind in KINDS.values()))
+_ONCE_MORE = (Fault.REFERENCE, Fault.INTERNAL)
 _OUTAGE_CODES = {
     code: outage for kind in KINDS.values() for code, outage in kind.outage_codes.items()
 }
@@ -589,6 +597,8 @@ def failure_of(error: sa.exc.SQLAlchemyError) -> Failure:
         return Failure(Fault.RACE, name)
     if not _REFERENCES.isdisjoint(codes):
         return Failure(Fault.REFERENCE, name)
+    if not _INTERNAL.isdisjoint(codes):
+        return Failure(Fault.INTERNAL, name)
     if isinstance(error, sa.exc.TimeoutError):  # all connections are in use
         return Failure(Fault.OUTAGE, name, outages.LOCKED)
     outage = outages.meant_by(codes, _OUTAGE_CODES)
@@ -700,8 +710,8 @@ def _fault_to_retry(
     """Return the fault of an error that a re-run may mend; raise what the sender gets for any other."""
     failure = failure_of(error)
     fault = failure.fault
-    if fault is Fault.RACE or (fault is Fault.REFERENCE and fault not in seen):
-        log.debug("lost a race: %s", failure.name)
+    if fault is Fault.RACE or (fault in _ONCE_MORE and fault not in seen):
+        log.debug("to be run again: %s", failure.name)
         return fault
     if fault is Fault.OUTAGE:
         raise _noted(engine, failure.outage, failure.name) from None

@@ -16,7 +16,7 @@ from models import db
 
 # One code of a server stands for the others of its kind: test_outages says what each means.
 RACES = {"sqlite": ["SQLITE_BUSY_SNAPSHOT", "SQLITE_CONSTRAINT_UNIQUE"]}
-RACES |= {"postgresql": ["40001"], "mysql": [1213]}
+RACES |= {"postgresql": ["40001", "XX000"], "mysql": [1213]}
 OUTAGES = {"sqlite": ["SQLITE_BUSY", "SQLITE_IOERR_FSYNC", "SQLITE_FULL"]}
 OUTAGES |= {"postgresql": ["25006"], "mysql": [2013]}
 
