@@ -21,6 +21,7 @@ import answers
 import commands
 import config
 import openapi
+import overdue
 import payload
 import reading
 import schemas
@@ -376,12 +377,18 @@ def read_syncs() -> Response:
 
 @public.get("/healthz")
 def health() -> Response:
-    """Return whether the database answers, has this program's tables and takes writes; else 503 and the reason."""
-    outage = database.outage_of(db.engine)
-    if outage is None:
-        return _answer({"status": "ok"})
-    log.error("not healthy: the database is %s", outage.reason)
-    raise database.unavailable(outage)
+    """Return whether the database answers, has this program's tables and takes writes; else 503 and the reason.
+
+    So it is if the last sync is older than a monitor allows.
+    """
+    question = overdue.asked(request.args.to_dict(flat=False))
+    outage, lasts = database.health_of(db.engine, overdue.last_lists if question else None)
+    if outage:
+        log.error("not healthy: the database is %s", outage.reason)
+        raise database.unavailable(outage)
+    if question:
+        overdue.refuse(question, lasts or {})
+    return _answer({"status": "ok"})
 
 
 @public.get("/openapi.json")

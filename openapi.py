@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import answers
+import overdue
 import reading
 from answers import Report
 from config import ROOT
@@ -20,11 +21,13 @@ from engine.entity import Entity, json_name
 from engine.fields import COMPONENTS, Json
 from engine.problems import Problem, ServiceBusy, TooManyRequests, ValidationFailed
 from engine.rules import Rules
+from overdue import SyncOverdue
 from schemas import ENTITIES, PLURALS, Schemas
 from upsert import RULES
 
 JSON, PROBLEM_JSON = "application/json", "application/problem+json"
 IN_A_LIST = (409, 422, 500, 503)  # statuses of one record among many
+OF_A_REQUEST = (ServiceBusy, SyncOverdue)  # problems of theirs that no single record has
 
 
 def by_status(kinds: Iterable[type[Problem]]) -> dict[int, list[type[Problem]]]:
@@ -52,6 +55,7 @@ def document(schemas: Schemas, root: str) -> Json:
     described["paths"] = dict(ChainMap(*reversed([*paths, described["paths"]])))
     described["tags"] = [tag for part in (*parts, described) for tag in part["tags"]]
     _add_sync(described, schemas, root)
+    _add_health(described["paths"]["/healthz"]["get"])
     return described
 
 
@@ -76,7 +80,7 @@ def _common(root: str) -> Json:
             kind.code
             for status in IN_A_LIST
             for kind in PROBLEMS[status]
-            if kind is not ServiceBusy  # that one is of a whole request
+            if kind not in OF_A_REQUEST
         ],
         "everyPlural": [*PLURALS],
         "root": root,
@@ -372,6 +376,15 @@ def _add_sync(described: Json, schemas: Schemas, root: str) -> None:
     paging = [_in_query(name, meaning, FILTERS[name]) for name, meaning in meanings]
     syncs["parameters"] = paging + syncs["parameters"]
     _show(syncs, None, _200={"data": [RUN], "next": None})
+
+
+def _add_health(operation: Json) -> None:
+    """Describe the parameters of /healthz."""
+    schemas = {"within": f"^{overdue.SPAN}$", "key": r"\S"}
+    operation["parameters"] = [
+        _in_query(name, meaning, STRING | {"pattern": schemas[name]})
+        for name, meaning in overdue.PARAMETERS.items()
+    ] + operation["parameters"]
 
 
 def _add_lists(components: Json) -> None:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import accumulate
@@ -69,10 +69,7 @@ def one(schema: Entity, rules: Rules, record_id: int) -> dict[str, Any]:
 
 def syncs(sent: Parameters) -> dict[str, Any]:
     """Return one page of the sync history, the newest first, and the cursor of the next; raise InvalidParameter."""
-    wanted = _single(sent)
-    unknown = wanted.keys() - PAGING.keys()
-    if unknown:
-        raise _unknown_parameter(min(unknown), PAGING)
+    wanted = single(sent, PAGING)
     return runs(_limit(wanted.get("limit", str(LIMIT))), wanted.get("after"))
 
 
@@ -136,6 +133,15 @@ def _filtered_fields(schema: Entity) -> list[str]:
         for name, field in schema.load_fields.items()
         if isinstance(field, kinds) or name in ("mobile", "is_active")
     ]
+
+
+def single(sent: Parameters, known: Collection[str]) -> dict[str, str]:
+    """Return the parameters of a query, each sent once and not blank; raise InvalidParameter."""
+    wanted = _single(sent)
+    unknown = wanted.keys() - {*known}
+    if unknown:
+        raise _unknown_parameter(min(unknown), known)
+    return wanted
 
 
 def _single(sent: Parameters) -> dict[str, str]:

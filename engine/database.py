@@ -722,31 +722,43 @@ def _fault_to_retry(
 # --- Health ------------------------------------------------------------------------------------
 
 _checkers = ThreadPoolExecutor(thread_name_prefix="health")
-_checks: "WeakKeyDictionary[sa.Engine, Future]" = WeakKeyDictionary()
+_checks: "WeakKeyDictionary[sa.Engine, dict[Any, Future]]" = WeakKeyDictionary()
 
 
 def outage_of(engine: sa.Engine) -> Outage | None:
-    """Return why the database takes no records, or None. Waits HEALTH_SECONDS at most.
+    """Return why the database takes no records, or None. Waits HEALTH_SECONDS at most."""
+    return health_of(engine, None)[0]
 
-    Whoever asks while a check is under way gets its result: a database that is frozen holds one thread.
+
+def health_of(
+    engine: sa.Engine, work: Callable[[sa.Connection], T] | None
+) -> tuple[Outage | None, T | None]:
+    """Return why the database takes no records, or else what `work`, which only reads, returns.
+
+    Waits HEALTH_SECONDS at most. Whoever asks for the same while a check is under way gets its result: a database that
+    is frozen holds one thread for each kind of question.
     """
-    check = _checks.get(engine)
+    checks = _checks.setdefault(engine, {})
+    check = checks.get(work)
     if check is None or check.done():
-        check = _checks[engine] = _checkers.submit(_look, engine)
+        check = checks[work] = _checkers.submit(_look, engine, work)
     try:
         return check.result(HEALTH_SECONDS)
     except TimeoutError:
-        return outages.DOWN
+        return outages.DOWN, None
 
 
-def _look(engine: sa.Engine) -> Outage | None:
+def _look(
+    engine: sa.Engine, work: Callable[[sa.Connection], T] | None
+) -> tuple[Outage | None, T | None]:
     kind, watch = of(engine.dialect), watch_of(engine)
     try:
         with engine.connect() as connection, connection.begin():
             watch.refuse_other_revision(connection)
             kind.refuse_another(connection)
-            return kind.outage_of(connection)
+            outage = kind.outage_of(connection)
+            return outage, None if outage or work is None else work(connection)
     except Unfit as unfit:
-        return unfit.outage
+        return unfit.outage, None
     except sa.exc.SQLAlchemyError as error:
-        return failure_of(error).outage
+        return failure_of(error).outage, None

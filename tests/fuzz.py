@@ -26,6 +26,8 @@ ABOUT_OTHER_RECORDS = {
 @schemathesis.hook
 def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
     """Tell whether a failure is one."""
+    if failure.code == "ST101" and response.status_code == 503:  # a monitor is alarmed
+        return response.json()["code"] != "sync_overdue"
     sent = [*leaves(case.body), *leaves(case.query)]
     if failure.code == "ST202":  # what the schema takes was refused
         return not all(is_excused(it, sent) for it in refusals(response.json()))

@@ -410,6 +410,7 @@ def test_a_frozen_server_holds_nobody_for_long(
         with servers.frozen(server):
             assert _seconds(lambda: healthy(http)) < 3
             assert healthy(http)[0] == 503
+            assert _seconds(lambda: http.client.get("/healthz?within=26h")) < 3
             assert _seconds(lambda: http.post("/patient", SARA)) < 16
             # Whoever comes now is not kept waiting.
             assert _seconds(lambda: http.post("/patients", MANY)) < 3
