@@ -1,15 +1,19 @@
-"""The portal at a glance: what is stored, the last sync of each key, and what each day brought."""
+"""The portal at a glance: what is stored, the last requests of each key, and what each day brought."""
 
-from datetime import date, datetime, time, timedelta, tzinfo
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 import answers
+import overdue
 import sync
 from models import SyncRun, instant
 from upsert import RULES
+
+KINDS = ("sync", "single record")  # of requests by an API key
 
 
 def stored() -> dict[str, int]:
@@ -25,28 +29,56 @@ def stored() -> dict[str, int]:
     return sync.look(work)
 
 
-def last_syncs() -> dict[str, dict[str, Any]]:
-    """Return the last request of each API key (or of `flask` commands) by name, with the sums over its rows.
+def last_requests(names: Iterable[str]) -> dict[str, dict[str, dict[str, Any] | None]]:
+    """Return the last request of each kind by the name of its API key, with the sums over its rows.
 
-    Dry runs do not count.
+    Those of these names come first, and have each kind of KINDS, None where there was none. Dry runs do not count.
     """
-    c, last = SyncRun.__table__.c, SyncRun.__table__.alias()
-    newest = (
-        sa.select(sa.func.max(c.id)).where(c.dry_run == sa.false()).group_by(c.key_name)
+    c, newest = SyncRun.__table__.c, _newest()
+    last = (
+        sa.select(SyncRun.__table__, newest.c.kind)
+        .join(newest, c.id == newest.c.id)
+        .subquery()
+        .c
     )
-    same_request = sa.and_(
-        c.request_id == last.c.request_id, c.key_name == last.c.key_name, c.at == last.c.at
-    )
+    same_request = [
+        c[name] == last[name] for name in ("request_id", "key_name", "path", "at")
+    ]
+    columns = (c.key_name, last.kind, c.path, c.at)
     query = (
-        sa.select(c.key_name, c.path, c.at, *_sums(c, "total", *answers.COUNTS))
-        .select_from(sa.join(last, SyncRun.__table__, same_request))
-        .where(last.c.id.in_(newest))
-        .group_by(c.key_name, c.path, c.at)
+        sa.select(*columns, *_sums(c, "total", *answers.COUNTS))
+        .where(*same_request)
+        .group_by(*columns)
     )
-    rows = sync.look(lambda connection: connection.execute(query).mappings().all())
+    found: dict[str, Any] = {name: dict.fromkeys(KINDS) for name in names}
+    for row in sync.look(lambda connection: connection.execute(query).mappings().all()):
+        whole = _whole(row) | {"at": f"{row['at'].replace(' ', 'T')}Z"}
+        found.setdefault(row["key_name"], {})[row["kind"]] = whole
+    return found
+
+
+def _newest() -> sa.Subquery:
+    """Return the query of the newest row of each kind and key."""
+    c, (of_lists, of_records) = SyncRun.__table__.c, KINDS
+    kind = sa.case(
+        (overdue.is_list(c.path), of_lists),
+        (c.path.like("flask %"), "command"),
+        else_=of_records,
+    )
+    # PostgreSQL would not see that two CASEs with parameters are one.
+    rows = sa.select(c.id, c.key_name, kind.label("kind")).where(c.dry_run == sa.false())
+    row = rows.subquery().c
+    newest = sa.select(row.kind, sa.func.max(row.id).label("id"))
+    return newest.group_by(row.key_name, row.kind).subquery()
+
+
+def stopped(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the keys of these names whose nightly sync stopped: when the last one was, and how long ago."""
+    lasts = overdue.stopped(names, sync.look(overdue.last_lists))
+    now = datetime.now(UTC)
     return {
-        row["key_name"]: _whole(row) | {"at": f"{row['at'].replace(' ', 'T')}Z"}
-        for row in rows
+        name: {"at": at.isoformat(), "age": overdue.words(now - at)}
+        for name, at in lasts.items()
     }
 
 

@@ -325,11 +325,13 @@ def history() -> AnyResponse | str:
     if not _logged_in():
         return redirect(url_for("pages.login", next="history"))
     failed, run = "failures" in request.args, request.args.get("run", type=int)
+    names = [key.name for key in _settings().api_keys]
     days = overview.daily(_settings().time_zone, DAYS)
     return render_template(
         "history.html",
         stored=overview.stored(),
-        last={key.name: None for key in _settings().api_keys} | overview.last_syncs(),
+        stopped=overview.stopped(names),
+        last=overview.last_requests(names),
         days=days,
         chart=_chart(days),
         day_width=DAY_WIDTH,

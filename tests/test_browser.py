@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,9 +14,12 @@ import pytest
 from conftest import migrated
 from live import KEY, Service, service
 from playwright.sync_api import Browser, Page, expect
+from test_pages import insert_run
 
 PASSWORD = "the-portal-password"
+NIGHT = "عيادة الرياض"  # a key whose sync has stopped
 SETTINGS = {"SECRET_KEY": "s" * 32, "PORTAL_PASSWORD": PASSWORD}
+SETTINGS |= {"API_KEYS": f"live:{KEY},{NIGHT}:{KEY}-of-the-night"}
 ARABIC = "ريم بنت فهد القحطاني"
 INJECTIONS = [
     template.format(number)
@@ -33,7 +37,9 @@ INJECTIONS = [
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     url = f"sqlite:///{tmp_path_factory.mktemp('browser') / 'clinic.db'}"
-    with migrated(url), service(url, **SETTINGS) as running:
+    with migrated(url) as app, service(url, **SETTINGS) as running:
+        with app.app_context():
+            insert_run(datetime.now(UTC) - timedelta(hours=38), key_name=NIGHT)
         yield running
 
 
@@ -371,6 +377,15 @@ def test_a_wrong_password_is_told_and_log_out_ends_it(page: Page) -> None:
     expect(page).to_have_url(re.compile("/login"))
     page.goto("/history")
     expect(page).to_have_url(re.compile("/login"))
+
+
+def test_a_sync_that_stopped_is_told_above_all_with_its_name_kept_apart(page: Page) -> None:
+    log_in(page, "/history")
+    told = page.locator("h1 + .warn")
+    expect(told).to_contain_text(f"No sync by {NIGHT} for 38 hours. The last one came 20")
+    name = told.locator("bdi")
+    assert name.evaluate("it => it.matches(':dir(rtl)')")
+    assert told.evaluate("it => getComputedStyle(it).direction") == "ltr"
 
 
 # --- Every page --------------------------------------------------------------------------------

@@ -557,7 +557,7 @@ def test_the_history_tells_what_was_refused_and_why(client: FlaskClient) -> None
     assert "1 refused: which, and why" in page
     assert "1 P-2 The record is not valid. email : Not a valid email address." in page
     assert "/api/healthcare/sync 3 2 0 0 1" in page
-    assert "second nothing yet" in page
+    assert "second sync nothing yet single record nothing yet" in page
     assert "dry run" in page
 
 
@@ -636,19 +636,97 @@ def test_each_day_of_the_clinics_zone_has_its_sums(portal) -> None:
     ]
 
 
-def test_the_last_sync_of_a_key_sums_its_rows(portal) -> None:
+def test_the_last_requests_of_a_key_sum_their_rows(portal) -> None:
     now = datetime.now(UTC)
     with portal.app.app_context():
-        assert overview.last_syncs() == {}
+        assert overview.last_requests([]) == {}
         insert_run(now - timedelta(hours=1), created=9)
         insert_run(now, created=1, request_id="last")
         insert_run(now, created=2, request_id="last", entity="doctors")
         insert_run(now, created=4, dry_run=True, request_id="dry")
         insert_run(now + timedelta(days=3650), created=5, key_name="night")
         insert_run(now - timedelta(days=1), created=8, key_name="night")
-        told = overview.last_syncs()
-    assert {name: row["created"] for name, row in told.items()} == {"tests": 3, "night": 8}
-    assert type(told["tests"]["total"]) is int
+        told = overview.last_requests([])
+    counts = {name: row["sync"]["created"] for name, row in told.items()}
+    assert counts == {"tests": 3, "night": 8}
+    assert type(told["tests"]["sync"]["total"]) is int
+
+
+def test_the_last_sync_and_the_last_single_record_of_a_key_are_two_things(portal) -> None:
+    now = datetime.now(UTC)
+    paths = ("/api/sync", "/api/patients", "/api/patient", "flask merge patient 1 2")
+    with portal.app.app_context():
+        for hours, path in enumerate(reversed(paths)):
+            insert_run(now + timedelta(hours=hours - 9), created=hours, path=path)
+        insert_run(now, created=9, path="/api/patient", key_name="web")
+        told = overview.last_requests(["tests", "idle"])
+    shown = {
+        name: {kind: row and (row["path"], row["created"]) for kind, row in kinds.items()}
+        for name, kinds in told.items()
+    }
+    assert shown == {
+        "tests": {
+            "sync": ("/api/sync", 3),
+            "single record": ("/api/patient", 1),
+            "command": ("flask merge patient 1 2", 0),
+        },
+        "idle": {"sync": None, "single record": None},
+        "web": {"single record": ("/api/patient", 9)},
+    }
+
+
+def test_one_request_id_for_a_list_and_a_record_makes_no_sum_of_both(portal) -> None:
+    now = datetime.now(UTC)
+    with portal.app.app_context():
+        insert_run(now, created=1, path="/api/patients")
+        insert_run(now, created=2, path="/api/patient")
+        (kinds,) = overview.last_requests([]).values()
+    assert {kind: row["created"] for kind, row in kinds.items()} == {
+        "sync": 1,
+        "single record": 2,
+    }
+
+
+# --- Syncs that stopped ------------------------------------------------------------------------
+
+
+def banners(client: FlaskClient) -> list[str]:
+    page = client.get("/history").text
+    return [text_of(it) for it in re.findall(r'<p class="warn">(.*?)</p>', page, re.DOTALL)]
+
+
+def sync_hours_ago(app: Flask, hours: float, **values: object) -> None:
+    with app.app_context():
+        insert_run(datetime.now(UTC) - timedelta(hours=hours), **values)
+
+
+def test_a_nightly_sync_that_stopped_is_a_banner_until_it_comes_again(
+    client: FlaskClient, app: Flask
+) -> None:
+    log_in(client)
+    sync_hours_ago(app, 25.9)
+    sync_hours_ago(app, 50, key_name="second")
+    (told,) = banners(client)
+    assert told.startswith("No sync by second for 2 days. The last one came 20")
+    send(client, "/patients", [], f"{KEY}-2")
+    assert banners(client) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"path": "/api/healthcare/patient"},  # it never sent lists
+        {"dry_run": True},
+        {"key_name": "command", "path": "flask merge patient 1 2"},
+        {"key_name": "gone"},  # no key of the settings any more
+    ],
+)
+def test_who_sends_no_lists_has_not_stopped(
+    client: FlaskClient, app: Flask, values: dict[str, object]
+) -> None:
+    log_in(client)
+    sync_hours_ago(app, 50, **values)
+    assert banners(client) == []
 
 
 def insert_run(at: datetime, **values: object) -> None:
@@ -659,7 +737,7 @@ def insert_run(at: datetime, **values: object) -> None:
         "request_id": "r",
         "key_name": "tests",
         "entity": "patients",
-        "path": "/p",
+        "path": "/api/healthcare/patients",
         "dry_run": False,
     }
     row = (
