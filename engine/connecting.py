@@ -8,6 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from engine.outages import Unfit
+
 
 class Unusable(Exception):
     """A database that cannot be used; the message says why, and what to do about it."""
@@ -55,10 +57,6 @@ class Reason(enum.Enum):
     OPTION = (
         "DATABASE_URL has an option that the driver does not take, or a file that is not there."
         " Look at what follows its question mark."
-    )
-    ENCODING = (
-        "The database {database} is not in UTF-8, so it cannot hold every name."
-        " Create it again: CREATE DATABASE ... ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
     )
     READ_ONLY = (
         "The database {database} takes no writes: it is a copy, or was made read-only."
@@ -155,23 +153,15 @@ PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 
 def connect(engine: sa.Engine) -> sa.Connection:
-    """Return a connection to a database that can hold every name; raise Unusable if there is none."""
+    """Return a connection; raise Unusable if there is none."""
     try:
-        connection = engine.connect()
+        return engine.connect()
+    except Unfit as unfit:
+        outage = unfit.outage
+        database = f"The database {engine.url.database} is {outage.reason}."
+        raise Unusable(f"{database} {outage.advice}") from None
     except (sa.exc.DBAPIError, OSError, TypeError) as error:
         raise Unusable(sentence(error, engine.url)) from None
-    if not _holds_every_name(connection):
-        connection.close()
-        raise Unusable(_filled_in(Reason.ENCODING, engine.url))
-    return connection
-
-
-def _holds_every_name(connection: sa.Connection) -> bool:
-    if connection.dialect.name != "postgresql":
-        return True
-    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
-    connection.rollback()
-    return encoding == "UTF8"
 
 
 def sentence(error: Exception, url: sa.URL) -> str:

@@ -131,6 +131,7 @@ class Database:
     internal: frozenset = frozenset()
     outage_codes: ClassVar[dict[Any, Outage]] = {
         1146: outages.NO_TABLES,
+        1267: outages.CONVERTED,
         1205: outages.LOCKED,
         **dict.fromkeys((1142, 1290, 1792, 1836), outages.READ_ONLY),
         **dict.fromkeys((1021, 1114), outages.FULL),
@@ -144,8 +145,10 @@ class Database:
         strict = "sql_mode=CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
         limits = {"connect_timeout": CONNECT_SECONDS}
         limits |= dict.fromkeys(("read_timeout", "write_timeout"), ANSWER_SECONDS)
+        # Over those of the address: MySQL's `utf8` holds only some of the letters.
+        letters = {"charset": "utf8mb4", "use_unicode": True}
         return SERVER_OPTIONS | {
-            "connect_args": {"init_command": f"{wait}, {strict}"} | limits
+            "connect_args": {"init_command": f"{wait}, {strict}"} | letters | limits
         }
 
     def prepare(self, engine: sa.Engine) -> None:
@@ -395,6 +398,7 @@ class PostgreSQL(Database):
         return SERVER_OPTIONS | {"connect_args": options | limits | KEEPALIVES}
 
     def prepare(self, engine: sa.Engine) -> None:
+        sa.event.listen(engine, "connect", _refuse_encoding)
         sa.event.listen(engine, "connect", _open_postgresql)
         sa.event.listen(engine, "do_connect", _connect_postgresql)
 
@@ -433,6 +437,13 @@ KEEPALIVES = {
 _NEXT_IDS = sa.text(
     "SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)"
 )
+
+
+def _refuse_encoding(connection: Any, _record: Any) -> None:
+    """Raise Unfit if the database cannot hold every name; the server tells its encoding as it connects."""
+    if connection.info.parameter_status("server_encoding") != "UTF8":
+        connection.close()
+        raise Unfit(outages.NOT_UTF8)
 
 
 def _open_postgresql(connection: Any, _record: Any) -> None:

@@ -57,6 +57,18 @@ OLDER = Outage("of an older revision", UPGRADE)
 NEWER = Outage("of a newer revision", "A newer program upgraded it. Update this program.")
 
 
+NOT_UTF8 = Outage(
+    "not in UTF-8",
+    "It cannot hold every name. Create it again:"
+    " CREATE DATABASE ... ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0",
+)
+CONVERTED = Outage(
+    "not in utf8mb4",
+    "Somebody converted a table, which cannot hold every name any more. Name it by: flask --app app doctor."
+    " Then: ALTER TABLE ... CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+)
+
+
 class Unfit(Exception):
     """The database takes no records now; `is_known`: raised without asking the database."""
 
