@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from functools import cache, partial
 from traceback import format_tb
 from typing import Any
-from urllib.parse import quote
 
 from flask import Blueprint, Flask, Response, current_app, g, has_request_context, request
 from flask_migrate import Migrate
@@ -20,6 +19,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import answers
 import commands
 import config
+import logs
 import openapi
 import overdue
 import payload
@@ -62,7 +62,8 @@ def create_app(**settings: Any) -> Flask:
         template_folder="portal/templates",
         static_folder="portal/static",
     )
-    _log_from(values.log_level)
+    logs.configure(values.log_level, values.log_format)
+    logging.setLogRecordFactory(_log_record)
     app.url_map.merge_slashes = False
     _add_settings(app, values)
     _add_database(app, values)
@@ -103,24 +104,12 @@ def tell_outage(app: Flask) -> None:
             watch_of(db.engine).begins(outage, "at the start")
 
 
-def _log_from(level: str) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger().setLevel(level)
-    # Our revisions print their own results.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.setLogRecordFactory(_log_record)
-
-
 def _log_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
-    """Make a log record that begins with the request's id and the name of its API key, never the secret."""
+    """Make a log record that knows the request's id and the name of its API key, never the secret."""
     record = logging.LogRecord(*args, **kwargs)
-    names = (
-        [g.get(name) for name in ("request_id", "key_name")]
-        if has_request_context()
-        else []
-    )
-    before = "".join(f"{name} " for name in names if name)
-    record.msg = f"{before.replace('%', '%%') if record.args else before}{record.msg}"
+    if has_request_context():
+        record.request_id = g.get("request_id")
+        record.key_name = g.get("key_name")
     return record
 
 
@@ -157,10 +146,9 @@ def _register(app: Flask) -> None:
 
 def _take_request_id() -> None:
     sent = request.headers.get("X-Request-Id", "")
-    # For the access log: quoted, so that a client cannot add lines to it.
-    request.environ["quoted_path"] = quote(request.path[:200])
     g.started = time.monotonic()
     g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    request.environ["request_id"] = g.request_id  # the request's line in the log reads it
 
 
 def _check_key() -> None:
@@ -179,9 +167,7 @@ def _check_key() -> None:
         raise problems.Unauthorized(
             detail, headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'}
         )
-    g.key_name = request.environ["key_name"] = known[
-        0
-    ].name  # the access log reads the environment
+    g.key_name = request.environ["key_name"] = known[0].name
 
 
 def _finish(response: Response) -> Response:
@@ -416,7 +402,7 @@ def _answer_text(text: str, status: int, kind: str = "application/json") -> Resp
 def _answer_many(reports: sync.Reports, text: str, options: sync.Options) -> Response:
     answer = answers.totals(reports.values(), **options.marks)
     counts = {name: answer[name] for name in ("total", *answers.COUNTS)}
-    log.info("%s: %s", request.path, counts)
+    request.environ["counts"] = counts
     response = _answer_text(text, answers.status(answer))
     if options.minimal:
         response.headers["Preference-Applied"] = "return=minimal"
@@ -468,7 +454,8 @@ def _as_problem(error: Exception) -> Problem:
         return problems.InvalidBody(CUT_OFF)
     if not isinstance(error, HTTPException):
         # The message may hold a record's values: only the class and the frames are logged.
-        log.error("%s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
+        frames = format_tb(error.__traceback__)
+        log.error(type(error).__name__, extra={"frames": frames})
         detail = "Something unforeseen happened. To send it again is harmless."
         return problems.InternalError(detail)
     return _as_http_problem(error)

@@ -19,6 +19,8 @@ import phonenumbers
 import sqlalchemy as sa
 from dotenv import dotenv_values
 
+import logs
+
 ROOT = Path(__file__).resolve().parent
 PLACEHOLDER = "put-a-long-random-key-here"
 SHORTEST_KEY = (
@@ -76,6 +78,7 @@ class Settings:
     max_content_length: int
     history_days: int
     log_level: str
+    log_format: str
 
 
 def environment() -> dict[str, str]:
@@ -118,7 +121,10 @@ def _bytes_of(path: Path) -> bytes:
 def load() -> Settings:
     """Return this process's settings; one that makes no sense ends the process with a sentence about it."""
     try:
-        return read(environment())
+        env = environment()
+        # First of all, for the other settings may be warned of.
+        logs.configure(_log_level(env), _log_format(env))
+        return read(env)
     except SettingError as error:
         raise SystemExit(f"Cannot start: {error}") from None
 
@@ -142,9 +148,8 @@ def read(env: Mapping[str, str]) -> Settings:
         max_batch=_whole_number(env, "MAX_BATCH", 100_000),
         max_content_length=_whole_number(env, "MAX_CONTENT_LENGTH", 64 * 1024 * 1024),
         history_days=_whole_number(env, "HISTORY_DAYS", 90, most=36_500),
-        log_level=_one_of(
-            env, "LOG_LEVEL", "INFO", LOG_LEVELS, f"one of {', '.join(LOG_LEVELS)}"
-        ),
+        log_level=_log_level(env),
+        log_format=_log_format(env),
     )
 
 
@@ -264,6 +269,15 @@ def _hijri_dates(env: Mapping[str, str]) -> bool:
     region = (env.get("PHONE_REGION") or "").upper()
     default = "off" if region in OTHER_CALENDARS else "on"
     return _one_of(env, "HIJRI_DATES", default, ("ON", "OFF"), "on or off") == "ON"
+
+
+def _log_level(env: Mapping[str, str]) -> str:
+    wanted = f"one of {', '.join(LOG_LEVELS)}"
+    return _one_of(env, "LOG_LEVEL", "INFO", LOG_LEVELS, wanted)
+
+
+def _log_format(env: Mapping[str, str]) -> str:
+    return _one_of(env, "LOG_FORMAT", "text", logs.FORMATS, "text or json")
 
 
 def _whole_number(

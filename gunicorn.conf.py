@@ -2,11 +2,17 @@
 
 import ctypes
 import gc
+import re
 import socket
 import struct
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
+from sys import exc_info
 
+from gunicorn.glogging import Logger
+
+import logs
 from app import tell_outage
 from config import load
 
@@ -33,12 +39,8 @@ forwarder_headers = ""
 STALL = 60  # seconds in which a client must send or take something, or its connection ends
 loglevel = settings.log_level.lower()
 accesslog = "-"
-# The path without its query, the request's id, and the name of the API key: no secret, and nothing of a record.
-access_log_format = (
-    '%(t)s %(h)s "%(m)s %({quoted_path}e)s" %(s)s %(B)s bytes %(M)s ms'
-    " %({x-request-id}o)s %({key_name}e)s"
-)
 
+INVALID = re.compile(r"Invalid request from ip=\S*:(?= )")
 M_MMAP_THRESHOLD = -3  # of mallopt(3)
 
 WELCOME = """
@@ -48,6 +50,34 @@ Stop with Ctrl+C. Try it from another terminal:
 curl -H "X-API-Key: $(sed -n 's/^API_KEYS=[^:]*:\\([^,]*\\).*/\\1/p' '{root}/.env')" \
 -H 'Content-Type: application/json' --data-binary '@{root}/samples/clinic.json' {address}/api/healthcare/clinic
 """
+
+
+class Log(Logger):
+    """Gunicorn's log in the form of all others. It tells nothing that a client sent but method, path and address."""
+
+    def setup(self, cfg):
+        super().setup(cfg)
+        for log in (self.error_log, self.access_log):
+            for handler in log.handlers:
+                handler.setFormatter(logs.formatter(settings.log_format))
+
+    def access(self, resp, req, environ, request_time):
+        milliseconds = request_time // timedelta(milliseconds=1)
+        logs.answered(environ, resp.status, resp.sent, milliseconds, self.access_log)
+
+    def warning(self, msg, *args, **kwargs):
+        # What follows repeats what cannot be read: a header with a key in it, or a part of a body.
+        if refused := INVALID.match(msg):
+            msg = f"{refused[0]} {type(exc_info()[1]).__name__}"
+        super().warning(msg, *args, **kwargs)
+
+    def exception(self, msg, *args, **kwargs):
+        # An address may have a query with a patient's number.
+        bare = [str(arg).partition("?")[0] for arg in args]
+        super().exception(msg, *bare, **kwargs)
+
+
+logger_class = Log
 
 
 def when_ready(server):

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from logging import Formatter
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,7 @@ def documented() -> set[str]:
     ours = {node.name for _, node in functions() if ast.get_docstring(node)}
     theirs = {
         name
-        for base in (Field, Schema, TypeDecorator)
+        for base in (Field, Formatter, Schema, TypeDecorator)
         for name, it in vars(base).items()
         if getattr(it, "__doc__", "")
     }

@@ -249,6 +249,7 @@ def test_a_platform_with_a_database_is_fine():
         ("max_content_length", 64 * 1024 * 1024),
         ("history_days", 90),
         ("log_level", "INFO"),
+        ("log_format", "TEXT"),
     ],
 )
 @pytest.mark.parametrize("blank", [None, ""])
@@ -276,6 +277,8 @@ def test_what_is_not_set_has_its_default(name, default, blank):
         ("HISTORY_DAYS", "365", 365),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("LOG_LEVEL", "WARNING", "WARNING"),
+        ("LOG_FORMAT", "json", "JSON"),
+        ("LOG_FORMAT", "Text", "TEXT"),
     ],
 )
 def test_a_setting_that_makes_sense_is_taken(name, text, value):
@@ -329,6 +332,7 @@ def test_what_is_no_positive_whole_number_is_refused_by_name(name, wrong):
             )
         ),
         *(("LOG_LEVEL", wrong) for wrong in ("LOUD", "10", "INFO,DEBUG")),
+        *(("LOG_FORMAT", wrong) for wrong in ("xml", "jsonl", "text,json")),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_by_name(name, wrong):
@@ -344,7 +348,9 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setattr(config, "ROOT", tmp_path)
     for name in ("API_KEYS", "PORT", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path
+    level = logging.getLogger().level  # which load() sets
+    yield tmp_path
+    logging.getLogger().setLevel(level)
 
 
 def test_settings_stand_in_env_of_the_projects_root(root):
