@@ -81,8 +81,9 @@ def _add_settings(app: Flask, values: config.Settings) -> None:
     app.extensions["large"] = Large(values.max_content_length)
     app.extensions["openapi"] = cache(partial(openapi.document, entities, API))
     if count := values.trusted_proxies:
+        # Each proxy adds an address; scheme and host are handed on by the last one, as one word.
         # Flask's own documentation wraps it so; to mypy it is a method.
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=1, x_host=1)  # type: ignore[method-assign]
 
 
 def _add_database(app: Flask, values: config.Settings) -> None:

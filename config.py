@@ -39,6 +39,15 @@ DRIVERS = {
     "mariadb": "mariadb+pymysql",
 }
 
+# What each platform sets on its machines, and its name. There files vanish, and a router must reach the service.
+PLATFORMS = {
+    "DYNO": "Heroku",
+    "RENDER": "Render",
+    "RAILWAY_ENVIRONMENT": "Railway",
+    "RAILWAY_ENVIRONMENT_NAME": "Railway",
+    "FLY_APP_NAME": "Fly",
+}
+
 log = logging.getLogger(__name__)
 
 
@@ -65,6 +74,7 @@ class Settings:
 
     api_keys: tuple[ApiKey, ...]
     database_url: sa.URL
+    allow_sqlite: bool
     host: str
     port: int
     web_concurrency: int
@@ -134,7 +144,8 @@ def read(env: Mapping[str, str]) -> Settings:
     return Settings(
         api_keys=_api_keys(env.get("API_KEYS", "")),
         database_url=_database_url(env),
-        host=_host(env.get("HOST") or "127.0.0.1"),
+        allow_sqlite=_on(env, "ALLOW_SQLITE", "off"),
+        host=_host(env.get("HOST") or _own_host(env)),
         port=_whole_number(env, "PORT", 5082, most=65535),
         web_concurrency=_whole_number(env, "WEB_CONCURRENCY", 2, most=1000),
         secret_key=_secret_key(env),
@@ -217,13 +228,7 @@ def _portal_password(env: Mapping[str, str]) -> str | None:
 
 
 def _database_url(env: Mapping[str, str]) -> sa.URL:
-    text = env.get("DATABASE_URL", "").strip()
-    if not text:
-        if env.get("DYNO"):
-            raise SettingError(
-                "DATABASE_URL is not set, and a file on this platform vanishes at each restart. Attach a database."
-            )
-        return sa.URL.create("sqlite", database=str(ROOT / "instance" / "clinic.db"))
+    text = env.get("DATABASE_URL", "").strip() or "sqlite:///clinic.db"
     try:
         url = sa.make_url(text)
         url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
@@ -236,16 +241,32 @@ def _database_url(env: Mapping[str, str]) -> sa.URL:
         raise SettingError(
             "DATABASE_URL is no database's address. Example: postgresql://user:password@host/name"
         ) from None
-    return _checked_sqlite(url) if url.get_backend_name() == "sqlite" else url
+    return _checked_sqlite(url, env) if url.get_backend_name() == "sqlite" else url
 
 
-def _checked_sqlite(url: sa.URL) -> sa.URL:
+def _checked_sqlite(url: sa.URL, env: Mapping[str, str]) -> sa.URL:
+    name = platform_of(env)
+    if name and not _on(env, "ALLOW_SQLITE", "off"):
+        raise SettingError(
+            f"On {name} an SQLite file vanishes at each restart. Set DATABASE_URL to a server's database"
+            " (postgresql://...), or ALLOW_SQLITE=on if the file lies on a disk that is kept."
+        )
     if url.database in (None, "", ":memory:"):
         raise SettingError(
             "DATABASE_URL: SQLite in memory forgets everything. Give a file: sqlite:///clinic.db"
         )
     # An absolute path stays as it is.
     return url.set(database=str(ROOT / "instance" / url.database))
+
+
+def platform_of(env: Mapping[str, str]) -> str | None:
+    """Return the name of the platform that this runs on; None on a machine of one's own."""
+    names = [name for variable, name in PLATFORMS.items() if env.get(variable)]
+    return names[0] if names else None
+
+
+def _own_host(env: Mapping[str, str]) -> str:
+    return "0.0.0.0" if platform_of(env) else "127.0.0.1"  # noqa: S104 (its router comes from outside)
 
 
 def _host(text: str) -> str:
@@ -267,8 +288,11 @@ def _time_zone(text: str) -> ZoneInfo:
 
 def _hijri_dates(env: Mapping[str, str]) -> bool:
     region = (env.get("PHONE_REGION") or "").upper()
-    default = "off" if region in OTHER_CALENDARS else "on"
-    return _one_of(env, "HIJRI_DATES", default, ("ON", "OFF"), "on or off") == "ON"
+    return _on(env, "HIJRI_DATES", "off" if region in OTHER_CALENDARS else "on")
+
+
+def _on(env: Mapping[str, str], name: str, default: str) -> bool:
+    return _one_of(env, name, default, ("ON", "OFF"), "on or off") == "ON"
 
 
 def _log_level(env: Mapping[str, str]) -> str:

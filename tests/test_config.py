@@ -223,13 +223,54 @@ def test_a_database_that_the_service_does_not_speak_to_is_refused(url):
     refused(DATABASE_URL=url)
 
 
-def test_a_file_that_the_platform_forgets_is_refused():
-    with pytest.raises(config.SettingError, match="DATABASE_URL is not set"):
-        read(DYNO="web.1")
+# --- Platforms ---------------------------------------------------------------------------------
+
+PLATFORMS = [
+    ({"DYNO": "web.1"}, "Heroku"),
+    ({"RENDER": "true"}, "Render"),
+    ({"RAILWAY_ENVIRONMENT": "production"}, "Railway"),
+    ({"RAILWAY_ENVIRONMENT_NAME": "production"}, "Railway"),
+    ({"FLY_APP_NAME": "clinic"}, "Fly"),
+]
+POSTGRESQL = "postgres://u:p@h/n"
 
 
-def test_a_platform_with_a_database_is_fine():
-    assert read(DYNO="web.1", DATABASE_URL="postgres://u:p@h/n").database_url.host == "h"
+@pytest.mark.parametrize(("variables", "name"), PLATFORMS, ids=str)
+@pytest.mark.parametrize("url", ["", "sqlite:///clinic.db", "sqlite:////data/clinic.db"])
+def test_a_file_that_the_platform_forgets_is_refused(variables, name, url):
+    told = refused(**variables, DATABASE_URL=url)
+    assert f"On {name} an SQLite file vanishes" in told
+    assert "ALLOW_SQLITE" in told
+
+
+@pytest.mark.parametrize(("variables", "name"), PLATFORMS, ids=str)
+def test_a_file_on_a_disk_that_is_kept_is_fine(variables, name):
+    settings = read(ALLOW_SQLITE="on", **variables)
+    assert settings.database_url.get_backend_name() == "sqlite"
+
+
+@pytest.mark.parametrize("wrong", ["yes", "1", "true", "sqlite"])
+def test_allow_sqlite_is_on_or_off(wrong):
+    assert "ALLOW_SQLITE must be on or off" in refused(DYNO="web.1", ALLOW_SQLITE=wrong)
+
+
+@pytest.mark.parametrize(("variables", "name"), PLATFORMS, ids=str)
+def test_a_platform_with_a_database_is_fine_and_everybody_reaches_the_service(
+    variables, name
+):
+    settings = read(DATABASE_URL=POSTGRESQL, PORT="10000", **variables)
+    assert settings.database_url.render_as_string(False).startswith("postgresql+psycopg://")
+    assert (settings.host, settings.port) == ("0.0.0.0", 10000)
+
+
+def test_a_platform_does_not_overrule_host():
+    assert read(DYNO="web.1", DATABASE_URL=POSTGRESQL, HOST="::").host == "::"
+
+
+@pytest.mark.parametrize(("variables", "name"), PLATFORMS, ids=str)
+def test_a_blank_variable_is_no_platform(variables, name):
+    settings = read(**dict.fromkeys(variables, ""))
+    assert settings.host == "127.0.0.1"
 
 
 # --- Every other setting -----------------------------------------------------------------------
@@ -250,6 +291,7 @@ def test_a_platform_with_a_database_is_fine():
         ("history_days", 90),
         ("log_level", "INFO"),
         ("log_format", "TEXT"),
+        ("allow_sqlite", False),
     ],
 )
 @pytest.mark.parametrize("blank", [None, ""])

@@ -211,3 +211,27 @@ def test_a_redirect_names_no_host(stranger: Place, host: str) -> None:
     assert (asked.status, asked.headers["Location"]) == (302, "/login?next=history")
     logged_in = stranger.log_in(PASSWORD, {"Host": host})
     assert (logged_in.status, logged_in.headers["Location"]) == (303, "/")
+
+
+@pytest.fixture(scope="module")
+def behind_two(app: Flask) -> Iterator[int]:
+    """The port of a service behind two proxies."""
+    yield from listening(app, TRUSTED_PROXIES="2")
+
+
+def test_two_proxies_each_add_an_address_and_hand_on_one_scheme(
+    behind_two: int, app: Flask
+) -> None:
+    """So does Fly, and so does nginx before nginx."""
+    emptied(app)
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "clinic.example"}
+    with closing(Place(behind_two)) as place:
+        assert place.ask("/login", headers=headers).is_secure
+        assert "https://clinic.example/api" in place.ask("/", headers=headers).text
+        statuses = [
+            place.log_in(
+                "wrong", {"X-Forwarded-For": f"{address}, 203.0.113.7"} | headers
+            ).status
+            for address in ["192.0.2.9, 198.51.100.1"] * 11 + ["198.51.100.2"]
+        ]
+    assert statuses == [401] * 10 + [429, 401]
