@@ -7,7 +7,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --requirement
 # What is stored, matched and answered, without servers, browsers and other programs.
 RULES := $(addprefix tests/test_, $(addsuffix .py, pythons values forms records every_value none_and_damage \
   no_merging_by_nothing matching weak_keys formers bookings placeholders older_rules sequence roads nights engine \
-  answers lists options what_is_kept weight growth))
+  answers lists options what_is_kept weight growth exports rejects))
 
 .PHONY: run test rules lint bench chaos
 

@@ -4,22 +4,26 @@ import logging
 import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 import sqlalchemy as sa
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
+import importing
 import rekey
 import sync
 import upsert
+from config import SettingError
 from engine import database, references
 from engine.index import Index, Record
 from engine.problems import Problem
 from engine.rules import Rules, Values
 from history import Origin
 from models import db
+from schemas import ENTITIES, PLURALS
 from upsert import MERGEABLE, RETIRABLE, RULES
 
 T = TypeVar("T")
@@ -32,6 +36,7 @@ def register(app: Flask) -> None:
     app.cli.add_command(merge)
     app.cli.add_command(retire)
     app.cli.add_command(form_anew)
+    app.cli.add_command(import_file)
 
 
 @click.command()
@@ -96,6 +101,33 @@ def form_anew(dry_run: bool) -> None:
     for line in rekey.summary(findings, whole=True):
         click.echo(line)
     click.echo("Nothing was changed." if dry_run or not findings else "Done.")
+
+
+@click.command("import")
+@with_appcontext
+@click.argument("entity", type=click.Choice([*ENTITIES, *PLURALS]))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--encoding", help="Code page of a file that is not in Unicode.")
+@click.option("--delimiter", help="What separates its cells, as ';' or tab.")
+@click.option(
+    "--map", "names", multiple=True, help="What a heading means: 'HEADING=FIELD'."
+)
+@click.option("--rejected", type=click.Path(path_type=Path), help="Where the refused go.")
+@click.option("--dry-run", is_flag=True, help="Store nothing.")
+@click.option("--atomic", is_flag=True, help="Store all or nothing.")
+@assume_yes
+def import_file(**told: Any) -> None:
+    """Import a FILE that another program exported: CSV, TSV, JSON or NDJSON.
+
+    Each record is handled as over HTTP. The refused ones go to FILE.rejected.csv, each with its reasons, to be mended
+    and imported in the same way. Ends with 0 if all were stored, 1 if some were refused, 2 if the file was not read.
+    """
+    settings, schemas = (current_app.extensions[it] for it in ("settings", "schemas"))
+    try:
+        wishes = importing.wishes(settings, schemas, current_app.instance_path, **told)
+    except (SettingError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+    click.get_current_context().exit(importing.run(schemas, settings, wishes))
 
 
 def _merge(rules: Rules, keep: int, drop: int, index: Index) -> None:

@@ -30,6 +30,9 @@ SHORTEST_PASSWORD = 10  # characters: ten tries in five minutes cannot guess as 
 LONGEST_NAME = 64  # characters of a key's name
 COUNTRY = "a country's two letters (ISO 3166), as SA"
 OTHER_CALENDARS = ("IR", "AF")  # where a year of 1400 is one of the Persian calendar
+TABLE_SIGNS = (
+    'patientNo,0123;|\t"\r\n'  # in every code page of an export they are the same bytes
+)
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # Scheme that people and platforms write, and the driver that is meant.
 DRIVERS = {
@@ -87,6 +90,7 @@ class Settings:
     max_batch: int
     max_content_length: int
     history_days: int
+    import_encoding: str
     log_level: str
     log_format: str
 
@@ -159,6 +163,7 @@ def read(env: Mapping[str, str]) -> Settings:
         max_batch=_whole_number(env, "MAX_BATCH", 100_000),
         max_content_length=_whole_number(env, "MAX_CONTENT_LENGTH", 64 * 1024 * 1024),
         history_days=_whole_number(env, "HISTORY_DAYS", 90, most=36_500),
+        import_encoding=code_page(env.get("IMPORT_ENCODING") or "windows-1256"),
         log_level=_log_level(env),
         log_format=_log_format(env),
     )
@@ -302,6 +307,19 @@ def _log_level(env: Mapping[str, str]) -> str:
 
 def _log_format(env: Mapping[str, str]) -> str:
     return _one_of(env, "LOG_FORMAT", "text", logs.FORMATS, "text or json")
+
+
+def code_page(name: str) -> str:
+    """Return the name of an encoding in which a table can be written; raise SettingError."""
+    try:
+        fits = TABLE_SIGNS.encode().decode(name) == TABLE_SIGNS
+    except (LookupError, ValueError):
+        fits = False
+    if not fits:
+        raise SettingError(
+            "IMPORT_ENCODING (or --encoding) must be a code page, as windows-1256 or iso-8859-6."
+        )
+    return name
 
 
 def _whole_number(

@@ -101,7 +101,7 @@ def prune(connection: sa.Connection, now: datetime, keep_days: int) -> None:
 def _summary(report: Report) -> dict[str, Any]:
     counts = {action: report.counts[action] for action in ACTIONS}
     failed = {
-        "failed": len(report.failures),
+        "failed": report.counts["failed"],
         "failures": f"[{','.join(_kept(report.failures))}]" if report.failures else "[]",
     }
     return {"total": report.counts.total()} | counts | failed

@@ -135,7 +135,7 @@ def parse(text: str, size: int) -> Any:
     if size > weight.LIGHT:
         weight.refuse_heavy(text, size)
     try:
-        return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        return DECODER.decode(text)
     except RecursionError:
         raise InvalidJson("The JSON is nested too deeply.") from None
     except json.JSONDecodeError as error:
@@ -156,3 +156,7 @@ def _finite(text: str) -> Decimal:
         return Decimal(text) if math.isfinite(float(text)) else _refuse_number(text[:SHOWN])
     except InvalidOperation:  # an exponent of more digits than any number has
         return _refuse_number(text[:SHOWN])
+
+
+# Reads JSON with its numbers as they are written.
+DECODER = json.JSONDecoder(parse_constant=_refuse_number, parse_float=_finite)

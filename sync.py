@@ -71,7 +71,7 @@ def one(
     """Upsert one record and return the answer with the whole record; raise the Problem that it has."""
     batch = schemas[entity].clean_all([sent])
     if batch.refused:
-        _note_afterwards(options, {entity: answers.report(batch, [batch.refused[0]])})
+        note_afterwards(options, {entity: answers.report(batch, [batch.refused[0]])})
         raise batch.refused[0]
     single = _Single(RULES[entity], batch, batch.data(0), options)
     try:
@@ -79,10 +79,10 @@ def one(
             db.engine, single.work, writes=not options.dry_run
         )
     except InternalError as problem:
-        _note_afterwards(options, {entity: answers.report(batch, [problem])})
+        note_afterwards(options, {entity: answers.report(batch, [problem])})
         raise
     if options.dry_run:
-        _note_afterwards(options, {entity: answers.report(batch, [result])})
+        note_afterwards(options, {entity: answers.report(batch, [result])})
     if isinstance(result, Problem):
         result.key = batch.keys[0]
         raise result
@@ -206,7 +206,7 @@ class _AtOnce:
             raise
         reports = self._reports(cleaned, undone)
         if undone or dry_run:
-            _note_afterwards(self.options, reports)
+            note_afterwards(self.options, reports)
         return reports
 
     def _clean(self, rules: Rules, sent: list[Any]) -> Batch:
@@ -232,7 +232,7 @@ class _AtOnce:
         """Note in the history that every record failed with the same problem."""
         for entity, batch in cleaned.items():
             self.results[entity] = [problem] * batch.size
-        _note_afterwards(self.options, self._reports(cleaned))
+        note_afterwards(self.options, self._reports(cleaned))
 
     def _any_refused(self) -> bool:
         every = (result for results in self.results.values() for result in results)
@@ -305,7 +305,7 @@ class _InChunks:
         if self._outages and not any(report.stored_any for report in self.reports.values()):
             raise self._outages[0]
         if self.reports and not noted:
-            _note_afterwards(self.options, self.reports)
+            note_afterwards(self.options, self.reports)
         return self.reports
 
     def _next(self) -> bool:
@@ -447,7 +447,7 @@ def decide(work: Callable[[Index], T], entity: str, origin: Origin | None) -> T:
     return transact(work_and_write)
 
 
-def _note_afterwards(options: Options, reports: Reports) -> None:
+def note_afterwards(options: Options, reports: Reports) -> None:
     """Write the history in a transaction of its own, after the request's work; if that fails, log it.
 
     Where nothing was stored, nobody waits long for it.

@@ -155,6 +155,22 @@ class Entity(Schema):
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         field_obj.data_key = json_name(field_name)
 
+    # Names
+
+    def field_named(self, spelling: str) -> str | None:
+        """Return the JSON name of the field that is spelt so in some case; None if there is none that can be sent."""
+        name = self._names.get(_lower(spelling))
+        return json_name(name) if name else None
+
+    def only_answers(self, spelling: str) -> bool:
+        """Return whether this is a field that only answers carry."""
+        return _lower(spelling) in self._read_only
+
+    @property
+    def names(self) -> list[str]:
+        """The JSON names of all fields that can be sent."""
+        return [*map(json_name, self.load_fields)]
+
     # Reading
 
     def clean(self, sent: dict[str, Any]) -> tuple[Values, Sequence[str]]:

@@ -289,6 +289,7 @@ def test_a_blank_variable_is_no_platform(variables, name):
         ("max_batch", 100_000),
         ("max_content_length", 64 * 1024 * 1024),
         ("history_days", 90),
+        ("import_encoding", "windows-1256"),
         ("log_level", "INFO"),
         ("log_format", "TEXT"),
         ("allow_sqlite", False),
@@ -317,6 +318,8 @@ def test_what_is_not_set_has_its_default(name, default, blank):
         ("MAX_BATCH", "1", 1),
         ("MAX_CONTENT_LENGTH", "1048576", 1_048_576),
         ("HISTORY_DAYS", "365", 365),
+        ("IMPORT_ENCODING", "iso-8859-6", "iso-8859-6"),
+        ("IMPORT_ENCODING", "cp720", "cp720"),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("LOG_LEVEL", "WARNING", "WARNING"),
         ("LOG_FORMAT", "json", "JSON"),
@@ -355,6 +358,10 @@ def test_what_is_no_positive_whole_number_is_refused_by_name(name, wrong):
     [
         ("PORT", "65536"),
         ("HISTORY_DAYS", "1000000000000"),  # no calendar goes back so far
+        *(
+            ("IMPORT_ENCODING", wrong)
+            for wrong in ("klingon", "utf-16", "hex", "cp037", "a\0b")
+        ),
         ("HOST", "http://127.0.0.1"),
         ("HOST", "not a host"),
         *(
