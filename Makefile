@@ -11,9 +11,8 @@ RULES := $(addprefix tests/test_, $(addsuffix .py, pythons values forms records 
 
 .PHONY: run test rules lint bench chaos
 
-run: $(VENV)/installed .env  ## Serve on SQLite at http://127.0.0.1:5082
-	@FLASK_SKIP_DOTENV=1 $(BIN)/flask --app app db upgrade  # the program reads .env itself, and says what is wrong with it
-	@exec $(BIN)/gunicorn app:app
+run: $(VENV)/installed  ## Serve at http://127.0.0.1:5082, on SQLite unless .env says otherwise
+	@FLASK_SKIP_DOTENV=1 exec $(BIN)/flask --app app serve  # the program reads .env itself, and says what is wrong with it
 
 test: $(VENV)/installed-dev  ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)
@@ -31,9 +30,6 @@ bench: $(BENCH)/installed  ## Measure the service beside raw SQL and other progr
 
 chaos: $(VENV)/installed-dev  ## Kill the service and its databases under load, and check the books (ARGS="--minutes 20 --engine sqlite")
 	@$(BIN)/python -m chaos $(ARGS)
-
-.env: | $(VENV)/installed
-	@$(BIN)/python config.py
 
 $(VENV)/installed: requirements.txt
 	@echo "Installing into $(VENV) ..."

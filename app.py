@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import logging
 import re
+import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -91,7 +92,9 @@ def _add_database(app: Flask, values: config.Settings) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = values.database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = kind.options()
     db.init_app(app)
-    Migrate(app, db, render_as_batch=True)
+    # Alembic doubles each % of a setting.
+    revisions = str(config.ROOT / "migrations").replace("%", "%%")
+    Migrate(app, db, directory=revisions, render_as_batch=True)
     with app.app_context():
         kind.prepare(db.engine)
         watch_of(db.engine).revision = REVISION
@@ -124,8 +127,10 @@ def _signing_key(settings: config.Settings) -> bytes | None:
 
 
 def __getattr__(name: str) -> Any:
-    """Build the application when a server asks for `app:app`; importing alone builds none."""
+    """Build the application when a server or `flask` asks for it; importing alone builds none."""
     if name == "app":
+        if "serve" in sys.argv:  # `flask serve` is the first start, too
+            config.write_own_env()
         return create_app()
     raise AttributeError(name)
 

@@ -1,4 +1,4 @@
-"""`flask` commands: a person's way out of every conflict."""
+"""`flask` commands: the start, and a person's way out of every conflict."""
 
 import logging
 import uuid
@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import flask_migrate
 import sqlalchemy as sa
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 import importing
 import rekey
+import serving
 import sync
 import upsert
 from config import SettingError
@@ -33,10 +35,21 @@ assume_yes = click.option("--yes", is_flag=True, help="Do not ask first.")
 
 def register(app: Flask) -> None:
     """Add the commands to `flask`."""
+    app.cli.add_command(serve)
     app.cli.add_command(merge)
     app.cli.add_command(retire)
     app.cli.add_command(form_anew)
     app.cli.add_command(import_file)
+
+
+@click.command()
+@with_appcontext
+def serve() -> None:
+    """Write `.env` if there is none, bring the tables up to date, and serve until somebody stops it (Ctrl+C)."""
+    settings = current_app.extensions["settings"]
+    serving.listen(settings.host, settings.port).close()
+    flask_migrate.upgrade()
+    serving.serve()
 
 
 @click.command()

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
 import sqlalchemy as sa
-from dotenv import dotenv_values
+from dotenv import dotenv_values, find_dotenv
 
 import logs
 
@@ -98,9 +98,21 @@ class Settings:
 def environment() -> dict[str, str]:
     """Return `.env` of the project's root, and the process's environment over it."""
     read = dotenv_values(stream=io.StringIO(_text_of(ROOT / ".env")))
-    return {name: value for name, value in read.items() if value is not None} | dict(
-        os.environ
-    )
+    return {
+        name: value for name, value in read.items() if value is not None
+    } | own_environment()
+
+
+def own_environment() -> dict[str, str]:
+    """Return the process's environment without what the `flask` command put there from the current folder's files.
+
+    Before it asks for the application it reads the nearest `.env` and `.flaskenv`, which may be another program's.
+    """
+    taken: dict[str, str | None] = {}
+    if "FLASK_RUN_FROM_CLI" in os.environ and not os.environ.get("FLASK_SKIP_DOTENV"):
+        for name in (".flaskenv", ".env"):
+            taken |= dotenv_values(find_dotenv(name, usecwd=True) or os.devnull)
+    return {name: value for name, value in os.environ.items() if taken.get(name) != value}
 
 
 def _text_of(path: Path) -> str:
@@ -379,7 +391,13 @@ def _fill(path: Path) -> None:
         raise
 
 
-def _write_own_env() -> None:
+def write_own_env() -> None:
+    """Write the project's `.env` if there is none, and say so; end the process with a sentence if that fails.
+
+    Whoever has API keys in the environment needs none.
+    """
+    if own_environment().get("API_KEYS"):
+        return
     try:
         written = write_env(ROOT / ".env")
     except SettingError as error:
@@ -391,4 +409,4 @@ def _write_own_env() -> None:
 
 
 if __name__ == "__main__":
-    _write_own_env()
+    write_own_env()

@@ -7,22 +7,18 @@ import socket
 import struct
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from sys import exc_info
 
 from gunicorn.glogging import Logger
 
 import logs
+import serving
 from app import tell_outage
-from config import load
+from config import ROOT, load
 
 settings = load()
 
-bind = (
-    f"[{settings.host}]:{settings.port}"
-    if ":" in settings.host
-    else f"{settings.host}:{settings.port}"
-)
+bind = serving.address(settings.host, settings.port)
 workers = settings.web_concurrency
 # Threads, because a sync worker drops at SIGTERM whoever still waits for it, and one stalled client blocks it.
 worker_class = "gthread"
@@ -42,14 +38,6 @@ accesslog = "-"
 
 INVALID = re.compile(r"Invalid request from ip=\S*:(?= )")
 M_MMAP_THRESHOLD = -3  # of mallopt(3)
-
-WELCOME = """
-Serving at {address}
-Stop with Ctrl+C. Try it from another terminal:
-
-curl -H "X-API-Key: $(sed -n 's/^API_KEYS=[^:]*:\\([^,]*\\).*/\\1/p' '{root}/.env')" \
--H 'Content-Type: application/json' --data-binary '@{root}/samples/clinic.json' {address}/api/healthcare/clinic
-"""
 
 
 class Log(Logger):
@@ -106,6 +94,5 @@ def post_worker_init(worker):
     gc.freeze()
     if worker.age == 1:
         tell_outage(worker.wsgi)
-    root = Path(__file__).resolve().parent
-    if worker.age == worker.cfg.workers and (root / ".env").exists():
-        print(WELCOME.format(address=f"http://{bind}", root=root), flush=True)
+    if worker.age == worker.cfg.workers and (ROOT / ".env").exists():
+        print(serving.greeting(settings), flush=True)

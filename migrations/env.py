@@ -30,10 +30,22 @@ def upgrade_online() -> None:
         )
         with context.begin_transaction():
             leave_newer_tables_alone()
+            before = context.get_context().get_current_heads()
             context.run_migrations()
-        revisions = ", ".join(context.get_context().get_current_heads()) or "none"
+            after = context.get_context().get_current_heads()
     engine.dispose()
-    logging.getLogger("migrations").info("the tables are of revision %s", revisions)
+    tell_change(", ".join(before), ", ".join(after))
+
+
+def tell_change(before: str, after: str) -> None:
+    """Log from which revision to which the tables were brought, up or down; no revision is an empty text."""
+    log = logging.getLogger("migrations")
+    if before == after:
+        log.debug("the tables are still of revision %s", after or "none")
+    elif before:
+        log.info("the tables are of revision %s now, before of %s", after or "none", before)
+    else:
+        log.info("created the tables (revision %s)", after)
 
 
 def leave_newer_tables_alone() -> None:

@@ -91,7 +91,7 @@ def test_each_edge_of_the_program_is_known_in_one_place() -> None:
 
 EDGES = {
     "flask": {"app", "commands", "portal.pages"},
-    "os": {"config", "engine.database", "engine.sqlite_file", "engine.turns"},
+    "os": {"config", "engine.database", "engine.sqlite_file", "engine.turns", "serving"},
     "marshmallow": {"engine.entity", "engine.fields"},
     "flask_sqlalchemy": {"models"},
 }

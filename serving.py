@@ -1,0 +1,116 @@
+"""Serving: one start everywhere, with gunicorn, on a port that is free; it greets whoever started it."""
+
+import errno
+import os
+import shlex
+import socket
+import sys
+from contextlib import suppress
+
+import config
+
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  as HOST: every address of this machine
+FAR_AWAY = "192.0.2.1"  # nobody's (RFC 5737); the way there is the way out of this machine
+NO_LAN = ("127.", "169.254.")  # how addresses begin that nobody else can use
+
+ANOTHER_PORT = "Set another PORT in .env"
+REFUSALS = {
+    errno.EADDRINUSE: "Port {port} is in use: the service is running already, or another program has the port."
+    f" Stop that one first. Or: {ANOTHER_PORT}.",
+    errno.EACCES: f"This user may not listen on port {{port}}. {ANOTHER_PORT}, above 1023.",
+}
+NO_ADDRESS = (
+    "HOST={host} is no address of this machine."
+    " Set it in .env to 127.0.0.1 (this machine only) or to 0.0.0.0 (the whole network)."
+)
+
+ALONE = """
+Serving at {here}, for this machine only.
+To let others on the network use it: set HOST=0.0.0.0 in .env, and start again.
+"""
+SHARED = """
+Serving at {everywhere} for the network, at {here} for this machine.
+"""
+BY_CURL = """Stop with Ctrl+C. Try it from another terminal:
+
+curl -H "X-API-Key: $(sed -n 's/^API_KEYS=[^:]*:\\([^,]*\\).*/\\1/p' {env})" \
+-H 'Content-Type: application/json' --data-binary @{sample} {here}/api/healthcare/clinic
+"""
+
+
+def serve() -> None:
+    """Become the server, which reads the settings itself and ends when somebody stops it."""
+    environment = config.own_environment() | {"FLASK_SKIP_DOTENV": "1"}
+    command = [sys.executable, "-m", "gunicorn", "app:app"]
+    os.chdir(config.ROOT)
+    sys.stdout.flush()
+    os.execve(sys.executable, command, environment)  # noqa: S606
+
+
+# --- Where it listens --------------------------------------------------------------------------
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket with this address; end the process with a sentence if it cannot be had."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # On Windows two programs may share a port, unless one asks for it alone.
+    alone = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+    listener.setsockopt(socket.SOL_SOCKET, alone, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SystemExit(_refusal(error, host, port)) from None
+    return listener
+
+
+def _refusal(error: OSError, host: str, port: int) -> str:
+    sentence = REFUSALS.get(error.errno or 0, NO_ADDRESS)
+    return f"Cannot start: {sentence.format(host=host, port=port)}"
+
+
+def address(host: str, port: int) -> str:
+    """Return host and port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+# --- The greeting ------------------------------------------------------------------------------
+
+
+def greeting(settings: config.Settings) -> str:
+    """Return where the service can be reached from here and from other machines, and a line to try it."""
+    host, port = settings.host, settings.port
+    here = f"http://{address('127.0.0.1' if host in EVERYWHERE else host, port)}"
+    return _place(host, port, here) + BY_CURL.format(
+        here=here,
+        env=shlex.quote(str(config.ROOT / ".env")),
+        sample=shlex.quote(str(config.ROOT / "samples" / "clinic.json")),
+    )
+
+
+def _place(host: str, port: int, here: str) -> str:
+    if host in ("localhost", "::1") or host.startswith("127."):
+        return ALONE.format(here=here)
+    others = lan_addresses() if host in EVERYWHERE else [host]
+    urls = [f"http://{address(other, port)}" for other in others]
+    return SHARED.format(here=here, everywhere=", ".join(urls) or "every address")
+
+
+def lan_addresses() -> list[str]:
+    """Return this machine's IPv4 addresses by which others on its network can reach it."""
+    found = _on_the_way_out() or _of_own_name()
+    return [one for one in found if not one.startswith(NO_LAN)]
+
+
+def _on_the_way_out() -> list[str]:
+    with socket.socket(type=socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect((FAR_AWAY, 9))  # this sends nothing
+        return [probe.getsockname()[0]]
+    return []
+
+
+def _of_own_name() -> list[str]:
+    """Return the addresses of this machine's name, for a network that leads nowhere else."""
+    with suppress(OSError):
+        return socket.gethostbyname_ex(socket.gethostname())[2]
+    return []
