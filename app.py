@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import logging
 import re
-import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -129,9 +128,7 @@ def _signing_key(settings: config.Settings) -> bytes | None:
 def __getattr__(name: str) -> Any:
     """Build the application when a server or `flask` asks for it; importing alone builds none."""
     if name == "app":
-        if "serve" in sys.argv:  # `flask serve` is the first start, too
-            config.write_own_env()
-        return create_app()
+        return commands.started(create_app)
     raise AttributeError(name)
 
 

@@ -1,6 +1,7 @@
-"""`flask` commands: the start, and a person's way out of every conflict."""
+"""`flask` commands: the start, a person's way out of every conflict, imports, and the doctor."""
 
 import logging
+import sys
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,8 @@ import sqlalchemy as sa
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
+import config
+import doctor
 import importing
 import rekey
 import serving
@@ -20,6 +23,7 @@ import sync
 import upsert
 from config import SettingError
 from engine import database, references
+from engine.checkup import Mark
 from engine.index import Index, Record
 from engine.problems import Problem
 from engine.rules import Rules, Values
@@ -40,6 +44,19 @@ def register(app: Flask) -> None:
     app.cli.add_command(retire)
     app.cli.add_command(form_anew)
     app.cli.add_command(import_file)
+    app.cli.add_command(examine)
+
+
+def started(create: Callable[[], Flask]) -> Flask:
+    """Return the application for the command that this process runs, or for a server."""
+    if "serve" in sys.argv:  # the first start, too
+        config.write_own_env()
+    try:
+        return create()
+    except SystemExit:  # settings that make no sense, of which the doctor tells more
+        if sys.argv[-1:] != ["doctor"]:
+            raise
+        return alone()
 
 
 @click.command()
@@ -50,6 +67,30 @@ def serve() -> None:
     serving.listen(settings.host, settings.port).close()
     flask_migrate.upgrade()
     serving.serve()
+
+
+def alone() -> Flask:
+    """Return an application that has the doctor only, for settings with which there is no other."""
+    app = Flask("app")
+    app.cli.add_command(examine)
+    return app
+
+
+@click.command("doctor")
+def examine() -> None:
+    """Tell what is good and what to do: settings, secrets, database, disk, clock, backups, syncs.
+
+    Changes nothing, and works where the service does not start. The exit status is 1 if there is something to do.
+    """
+    try:
+        case = doctor.Case(config.environment(), config.ROOT / ".env")
+    except config.SettingError as error:
+        raise click.ClickException(str(error)) from None
+    marks = set()
+    for finding in doctor.examine(case):
+        click.echo(str(finding))
+        marks.add(finding.mark)
+    raise SystemExit(int(Mark.DO in marks))
 
 
 @click.command()

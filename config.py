@@ -27,6 +27,8 @@ SHORTEST_KEY = (
     16  # characters: a shorter SECRET_KEY is refused, a shorter API key warned of
 )
 SHORTEST_PASSWORD = 10  # characters: ten tries in five minutes cannot guess as many; a shorter one is warned of
+WEAK_KEY = "API_KEYS: THE KEY {!r} IS EASY TO GUESS. Anybody who does can write patients."
+WEAK_LOGIN = "PORTAL_PASSWORD IS EASY TO GUESS. Anybody who does can read the API keys and the history."
 LONGEST_NAME = 64  # characters of a key's name
 COUNTRY = "a country's two letters (ISO 3166), as SA"
 OTHER_CALENDARS = ("IR", "AF")  # where a year of 1400 is one of the Persian calendar
@@ -156,6 +158,27 @@ def load() -> Settings:
 
 
 def read(env: Mapping[str, str]) -> Settings:
+    """Check every setting, and warn of what is easy to guess; raise SettingError for the first that makes no sense."""
+    settings = checked(env)
+    for weakness in weaknesses(settings):
+        log.warning("%s", weakness)
+    return settings
+
+
+def weaknesses(settings: Settings) -> list[str]:
+    """Return a sentence for each secret that is easy to guess."""
+    password = settings.portal_password
+    found = [WEAK_KEY.format(key.name) for key in settings.api_keys if _is_weak(key)]
+    if password and len(password) < SHORTEST_PASSWORD:
+        found.append(WEAK_LOGIN)
+    return found
+
+
+def _is_weak(key: ApiKey) -> bool:
+    return len(key.secret) < SHORTEST_KEY or key.secret == PLACEHOLDER
+
+
+def checked(env: Mapping[str, str]) -> Settings:
     """Check every setting; raise SettingError for the first that makes no sense."""
     return Settings(
         api_keys=_api_keys(env.get("API_KEYS", "")),
@@ -165,7 +188,7 @@ def read(env: Mapping[str, str]) -> Settings:
         port=_whole_number(env, "PORT", 5082, most=65535),
         web_concurrency=_whole_number(env, "WEB_CONCURRENCY", 2, most=1000),
         secret_key=_secret_key(env),
-        portal_password=_portal_password(env),
+        portal_password=env.get("PORTAL_PASSWORD") or None,
         trusted_proxies=_whole_number(env, "TRUSTED_PROXIES", 0, least=0, most=10),
         phone_region=_one_of(
             env, "PHONE_REGION", "SA", phonenumbers.SUPPORTED_REGIONS, COUNTRY
@@ -215,11 +238,6 @@ def _check_key(key: ApiKey) -> None:
     if not (key.secret.isascii() and key.secret.isprintable() and key.secret):
         reason = "must be printable ASCII text, as a header carries it."
         raise SettingError(f"API_KEYS: the key {key.name!r} {reason}")
-    if len(key.secret) < SHORTEST_KEY or key.secret == PLACEHOLDER:
-        warning = (
-            "API_KEYS: THE KEY %r IS EASY TO GUESS. Anybody who does can write patients."
-        )
-        log.warning(warning, key.name)
 
 
 def _secret_key(env: Mapping[str, str]) -> str | None:
@@ -233,15 +251,6 @@ def _secret_key(env: Mapping[str, str]) -> str | None:
             "PORTAL_PASSWORD needs a SECRET_KEY, which signs who is logged in. Set any long random text."
         )
     return secret
-
-
-def _portal_password(env: Mapping[str, str]) -> str | None:
-    password = env.get("PORTAL_PASSWORD") or None
-    if password and len(password) < SHORTEST_PASSWORD:
-        log.warning(
-            "PORTAL_PASSWORD IS EASY TO GUESS. Anybody who does can read the API keys and the history."
-        )
-    return password
 
 
 def _database_url(env: Mapping[str, str]) -> sa.URL:
