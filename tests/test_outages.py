@@ -318,6 +318,55 @@ def test_the_start_tells_what_is_wrong_with_the_database(
     assert list(tmp_path.iterdir()) == []
 
 
+def write(app: Flask, statement: str) -> None:
+    with app.app_context():
+        with db.engine.connect() as connection:
+            connection.execution_options(writes=True).exec_driver_sql(statement)
+            connection.commit()
+        db.engine.dispose()
+
+
+SET = "UPDATE alembic_version SET version_num = '{}'"
+HIDE, SHOW = (
+    f"ALTER TABLE {name} RENAME TO {other}"
+    for name, other in (("alembic_version", "hidden"), ("hidden", "alembic_version"))
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "back", "reason"),
+    [
+        (SET.format("0001"), SET.format(REVISION), "of an older revision"),
+        (SET.format("9999"), SET.format(REVISION), "of a newer revision"),
+        (HIDE, SHOW, "without tables"),
+    ],
+)
+def test_every_database_of_another_revision_is_told_at_the_start(
+    any_app: Flask,
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
+    change: str,
+    back: str,
+    reason: str,
+) -> None:
+    write(any_app, change)
+    try:
+        app = started(database_url)
+        program.tell_outage(app)
+        (told,) = criticals(caplog)
+        assert f"THE DATABASE IS {reason.upper()}. " in told
+        http = Http(app.test_client())
+        assert (
+            reason
+            in refused(http.client.get("/healthz"), 503, "database_unavailable")["detail"]
+        )
+        refused(http.post("/patients", [ALI]), 503, "database_unavailable")
+        with app.app_context():
+            db.engine.dispose()
+    finally:
+        write(any_app, back)
+
+
 def test_the_revision_is_the_newest_of_the_migrations() -> None:
     files = (Path(__file__).parent.parent / "migrations/versions").glob("[0-9]*.py")
     assert max(files).name.split("_")[0] == REVISION
