@@ -18,7 +18,8 @@ from models import SyncRun, instant, moment_of
 from schemas import PLURALS
 
 NIGHTLY = timedelta(hours=26)  # a night may begin later, and take longer, than the last one
-LISTS = [f"%/{name}" for name in (*PLURALS, "sync")]  # paths of lists, as LIKE takes them
+# Paths of lists as LIKE takes them, and what `flask import` notes in their place.
+LISTS = [*(f"%/{name}" for name in (*PLURALS, "sync")), "flask import %"]
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 SPAN = "[1-9][0-9]{0,3}[mhd]"
 PARAMETERS = {

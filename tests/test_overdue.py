@@ -85,6 +85,13 @@ def test_single_records_dry_runs_and_commands_are_none(http: Http, app: Flask) -
         assert status(http, within="26h", **query) == 503
 
 
+def test_a_list_that_is_imported_is_a_sync(http: Http, app: Flask) -> None:
+    note(app, {"at": ago(hours=1), "key_name": "command", "path": "flask import patients"})
+    assert status(http, within="26h") == 200
+    assert status(http, within="26h", key="command") == 200
+    assert status(http, within="26h", key="tests") == 503
+
+
 def test_each_key_has_its_own_last_sync(http: Http, app: Flask) -> None:
     note(app, {"at": ago(hours=30)}, {"at": ago(hours=1), "key_name": "عيادة"})
     assert status(http, within="26h") == 200
