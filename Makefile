@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+MUTANTS := .venv-mutants
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --requirement
 
 # What is stored, matched and answered, without servers, browsers and other programs.
@@ -9,7 +10,7 @@ RULES := $(addprefix tests/test_, $(addsuffix .py, pythons values forms records 
   no_merging_by_nothing matching weak_keys formers bookings placeholders older_rules sequence roads nights engine \
   answers lists options what_is_kept weight growth exports rejects))
 
-.PHONY: run test rules lint bench chaos
+.PHONY: run test rules lint bench chaos mutants
 
 run: $(VENV)/installed  ## Serve at http://127.0.0.1:5082, on SQLite unless .env says otherwise
 	@FLASK_SKIP_DOTENV=1 exec $(BIN)/flask --app app serve  # the program reads .env itself, and says what is wrong with it
@@ -31,6 +32,9 @@ bench: $(BENCH)/installed  ## Measure the service beside raw SQL and other progr
 chaos: $(VENV)/installed-dev  ## Kill the service and its databases under load, and check the books (ARGS="--minutes 20 --engine sqlite")
 	@$(BIN)/python -m chaos $(ARGS)
 
+mutants: $(MUTANTS)/installed  ## Change the code in one place at a time, and see whether a test fails (FILE=engine/match.py COUNT=50 SEED=7)
+	@$(MUTANTS)/bin/python -m mutants $(addprefix --file=,$(FILE)) $(addprefix --count=,$(COUNT)) $(addprefix --seed=,$(SEED))
+
 $(VENV)/installed: requirements.txt
 	@echo "Installing into $(VENV) ..."
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
@@ -43,6 +47,13 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 
 $(VENV)/installed-rules: requirements-dev.txt $(VENV)/installed
 	@$(BIN)/pip install --quiet --disable-pip-version-check $$(grep -E '^(pytest|hypothesis)==' requirements-dev.txt)
+	@touch $@
+
+$(MUTANTS)/installed: requirements.txt requirements-dev.txt mutants/requirements.txt
+	@echo "Installing into $(MUTANTS) ..."
+	@test -x $(MUTANTS)/bin/python || $(PYTHON) -m venv $(MUTANTS)
+	@$(MUTANTS)/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt \
+	  --requirement mutants/requirements.txt $$(grep -E '^(pytest|hypothesis|PyMySQL|requests)==' requirements-dev.txt)
 	@touch $@
 
 # A program to compare with that cannot be installed is left out; the next call tries again.

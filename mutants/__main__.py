@@ -1,0 +1,121 @@
+"""Mutants: change the code in one place at a time, and see whether a test fails.
+
+`make mutants` tries `upsert.py` and all of `engine/`; `make mutants FILE=engine/match.py COUNT=50 SEED=7` at most 50
+mutants of one file, and the same ones again with the same seed. It works on a copy of the tree. It prints each mutant
+that no test has killed, and the share of those that were killed, file by file.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mutants import worker
+from mutants.selection import TESTS
+from mutants.source import Mutant, mutants
+
+ROOT = Path(__file__).parent.parent
+NOT_COPIED = (
+    ".git",
+    ".venv*",
+    "node_modules",
+    "instance",
+    "__pycache__",
+    ".*_cache",
+    ".env",
+)
+
+
+@dataclass
+class Score:
+    """What became of the mutants of one file."""
+
+    file: str
+    seconds: list[float] = field(default_factory=list)
+    survivors: list[Mutant] = field(default_factory=list)
+    not_imported: int = 0
+
+    def line(self) -> str:
+        """Return a row of the table."""
+        tried = len(self.seconds)
+        killed = tried - len(self.survivors)
+        share = f"{100 * killed / tried:5.1f} %" if tried else "      -"
+        slow = max(self.seconds, default=0)
+        return (
+            f"{self.file:24}{tried:6}{killed:8}{share:>9}{self.not_imported:14}{slow:9.1f}"
+        )
+
+
+def main() -> None:
+    """Try the mutants of each file, and print what survived."""
+    arguments = _arguments()
+    print(f"seed {arguments.seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="mutants-", dir=_fast_folder()) as folder:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
+        tree = Path(folder) / "tree"
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        scores = [
+            _try(tree, file, arguments.count, arguments.seed)
+            for file in arguments.file or TESTS
+        ]
+    _print_table(scores)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    parser.add_argument("--file", action="append", choices=TESTS, help="only this one")
+    parser.add_argument("--count", type=int, default=300, help="at most so many a file")
+    parser.add_argument("--seed", type=int, default=1, help="which, if a file has more")
+    return parser.parse_args()
+
+
+def _fast_folder() -> str | None:
+    """Return a folder in memory if there is one: tests wait for the disk most of their time."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def _try(tree: Path, file: str, count: int, seed: int) -> Score:
+    """Run the tests of a file for each of its mutants; they must pass without any."""
+    score = Score(file)
+    if worker.run(tree, TESTS[file], cached=True).code:
+        sys.exit(f"The tests of {file} fail without a mutant: {TESTS[file]}")
+    original = (tree / file).read_text(encoding="utf-8")
+    for mutant in mutants(tree, file, count, seed):
+        _try_one(tree, mutant, score)
+    (tree / file).write_text(original, encoding="utf-8")
+    return score
+
+
+def _try_one(tree: Path, mutant: Mutant, score: Score) -> None:
+    path = tree / mutant.file
+    path.write_text(mutant.after, encoding="utf-8")
+    _forget(path)
+    run = worker.run(tree, TESTS[mutant.file])
+    score.seconds.append(run.seconds)
+    score.not_imported += run.code == worker.FAILED_TO_IMPORT
+    if run.code == 0:
+        score.survivors.append(mutant)
+        print(mutant.diff(), flush=True)
+
+
+def _forget(path: Path) -> None:
+    """Remove a file's bytecode: it is taken for that of another text of the same length and second."""
+    for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
+        cached.unlink()
+
+
+def _print_table(scores: list[Score]) -> None:
+    print(f"\n{'file':24}{'tried':>6}{'killed':>8}{'':>9}{'at import':>14}{'longest s':>9}")
+    for score in scores:
+        print(score.line())
+    tried = sum(len(score.seconds) for score in scores)
+    survived = sum(len(score.survivors) for score in scores)
+    if tried:
+        print(f"{tried - survived} of {tried} killed: {100 - 100 * survived / tried:.1f} %")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Which tests judge the mutants of which file. The most direct come first, because the first failure ends a run.
+
+All of them run in one process, on SQLite. What needs HTTP, a server or hypothesis is left out (`worker.Chosen`).
+"""
+
+_FORMS = "values forms none_and_damage"
+_RULES = "matching weak_keys formers placeholders bookings refused_persons older_rules"
+_PERSONS = "merging ways_out"
+_COLUMNS = "records sequence roads crowds engine"
+
+TESTS = {
+    "upsert.py": f"{_RULES} {_PERSONS} crowds",
+    "engine/canonical.py": "values forms none_and_damage hijri",
+    "engine/connecting.py": "upgrading outages",
+    "engine/database.py": "statements engine turns outages races",
+    "engine/entity.py": f"records {_FORMS} engine bookings",
+    "engine/fields.py": _FORMS,
+    "engine/hijri.py": "hijri",
+    "engine/index.py": f"crowds {_RULES} {_PERSONS} engine",
+    "engine/match.py": f"{_RULES} crowds engine",
+    "engine/memo.py": "caches values",
+    "engine/nothing.py": "none_and_damage values",
+    "engine/outages.py": "outages",
+    "engine/outcome.py": "weak_keys formers",
+    "engine/plain.py": f"{_COLUMNS} matching weak_keys bookings",
+    "engine/problems.py": "matching ways_out",
+    "engine/references.py": "bookings refused_persons matching engine",
+    "engine/rules.py": f"engine architecture {_RULES}",
+    "engine/settle.py": f"{_COLUMNS} matching weak_keys bookings",
+    "engine/sqlite_file.py": "outages turns",
+    "engine/turns.py": "turns",
+    "engine/upgrading.py": "upgrading",
+    "engine/write.py": f"engine {_RULES} {_PERSONS}",
+}
+# Too slow for a mutant, though they look at no server: they start programs, wait, or try many inputs.
+SLOW = frozenset(
+    {
+        "test_a_chunk_of_the_longest_records_fits_into_a_statement",
+        "test_a_disk_that_takes_no_more_is_told",
+        "test_a_file_that_this_user_may_not_write_is_named",
+        "test_a_folder_that_this_user_may_not_enter_is_named",
+        "test_a_folder_that_this_user_may_not_make_is_named",
+        "test_a_killed_atomic_bulk_leaves_nothing",
+        "test_a_program_in_a_saudi_locale_lands_on_the_right_days",
+        "test_a_stranger_cannot_write_lines_into_the_access_log",
+        "test_every_month_is_dot_nets",
+        "test_no_cache_takes_much_room_whatever_is_sent",
+        "test_six_upgrades_of_an_empty_database_at_once_make_its_tables_once",
+        "test_six_upgrades_of_an_older_database_at_once_change_it_once",
+        "test_sixty_refused_patients_with_a_long_mobile_leave_nothing",
+        "test_the_program_says_in_a_line_that_a_newer_one_was_here",
+        "test_what_was_answered_survives_a_kill",
+        "test_who_is_named_and_counted_is_who_is_stored",
+    }
+)

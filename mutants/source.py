@@ -1,0 +1,70 @@
+"""The mutants of a file: what cosmic-ray would change in it, one place at a time."""
+
+import ast
+import difflib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmic_ray import plugins
+from cosmic_ray.commands import init
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.work_db import use_db
+from cosmic_ray.work_item import MutationSpec
+
+Position = tuple[int, int]  # line and column
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A file's text with one change."""
+
+    file: str
+    before: str
+    after: str
+
+    def diff(self) -> str:
+        """Return the change as a diff."""
+        lines = self.before.splitlines(), self.after.splitlines()
+        changed = difflib.unified_diff(*lines, self.file, self.file, lineterm="", n=1)
+        return "\n".join(changed)
+
+
+def mutants(tree: Path, file: str, count: int, seed: int) -> Iterator[Mutant]:
+    """Yield all mutants of a file, or `count` random ones if it has more.
+
+    A mutant of an annotation is none: the program does not read them.
+    """
+    before = (tree / file).read_text(encoding="utf-8")
+    annotations = list(_annotations(before))
+    found = [spec for spec in _all(tree / file) if not _is_in(annotations, spec)]
+    if len(found) > count:
+        found = random.Random(seed).sample(found, count)
+    for spec in found:
+        operator = plugins.get_operator(spec.operator_name)(**spec.operator_args)
+        after = mutate_code(before, operator, spec.occurrence)
+        if after is not None and after != before:
+            yield Mutant(file, before, after)
+
+
+def _all(path: Path) -> list[MutationSpec]:
+    with use_db(":memory:") as work:
+        init([path], work, {})
+        return [item.mutations[0] for item in work.work_items]
+
+
+def _annotations(source: str) -> Iterator[tuple[Position, Position]]:
+    """Yield where each annotation begins and ends."""
+    for node in ast.walk(ast.parse(source)):
+        for name in ("annotation", "returns"):
+            found = getattr(node, name, None)
+            if found:
+                yield (
+                    (found.lineno, found.col_offset),
+                    (found.end_lineno, found.end_col_offset),
+                )
+
+
+def _is_in(places: list[tuple[Position, Position]], spec: MutationSpec) -> bool:
+    return any(first <= spec.start_pos <= last for first, last in places)

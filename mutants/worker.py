@@ -1,0 +1,113 @@
+"""A run of tests in a child of this process, which has imported already what does not change."""
+
+import importlib
+import os
+import re
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mutants.selection import SLOW
+
+# What the program and its tests stand on. Each child would import it anew: that takes a second.
+for name in (
+    "alembic.command",
+    "flask_migrate",
+    "flask_sqlalchemy",
+    "hypothesis",
+    "marshmallow",
+    "phonenumbers",
+    "sqlalchemy.dialects.sqlite",
+    "_pytest.assertion.rewrite",
+):
+    importlib.import_module(name)
+
+CPU, MEMORY = 20, 3 << 30  # seconds and bytes after which a run has failed
+PATIENCE = 30  # seconds, for what waits and needs no CPU
+FAILED_TO_IMPORT = 2
+SERVERS = re.compile("postgresql|mariadb")  # in the name of a test that runs on them
+# Hypothesis is here before pytest, and pytest warns of it.
+OPTIONS = [
+    "-q",
+    "-x",
+    "-p",
+    "no:cacheprovider",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run ended: pytest's exit code, or the signal that ended it below zero. And the CPU seconds that it took."""
+
+    code: int
+    seconds: float
+
+
+class Chosen:
+    """Leaves out tests that need HTTP, a server or hypothesis, and those that are too slow."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep the fast ones."""
+        items[:] = [item for item in items if _is_fast(item)]
+
+
+def _is_fast(item: pytest.Item) -> bool:
+    return (
+        isinstance(item, pytest.Function)
+        and "http" not in item.fixturenames
+        and not SERVERS.search(item.name)
+        and not hasattr(item.obj, "hypothesis")
+        and item.originalname not in SLOW
+    )
+
+
+def run(tree: Path, tests: str, *, cached: bool = False) -> Run:
+    """Run tests of a tree in a child until the first fails. `cached`: it may write bytecode."""
+    child = os.fork()
+    if child == 0:
+        _be_child(tree, tests, cached)
+    signal.signal(signal.SIGALRM, lambda *_: os.killpg(child, signal.SIGKILL))
+    signal.alarm(PATIENCE)
+    _, status, used = os.wait4(child, 0)
+    signal.alarm(0)
+    _end_group(child)
+    return Run(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)
+
+
+def _end_group(child: int) -> None:
+    """End what a run has started and left behind."""
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _be_child(tree: Path, tests: str, cached: bool) -> None:
+    code = 1
+    try:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        os.chdir(tree)
+        sys.path.insert(0, str(tree))
+        sys.dont_write_bytecode = not cached
+        _silence()
+        code = pytest.main([*OPTIONS, *_files(tests)], [Chosen()])
+    finally:
+        os._exit(code)
+
+
+def _files(tests: str) -> list[str]:
+    return [f"tests/test_{name}.py" for name in tests.split()]
+
+
+def _silence() -> None:
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
