@@ -95,6 +95,26 @@ def test_a_memo_remembers_few_texts_and_short_ones():
     assert max(map(len, memo)) <= SHORT
 
 
+def test_a_memo_forgets_when_it_is_full():
+    memo = Memo(str.upper, entries=2)
+    assert [memo[text] for text in "abc"] == ["A", "B", "C"]
+    assert [*memo] == ["c"]
+
+
+def test_a_memo_does_its_work_once():
+    calls = []
+    memo = Memo(calls.append)
+    for text in ("a", "b", "a", None, None):
+        assert memo[text] is None
+    assert calls == ["a", "b", None]
+
+
+def test_a_memo_remembers_a_text_of_just_its_length():
+    memo = Memo(str, longest=3)
+    assert (memo["abc"], memo["abcd"]) == ("abc", "abcd")
+    assert [*memo] == ["abc"]
+
+
 def test_a_memo_remembers_nothing_of_which_a_long_text_is_made():
     memo = Memo(lambda text: text * SHORT)
     assert (memo["ab"], memo["a"]) == ("ab" * SHORT, "a" * SHORT)

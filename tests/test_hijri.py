@@ -40,12 +40,13 @@ RIYADH = ZoneInfo("Asia/Riyadh")
 PATIENT = {"patientNo": "P-1"}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def c_sharp() -> None:
     if not csharp.available(required=bool(os.environ.get("CI"))):
         pytest.skip("C# is not installed")
 
 
+@pytest.mark.usefixtures("c_sharp")
 def test_every_month_is_dot_nets(tmp_path: Path) -> None:
     source = tmp_path / "Months.cs"
     source.write_text(MONTHS, encoding="utf-8")
@@ -60,6 +61,7 @@ def test_every_month_is_dot_nets(tmp_path: Path) -> None:
         assert hijri.to_gregorian(int(year), int(month), int(days) + 1) is None
 
 
+@pytest.mark.usefixtures("c_sharp")
 def test_a_program_in_a_saudi_locale_lands_on_the_right_days(tmp_path: Path) -> None:
     """Mono's runtime, which knows cultures without ICU."""
     program = tmp_path / "saudi.exe"
@@ -116,6 +118,32 @@ def test_a_hijri_birth_date_is_read_with_a_warning_that_tells_both(
         day,
         [f'dateOfBirth: "{sent}" is read as a Hijri date: {day}'],
     )
+
+
+# From .NET: its calendar's first and last day, and what lies around the ends of two months of 29 days.
+KNOWN = {
+    (1343, 1, 1): date(1924, 8, 1),
+    (1405, 1, 29): date(1984, 10, 24),
+    (1405, 2, 1): date(1984, 10, 25),
+    (1405, 2, 29): date(1984, 11, 22),
+    (1405, 3, 1): date(1984, 11, 23),
+    (1448, 6, 21): date(2026, 12, 1),
+    (1500, 12, 30): date(2077, 11, 16),
+}
+
+
+@pytest.mark.parametrize(("hijri_day", "day"), KNOWN.items())
+def test_a_hijri_day_is_dot_nets(hijri_day: tuple[int, int, int], day: date) -> None:
+    assert hijri.to_gregorian(*hijri_day) == day
+
+
+@pytest.mark.parametrize("no_day", [(1405, 1, 0), (1405, 1, 30), (1500, 12, 31)])
+def test_a_day_that_its_hijri_month_lacks_is_none(no_day: tuple[int, int, int]) -> None:
+    assert hijri.to_gregorian(*no_day) is None
+
+
+def test_the_calendar_ends_with_dot_nets() -> None:
+    assert (hijri.FIRST_YEAR, hijri.LAST_YEAR) == (1343, 1500)
 
 
 NO_DAYS = [
