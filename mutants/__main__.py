@@ -44,9 +44,7 @@ class Score:
         killed = tried - len(self.survivors)
         share = f"{100 * killed / tried:5.1f} %" if tried else "      -"
         slow = max(self.seconds, default=0)
-        return (
-            f"{self.file:24}{tried:6}{killed:8}{share:>9}{self.not_imported:14}{slow:9.1f}"
-        )
+        return f"{self.file:24}{tried:6}{killed:8}{share:>9}{self.not_imported:11}{slow:8.1f} s"
 
 
 def main() -> None:
@@ -61,7 +59,9 @@ def main() -> None:
             _try(tree, file, arguments.count, arguments.seed)
             for file in arguments.file or TESTS
         ]
-    _print_table(scores)
+    print(f"\n{'file':24}{'tried':>6}{'killed':>8}{'':>9}{'at import':>11}{'longest':>10}")
+    print(*[score.line() for score in scores], sep="\n")
+    _print_sum(scores)
 
 
 def _arguments() -> argparse.Namespace:
@@ -86,6 +86,7 @@ def _try(tree: Path, file: str, count: int, seed: int) -> Score:
     for mutant in mutants(tree, file, count, seed):
         _try_one(tree, mutant, score)
     (tree / file).write_text(original, encoding="utf-8")
+    print(score.line(), flush=True)
     return score
 
 
@@ -107,14 +108,12 @@ def _forget(path: Path) -> None:
         cached.unlink()
 
 
-def _print_table(scores: list[Score]) -> None:
-    print(f"\n{'file':24}{'tried':>6}{'killed':>8}{'':>9}{'at import':>14}{'longest s':>9}")
-    for score in scores:
-        print(score.line())
+def _print_sum(scores: list[Score]) -> None:
     tried = sum(len(score.seconds) for score in scores)
     survived = sum(len(score.survivors) for score in scores)
     if tried:
-        print(f"{tried - survived} of {tried} killed: {100 - 100 * survived / tried:.1f} %")
+        share = 100 - 100 * survived / tried
+        print(f"{tried - survived} of {tried} killed: {share:.1f} %")
 
 
 if __name__ == "__main__":
