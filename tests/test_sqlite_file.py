@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from engine import outages, sqlite_file
 from engine.outages import Outage, Unfit
-from engine.sqlite_file import LEAST_FREE, LOCK_WAIT_SECONDS, SQLiteFile, wait_until
+from engine.sqlite_file import LOCK_WAIT_SECONDS, SQLiteFile, wait_until
 
 
 @pytest.fixture
@@ -185,9 +185,7 @@ def test_a_file_or_folder_that_takes_no_writes_is_read_only(
     assert file.outage() is outages.READ_ONLY
 
 
-@pytest.mark.parametrize(
-    ("free", "outage"), [(LEAST_FREE - 1, outages.FULL), (LEAST_FREE, None)]
-)
+@pytest.mark.parametrize(("free", "outage"), [(1_048_575, outages.FULL), (1_048_576, None)])
 def test_a_disk_without_a_megabyte_is_full(
     file: SQLiteFile, free: int, outage: Outage | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
