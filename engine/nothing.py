@@ -40,7 +40,8 @@ class Nothing:
     @cached_property
     def pattern(self) -> str:
         """The pattern (ECMA 262) of these words in any case, with punctuation anywhere; or of punctuation alone."""
-        words = any_case(self.words, f"{_MARK}*")
+        bare = map(canonical.letters_and_digits, self.words)
+        words = any_case(bare, f"{_MARK}*")
         only_marks = rf"{_MARK}*[!-/:-@\[-`{{-~]{_MARK}*"
         return rf"{only_marks}|{_MARK}*({words}){_MARK}*"
 

@@ -1,5 +1,6 @@
 """What means none, and what was damaged on its way."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,8 @@ from conftest import Portal
 from test_matching import MOBILE, found, new, refused
 from test_values import LEAST, SCHEMAS, clean, warned
 from test_values import refused as refused_by_schema
+
+import words
 
 NUMBERS = [("patient", "patientNo"), ("patient", "nationalID"), ("doctor", "licenseNumber")]
 CODES = [("clinic", "code"), ("doctor", "code")]
@@ -437,3 +440,17 @@ def test_who_has_no_key_but_words_for_none_is_told_of_them(
     answer = refused(portal, "validation_failed", "patient", fields)
     sentences = [sentence for them in answer["errors"].values() for sentence in them]
     assert any("stands for none" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    "text", ["N/A", "n.a.", "(null)", "لا يوجد", "لايوجد", "-", "--", ". .", "None"]
+)
+def test_the_documents_pattern_takes_every_word_for_none(text: str) -> None:
+    assert re.fullmatch(words.NOTHING.pattern, text)
+    assert words.NOTHING.is_word(text)
+
+
+@pytest.mark.parametrize("text", ["", " ", "NATO", "A-1", "none else", "(0)"])
+def test_the_documents_pattern_takes_nothing_else(text: str) -> None:
+    assert not re.fullmatch(words.NOTHING.pattern, text)
+    assert not words.NOTHING.is_word(text)
