@@ -23,7 +23,7 @@ TESTS = {
     "engine/outages.py": "watch outages",
     "engine/outcome.py": "notices weak_keys",
     "engine/plain.py": f"{_COLUMNS} matching weak_keys bookings",
-    "engine/problems.py": "matching ways_out",
+    "engine/problems.py": "problems matching",
     "engine/references.py": "bookings refused_persons matching engine",
     "engine/rules.py": f"engine architecture {_RULES}",
     "engine/settle.py": f"{_COLUMNS} matching weak_keys bookings",

@@ -189,6 +189,25 @@ def test_a_lock_that_belongs_to_somebody_else_can_be_used(path: str) -> None:
         pass
 
 
+def test_where_no_file_can_be_locked_everybody_goes_on_and_the_log_says_so_once(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(f"{path}-door").mkdir()
+    queue = turns.Turns(path)
+    for _ in range(2):
+        with queue.turn(1):
+            assert not queue.wanted()
+    (line,) = caplog.messages
+    assert line.startswith("clinic.db-door cannot be locked (Is a directory)")
+
+
+def test_a_turn_that_failed_leaves_others_theirs(path: str) -> None:
+    with pytest.raises(ZeroDivisionError), turns.of(path).turn(1):
+        raise ZeroDivisionError
+    with turns.of(path).turn(0):
+        pass
+
+
 def hold(path: str, seconds: float, held: Any = None) -> None:
     with turns.of(path).turn(seconds):
         if held:
