@@ -24,7 +24,7 @@ TESTS = {
     "engine/outcome.py": "notices weak_keys",
     "engine/plain.py": f"{_COLUMNS} matching weak_keys bookings",
     "engine/problems.py": "problems matching",
-    "engine/references.py": "bookings refused_persons matching engine",
+    "engine/references.py": "statements bookings refused_persons matching engine",
     "engine/rules.py": f"engine architecture {_RULES}",
     "engine/settle.py": f"{_COLUMNS} matching weak_keys bookings",
     "engine/sqlite_file.py": "sqlite_file turns",

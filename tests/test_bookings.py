@@ -487,3 +487,19 @@ def test_one_who_got_a_longer_name_and_a_new_number_is_one(portal: Portal) -> No
         "patient", born, patientNo="P-2", name="Reem Bint Fahad", firstName="REEM"
     )
     assert (told["action"], told["matchedBy"]) == ("updated", "nationalID")
+
+
+def test_bookings_in_a_list_may_name_patients_and_doctors_by_id(portal: Portal) -> None:
+    patient = portal.send("patient", patientNo="P-1", name="Ali")["id"]
+    doctors = [portal.send("doctor", code=f"D-{n}", name="Sara")["id"] for n in range(2)]
+    for doctor in doctors:
+        bookings = [
+            {"appointmentNo": f"A-{hour}", "patientId": patient, "doctorId": doctor}
+            | {"date": "2026-06-15", "timeFrom": f"{hour}:30"}
+            for hour in (10, 11, 12)
+        ]
+        portal.send_many({"appointment": bookings})
+        stored = portal.stored("appointment")
+        assert [(row["patient_id"], row["doctor_id"]) for row in stored] == [
+            (patient, doctor)
+        ] * 3

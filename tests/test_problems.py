@@ -43,7 +43,7 @@ def test_a_problem_says_no_more_than_it_was_given(kind: type[Problem]) -> None:
     assert (problem.candidate_count, problem.key) == (0, None)
 
 
-def test_two_problems_share_no_errors() -> None:
-    first, second = Problem("one"), Problem("two")
+def test_two_problems_are_two_and_share_no_errors() -> None:
+    first, second = Problem("The same."), Problem("The same.")
+    assert len({first, second}) == 2
     assert first.errors is not second.errors
-    assert first != second
