@@ -2,7 +2,9 @@
 
 import ctypes
 import gc
+import os
 import re
+import signal
 import socket
 import struct
 from contextlib import suppress
@@ -15,6 +17,7 @@ import logs
 import serving
 from app import tell_outage
 from config import ROOT, load
+from engine import database
 
 settings = load()
 
@@ -92,7 +95,22 @@ def post_worker_init(worker):
     The last worker that starts greets whoever started this by hand; a platform has no .env and needs no greeting.
     """
     gc.freeze()
+    stop_in_one_way(worker)
     if worker.age == 1:
         tell_outage(worker.wsgi)
     if worker.age == worker.cfg.workers and (ROOT / ".env").exists():
         print(serving.greeting(settings), flush=True)
+
+
+def stop_in_one_way(worker):
+    """Let Ctrl+C end what is in flight as SIGTERM does. Gunicorn's own quick way often locks itself up for a minute."""
+    for quick in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(quick, worker.handle_exit)
+
+
+def on_exit(server):
+    """Leave one SQLite file that is everything, even if workers had to be killed, or closed it at the same moment."""
+    for worker in server.WORKERS:  # killed a moment ago, when their time was up
+        with suppress(ChildProcessError):
+            os.waitpid(worker, 0)
+    database.of_name(settings.database_url.get_backend_name()).tidy(settings.database_url)

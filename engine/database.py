@@ -1,5 +1,6 @@
 """Databases: connect, transact, and one class for each kind of database with what it does its own way."""
 
+import atexit
 import enum
 import logging
 import math
@@ -167,6 +168,9 @@ class Database:
         if outage is outages.READ_ONLY:
             engine.dispose()  # after a fail-over the name may lead to another server by now
 
+    def tidy(self, url: sa.URL) -> None:
+        """Do what remains to be done when the service has ended."""
+
     def outage_of(self, connection: sa.Connection) -> Outage | None:
         """Return why the database takes no writes, as far as it says so without one."""
         if connection.scalar(sa.text("SELECT @@read_only")):
@@ -243,6 +247,13 @@ FEW_AT_ONCE = {"insertmanyvalues_page_size": 200}
 FILES: "WeakKeyDictionary[sa.Engine, SQLiteFile]" = WeakKeyDictionary()
 
 
+@atexit.register
+def close_files() -> None:
+    """Close this process's SQLite files, which its end alone does not: the last to close one puts its log into it."""
+    for engine in list(FILES):
+        engine.dispose()
+
+
 class SQLite(Database):
     """One file, one writer at a time. Its driver gets tuples, for none of our types needs a conversion."""
 
@@ -299,6 +310,9 @@ class SQLite(Database):
         if outage is outages.REPLACED:
             FILES[engine].set_log_aside()
             engine.dispose()
+
+    def tidy(self, url: sa.URL) -> None:
+        SQLiteFile(str(url.database)).put_log_in()
 
     def outage_of(self, connection: sa.Connection) -> Outage | None:
         return FILES[connection.engine].outage()

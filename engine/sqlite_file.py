@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,13 @@ class SQLiteFile:
         record.info.update(file=self.identity, wait=LOCK_WAIT_SECONDS)
         self.log = _identity(f"{self.path}-wal")
 
+    def put_log_in(self) -> None:
+        """Let the file be everything: put what a killed program left in the log into it, unless it is in use."""
+        if self._is_marked() or None in map(_identity, (self.path, f"{self.path}-wal")):
+            return
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self.path)) as last:
+            last.execute("PRAGMA schema_version")  # reads; to close is what puts it in
+
     # Damage
 
     def mark_damaged(self) -> None:
@@ -85,7 +92,7 @@ class SQLiteFile:
     def outage(self) -> Outage | None:
         """Return why nothing can be written to the file, as far as can be seen."""
         folder = os.path.dirname(self.path)
-        if os.path.exists(self.mark) and self._is_marked():
+        if self._is_marked():
             return outages.DAMAGED
         if not (os.access(self.path, os.W_OK) and os.access(folder, os.W_OK)):
             return outages.READ_ONLY
