@@ -64,9 +64,10 @@ def started(create: Callable[[], Flask]) -> Flask:
 def serve() -> None:
     """Write `.env` if there is none, bring the tables up to date, and serve until somebody stops it (Ctrl+C)."""
     settings = current_app.extensions["settings"]
-    serving.listen(settings.host, settings.port).close()
+    listener = serving.listen(settings.host, settings.port)
     flask_migrate.upgrade()
-    serving.serve()
+    serving.serve(current_app.wsgi_app, listener, settings)
+    db.engine.dispose()
 
 
 def alone() -> Flask:

@@ -16,7 +16,7 @@ from gunicorn.glogging import Logger
 import logs
 import serving
 from app import tell_outage
-from config import ROOT, load
+from config import load
 from engine import database
 
 settings = load()
@@ -80,11 +80,11 @@ def when_ready(server):
 
 
 def post_fork(server, worker):
-    """Collect garbage less often, for a bulk makes thousands of records.
+    """Collect garbage less often, and give memory back.
 
     What a large request held goes back to the system: glibc would keep up to 64 MiB of it.
     """
-    gc.set_threshold(200_000, 20, 100)
+    serving.spare_collector()
     with suppress(AttributeError):  # another libc
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 4 << 20)
 
@@ -98,7 +98,7 @@ def post_worker_init(worker):
     stop_in_one_way(worker)
     if worker.age == 1:
         tell_outage(worker.wsgi)
-    if worker.age == worker.cfg.workers and (ROOT / ".env").exists():
+    if worker.age == worker.cfg.workers and serving.is_greeted():
         print(serving.greeting(settings), flush=True)
 
 

@@ -1,13 +1,17 @@
-"""Serving: one start everywhere, with gunicorn, on a port that is free; it greets whoever started it."""
+"""Serving: one start everywhere, with gunicorn or waitress, on a port that is free; it greets whoever started it."""
 
 import errno
+import gc
 import os
 import shlex
 import socket
 import sys
 from contextlib import suppress
+from typing import Any
 
 import config
+
+WINDOWS = sys.platform == "win32"  # where there is no gunicorn
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  as HOST: every address of this machine
 FAR_AWAY = "192.0.2.1"  # nobody's (RFC 5737); the way there is the way out of this machine
@@ -31,6 +35,9 @@ To let others on the network use it: set HOST=0.0.0.0 in .env, and start again.
 SHARED = """
 Serving at {everywhere} for the network, at {here} for this machine.
 """
+BY_BROWSER = """Stop with Ctrl+C. To try it, open {here} in a browser of this machine.
+PORTAL_PASSWORD in .env logs you in there.
+"""
 BY_CURL = """Stop with Ctrl+C. Try it from another terminal:
 
 curl -H "X-API-Key: $(sed -n 's/^API_KEYS=[^:]*:\\([^,]*\\).*/\\1/p' {env})" \
@@ -38,13 +45,36 @@ curl -H "X-API-Key: $(sed -n 's/^API_KEYS=[^:]*:\\([^,]*\\).*/\\1/p' {env})" \
 """
 
 
-def serve() -> None:
-    """Become the server, which reads the settings itself and ends when somebody stops it."""
+def serve(application: Any, listener: socket.socket, settings: config.Settings) -> None:
+    """Serve until somebody stops it. Only on Windows this returns; elsewhere the process becomes gunicorn."""
+    if WINDOWS:
+        _with_waitress(application, listener, settings)
+    else:
+        listener.close()
+        _become_gunicorn()
+
+
+def _with_waitress(
+    application: Any, listener: socket.socket, settings: config.Settings
+) -> None:
+    import windows  # noqa: PLC0415  waitress is installed where it is needed
+
+    spare_collector()
+    text = greeting(settings) if is_greeted() else ""
+    windows.serve(application, listener, settings.max_content_length, text)
+
+
+def _become_gunicorn() -> None:
     environment = config.own_environment() | {"FLASK_SKIP_DOTENV": "1"}
     command = [sys.executable, "-m", "gunicorn", "app:app"]
     os.chdir(config.ROOT)
     sys.stdout.flush()
     os.execve(sys.executable, command, environment)  # noqa: S606
+
+
+def spare_collector() -> None:
+    """Spare the collector the thousands of records of a bulk while it runs."""
+    gc.set_threshold(200_000, 20, 100)
 
 
 # --- Where it listens --------------------------------------------------------------------------
@@ -77,11 +107,16 @@ def address(host: str, port: int) -> str:
 # --- The greeting ------------------------------------------------------------------------------
 
 
+def is_greeted() -> bool:
+    """Return whether a person started this: a platform has no `.env`, and needs no greeting."""
+    return (config.ROOT / ".env").exists()
+
+
 def greeting(settings: config.Settings) -> str:
-    """Return where the service can be reached from here and from other machines, and a line to try it."""
+    """Return where the service can be reached from here and from other machines, and a way to try it."""
     host, port = settings.host, settings.port
     here = f"http://{address('127.0.0.1' if host in EVERYWHERE else host, port)}"
-    return _place(host, port, here) + BY_CURL.format(
+    return _place(host, port, here) + (BY_BROWSER if WINDOWS else BY_CURL).format(
         here=here,
         env=shlex.quote(str(config.ROOT / ".env")),
         sample=shlex.quote(str(config.ROOT / "samples" / "clinic.json")),

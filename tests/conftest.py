@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
+from live import SERVER
 
 import answers
 import sync
@@ -77,6 +78,10 @@ def migrated(url: str, **settings: str) -> Iterator[Flask]:
         }
         | settings
     )
+    if SERVER == "waitress":
+        from over_waitress import Client
+
+        app.test_client_class = Client
     with app.app_context():
         flask_migrate.upgrade()
     yield app

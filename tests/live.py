@@ -1,4 +1,7 @@
-"""The service as it runs: gunicorn on a free loopback port, and clients that speak real HTTP to it."""
+"""The service as it runs: gunicorn on a free loopback port, and clients that speak real HTTP to it.
+
+With HTTP_SERVER=waitress in the environment it is the server of Windows, in a Python that lacks what Windows lacks.
+"""
 
 import http.client
 import json
@@ -13,10 +16,39 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import pytest
 import servers
 
 ROOT = Path(__file__).parent.parent
 KEY = "a-key-for-the-live-tests"
+SERVER = os.environ.get("HTTP_SERVER", "gunicorn")
+# For tests of gunicorn's own ways, or with what only Flask's client can send.
+not_on_waitress = pytest.mark.skipif(SERVER == "waitress", reason="not for this server")
+GUNICORN = [
+    sys.executable,
+    "-m",
+    "gunicorn",
+    "--access-logfile",
+    os.devnull,
+    "--log-level",
+    "error",
+]
+# `flask serve` as on Windows.
+ON_WINDOWS = """
+import os, sys
+sys.modules["fcntl"] = None
+del os.O_CLOEXEC, os.fork, os.getuid, os.geteuid, os.fchmod, os.chown
+sys.path.insert(0, os.path.dirname(os.path.abspath(sys.argv[2])))
+import serving
+serving.WINDOWS = True
+from flask.cli import main
+main()
+"""
+
+
+def waitress(root: Path) -> list[str]:
+    """Return the command that serves a project as on Windows."""
+    return [sys.executable, "-P", "-c", ON_WINDOWS, "--app", str(root / "app"), "serve"]
 
 
 @dataclass
@@ -63,8 +95,10 @@ class Service:
 
 
 @contextmanager
-def service(url: str, *options: str, **settings: str) -> Iterator[Service]:
-    """Run gunicorn with two workers, and options of its own, on a database that is up to date."""
+def service(
+    url: str, *options: str, server: str = SERVER, **settings: str
+) -> Iterator[Service]:
+    """Run gunicorn with two workers and options of its own, or waitress, on a database that is up to date."""
     port = int(settings.get("PORT") or servers.free_port())
     defaults = {
         "API_KEYS": f"live:{KEY}",
@@ -79,16 +113,9 @@ def service(url: str, *options: str, **settings: str) -> Iterator[Service]:
         "LOG_LEVEL": "WARNING",
         **settings,
     }
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "--access-logfile",
-        os.devnull,
-        "--log-level",
-        "error",
-    ]
-    process = subprocess.Popen([*command, *options, "app:app"], cwd=ROOT, env=environment)
+    on_gunicorn = [*GUNICORN, *options, "app:app"]
+    command = waitress(ROOT) if server == "waitress" else on_gunicorn
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
     running = Service(port, process)
     try:
         servers.wait_until(running.answers, process)

@@ -97,6 +97,24 @@ EDGES = {
 }
 
 
+# What Python lacks on Windows, or has only on newer ones.
+NOT_ON_WINDOWS = re.compile(
+    r"import (fcntl|grp|pwd|resource|syslog|termios)\b"
+    r"|os\.(O_CLOEXEC|O_DIRECTORY|O_NOFOLLOW|chown|fchmod|fchown|fork|getegid|geteuid|getgid|getloadavg|getuid|killpg"
+    r"|lchown|mkfifo|nice|posix_\w+|setsid|statvfs|sync|sysconf|uname|wait3)\b"
+    r"|signal\.(SIGALRM|SIGCHLD|SIGHUP|SIGKILL|SIGQUIT|SIGUSR1|SIGUSR2|alarm|pthread_\w+)\b"
+)
+
+
+def test_what_windows_lacks_is_used_in_the_turns_of_processes_only() -> None:
+    found = {
+        (name, hit[0])
+        for name, tree in MODULES.items()
+        for hit in NOT_ON_WINDOWS.finditer(ast.unparse(tree))
+    }
+    assert found == {("engine.turns", "import fcntl"), ("engine.turns", "os.O_CLOEXEC")}
+
+
 def test_no_function_is_longer_than_40_lines() -> None:
     lengths = {
         f"{module}.{node.name}": node.end_lineno - node.lineno + 1

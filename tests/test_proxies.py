@@ -12,7 +12,7 @@ import pytest
 import servers
 from conftest import emptied, migrated
 from flask import Flask
-from live import service
+from live import not_on_waitress, service
 
 PASSWORD = "the-portal-password"
 SETTINGS = {"SECRET_KEY": "s" * 32, "PORTAL_PASSWORD": PASSWORD}
@@ -118,7 +118,7 @@ def behind(app: Flask) -> Iterator[int]:
     yield from listening(app, TRUSTED_PROXIES="1")
 
 
-@pytest.fixture(params=["port", "socket"])
+@pytest.fixture(params=["port", pytest.param("socket", marks=not_on_waitress)])
 def stranger(
     request: pytest.FixtureRequest, alone: int, folder: Path, app: Flask
 ) -> Iterator[Place]:

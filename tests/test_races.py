@@ -15,7 +15,7 @@ import pytest
 import servers
 from conftest import Portal, emptied
 from flask import Flask
-from live import KEY, Service, service
+from live import KEY, Service, not_on_waitress, service
 
 import sync
 import upsert
@@ -225,6 +225,7 @@ def test_a_broken_chunk_is_a_bad_request_and_the_service_goes_on(live: Service) 
     assert live.post("/patients", [])[0] == 200
 
 
+@not_on_waitress
 def test_a_stranger_cannot_write_lines_into_the_access_log(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -245,6 +246,7 @@ def test_a_stranger_cannot_write_lines_into_the_access_log(
     assert told == ["live"]  # the key's name
 
 
+@not_on_waitress
 def test_what_was_answered_survives_a_kill(any_app: Flask, database_url: str) -> None:
     portal = Portal(emptied(any_app))
     stored = []
@@ -261,6 +263,7 @@ def test_what_was_answered_survives_a_kill(any_app: Flask, database_url: str) ->
     assert [row["patient_no"] for row in portal.stored("patient")] == stored
 
 
+@not_on_waitress
 def test_a_killed_atomic_bulk_leaves_nothing(any_app: Flask, database_url: str) -> None:
     portal = Portal(emptied(any_app))
     people = [{"patientNo": f"P-{i}", "name": f"Person {i}"} for i in range(100_000)]

@@ -93,10 +93,11 @@ def commands(project: Path) -> dict[str, list[str]]:
     return {
         "flask": [FLASK, "--app", str(project / "app"), "serve"],
         "wrapper": [str(project / "flask"), "serve"],
+        "windows": live.waitress(project),
     }
 
 
-@pytest.mark.parametrize("way", ["flask", "wrapper"])
+@pytest.mark.parametrize("way", ["flask", "wrapper", "windows"])
 def test_the_first_start_from_another_folder_makes_everything_in_the_project(
     project: Path, elsewhere: Path, way: str
 ) -> None:
@@ -183,12 +184,15 @@ def test_whoever_has_keys_in_the_environment_needs_no_env(
 # --- The port ----------------------------------------------------------------------------------
 
 
-def test_a_port_in_use_is_told_in_a_sentence_and_nothing_is_made(project: Path) -> None:
+@pytest.mark.parametrize("way", ["wrapper", "windows"])
+def test_a_port_in_use_is_told_in_a_sentence_and_nothing_is_made(
+    project: Path, way: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, told = programs.run(
-            ("./flask", "serve"), project, PORT=str(port), API_KEYS=f"tests:{KEY}"
-        )
+        command = tuple(commands(project)[way])
+        settings = {"PORT": str(port), "API_KEYS": f"tests:{KEY}"}
+        status, told = programs.run(command, project, **settings)
     assert (status, told.count("\n")) == (1, 1), told
     assert told.startswith(f"Cannot start: Port {port} is in use")
     assert "set another PORT in .env" in told.replace("Set", "set")
@@ -263,6 +267,13 @@ def test_who_listens_everywhere_is_told_the_addresses_for_others(
     assert f"Serving at {shown}for the network" in told
     assert " http://127.0.0.1:5082/api/healthcare/clinic" in told
     assert host not in told.split()
+
+
+def test_on_windows_the_way_to_try_it_is_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "WINDOWS", True)
+    told = greeting("127.0.0.1")
+    assert "open http://127.0.0.1:5082 in a browser" in told
+    assert "curl" not in told
 
 
 def test_one_address_is_told_as_it_is() -> None:

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from conftest import API, KEY, Http, Portal, migrated
 from live import KEY as LIVE_KEY
-from live import Service, service
+from live import Service, not_on_waitress, service
 
 import config
 from engine import database
@@ -112,6 +112,7 @@ class Stalling:
         return part
 
 
+@not_on_waitress
 @pytest.mark.parametrize("error", [BlockingIOError(11, "x"), ConnectionResetError()])
 def test_a_body_that_stops_coming_is_a_400_that_says_so(
     http: Http, sqlite_portal: Portal, error: OSError
