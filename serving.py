@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 import config
+from engine import database
+from models import db
 
 WINDOWS = sys.platform == "win32"  # where there is no gunicorn
 
@@ -62,6 +64,8 @@ def _with_waitress(
     spare_collector()
     text = greeting(settings) if is_greeted() else ""
     windows.serve(application, listener, settings.max_content_length, text)
+    db.engine.dispose()  # the last connection that is closed leaves one file
+    database.of_name(settings.database_url.get_backend_name()).tidy(settings.database_url)
 
 
 def _become_gunicorn() -> None:

@@ -21,6 +21,8 @@ from waitress.task import ErrorTask, Task, WSGITask
 from waitress.utilities import RequestEntityTooLarge
 from werkzeug.wsgi import ClosingIterator
 
+import logs
+
 THREADS = (
     64  # as gunicorn's, most of them to wait: for room for a large list, for a database
 )
@@ -34,8 +36,6 @@ FRAMING = (
 NEVER = 1 << 40  # bytes
 # Of a console: its window is closed, its user logs off, the system shuts down.
 CONSOLE_ENDS = (2, 5, 6)
-
-log = logging.getLogger("access")
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -95,7 +95,6 @@ def make_server(application: Application, listener: Any, most: int) -> BaseWSGIS
     """Return a waitress on this socket, which serves while its `turn` comes again and again."""
     logging.getLogger("waitress").setLevel(logging.WARNING)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    log.setLevel(logging.INFO)  # whatever LOG_LEVEL says, as with gunicorn
     server = create_server(
         logged(application),
         sockets=[listener],
@@ -173,29 +172,20 @@ class Line:
 
     def __init__(self, environ: Environ):
         self._environ, self._started = environ, time.monotonic()
-        self._status, self._headers = "-", dict[str, str]()
+        self._status, self._size = "000", 0
 
     def listening(self, start_response: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a `start_response` that notes status and headers here."""
+        """Return a `start_response` that notes status and size here."""
 
         def note(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            self._status = status.split(" ", 1)[0]
-            self._headers = {name.lower(): value for name, value in headers}
+            self._status = status
+            lengths = [value for name, value in headers if name.lower() == "content-length"]
+            self._size = int(lengths[0]) if lengths else 0
             return start_response(status, headers, *error)
 
         return note
 
     def write(self) -> None:
         """Log the line."""
-        environ, headers = self._environ, self._headers
-        log.info(
-            '%s "%s %s" %s %s bytes %d ms %s %s',
-            environ.get("REMOTE_ADDR"),
-            environ.get("REQUEST_METHOD"),
-            environ.get("quoted_path", "-"),
-            self._status,
-            headers.get("content-length", "-"),
-            (time.monotonic() - self._started) * 1000,
-            headers.get("x-request-id", "-"),
-            environ.get("key_name", "-"),
-        )
+        milliseconds = round((time.monotonic() - self._started) * 1000)
+        logs.answered(self._environ, self._status, self._size, milliseconds)

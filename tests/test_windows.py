@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import logging
 import os
 import re
 import signal
@@ -12,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +22,7 @@ import servers
 from conftest import API, KEY, migrated
 from flask import Flask
 
+import logs
 import windows
 
 MOST = 2000  # bytes of a body
@@ -61,8 +62,11 @@ def post(
 # --- Bodies ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [MOST + 1, 2 * MOST - 1, 2 * MOST, 50 * MOST])
-@pytest.mark.parametrize("chunked", [False, True])
+SIZES = [MOST + 1, 2 * MOST - 1, 2 * MOST]
+LARGER = [(False, 50 * MOST)]  # in chunks the end of the connection may overtake the answer
+
+
+@pytest.mark.parametrize(("chunked", "size"), [*product((False, True), SIZES), *LARGER])
 def test_too_large_a_body_is_refused_by_the_service_itself(
     connection: http.client.HTTPConnection, *, size: int, chunked: bool
 ) -> None:
@@ -114,15 +118,15 @@ def test_a_client_that_waits_for_continue_is_told_to_go_on(app: Flask) -> None:
 # --- The access log ----------------------------------------------------------------------------
 
 
-def logged(caplog: pytest.LogCaptureFixture) -> str:
-    """Return the line of the one answer, which may be written a moment after that has come."""
+def logged(caplog: pytest.LogCaptureFixture, mark: str) -> str:
+    """Return the line with this mark, which may be written a moment after the answer has come."""
+    form = logs.formatter("TEXT")
     for _ in range(1000):
-        lines = [it.getMessage() for it in caplog.records if it.name == "access"]
-        if lines:
-            break
+        lines = [form.format(it) for it in caplog.records if it.name == "access"]
+        if marked := [line for line in lines if mark in line]:
+            return marked[0]
         time.sleep(0.01)
-    (line,) = lines
-    return line
+    raise AssertionError(lines)
 
 
 def test_the_access_log_has_what_gunicorns_has(
@@ -131,9 +135,9 @@ def test_the_access_log_has_what_gunicorns_has(
     headers = {"X-Request-Id": "night-7", "X-Forwarded-For": "192.0.2.7"}
     answer = post(connection, PATIENT, **headers)
     size = len(answer.read())
-    line = logged(caplog)
-    place = f'192.0.2.7 "POST {API}/patient" {answer.status} {size} bytes'
-    assert re.fullmatch(rf"{re.escape(place)} \d+ ms night-7 tests", line)
+    line = logged(caplog, "night-7")
+    start = f"night-7 tests POST {API}/patient {answer.status} bytes={size} durationMs="
+    assert re.search(rf"INFO {re.escape(start)}\d+ address=192.0.2.7$", line)
 
 
 def test_a_stranger_cannot_write_lines_into_the_access_log(
@@ -141,9 +145,8 @@ def test_a_stranger_cannot_write_lines_into_the_access_log(
 ) -> None:
     connection.request("GET", "/a%0Ab?secret=1", headers={"X-API-Key": "not-this-one"})
     assert connection.getresponse().status == 404
-    line = logged(caplog)
-    assert '"GET /a%0Ab" 404 ' in line
-    assert line.endswith(" -")
+    line = logged(caplog, "a%0Ab")
+    assert " - GET /a%0Ab 404 " in line
     assert "secret" not in line
     assert "not-this-one" not in line
 
@@ -263,4 +266,3 @@ def test_clients_that_stall_are_let_go_and_never_hold_a_thread(app: Flask) -> No
     assert (limits.channel_timeout, limits.threads) == (60, 64)
     assert limits.outbuf_high_watermark > 1 << 32
     assert limits.connection_limit < 512
-    assert logging.getLogger("access").level == logging.INFO
