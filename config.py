@@ -413,7 +413,7 @@ def write_own_env() -> None:
         raise SystemExit(str(error)) from None
     if written:
         print(
-            "Wrote .env with a new API key, secret and portal password. Only you can read it: keep it so."
+            "Wrote .env with a new API key, secret and portal password. See that nobody else can read it."
         )
 
 
