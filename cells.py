@@ -23,7 +23,6 @@ TEXTS = re.compile(r'"((?:[^"]|"")*)"')
 # A spreadsheet leaves alone what begins with a letter and has no digit, but for TRUE and FALSE.
 PLAIN = re.compile(r"(?!(?:true|false)\s*\Z)[^\W\d_][^\d\r\t]*|", re.IGNORECASE)
 NO_FIELDS = (MORE, REASON)
-MARKS = (NOT_SENT, MISSING, *NO_FIELDS)
 
 
 def protected(text: str) -> str:

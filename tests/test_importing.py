@@ -93,17 +93,20 @@ records = st.lists(
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    with migrated(f"sqlite:///{tmp_path_factory.mktemp('twin') / 'clinic.db'}") as app:
-        yield app
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flask, Flask]]:
+    """Two databases of the same past: ids are never used again, so they are equal only then."""
+    urls = [f"sqlite:///{tmp_path_factory.mktemp('twin') / 'clinic.db'}" for _ in range(2)]
+    with migrated(urls[0]) as one, migrated(urls[1]) as other:
+        yield one, other
 
 
 @settings(max_examples=60)  # each on two empty databases
 @given(sent=records)
 def test_an_import_stores_and_answers_what_the_same_records_do_over_http(
-    sqlite_app: Flask, twin: Flask, sent: list[dict[str, str]], tmp_path: Path
+    twins: tuple[Flask, Flask], sent: list[dict[str, str]], tmp_path: Path
 ) -> None:
-    clinic, http = Clinic(emptied(sqlite_app), tmp_path), Http(emptied(twin).test_client())
+    one, other = map(emptied, twins)
+    clinic, twin, http = Clinic(one, tmp_path), Portal(other), Http(other.test_client())
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [*FIELDS])
     writer.writeheader()
@@ -117,8 +120,8 @@ def test_an_import_stores_and_answers_what_the_same_records_do_over_http(
     warned = [item for item in answer["results"] if item.get("warnings")]
     assert result.output.count("warning, line") == min(len(warned), intake.WARNINGS)
     for table in ("patient", "former_key"):
-        assert timeless(clinic.stored(table)) == timeless(Portal(twin).stored(table))
-    (mine,), (theirs,) = clinic.history(), Portal(twin).stored("sync_run")
+        assert timeless(clinic.stored(table)) == timeless(twin.stored(table))
+    (mine,), (theirs,) = clinic.history(), twin.stored("sync_run")
     assert json.loads(mine["failures"]) == json.loads(theirs["failures"])
 
 
