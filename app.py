@@ -99,14 +99,6 @@ def _add_database(app: Flask, values: config.Settings) -> None:
         watch_of(db.engine).revision = REVISION
 
 
-def tell_outage(app: Flask) -> None:
-    """Log at the start if the database takes no records."""
-    with app.app_context():
-        outage = database.outage_of(db.engine)
-        if outage:
-            watch_of(db.engine).begins(outage, "at the start")
-
-
 def _log_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     """Make a log record that knows the request's id and the name of its API key, never the secret."""
     record = logging.LogRecord(*args, **kwargs)

@@ -15,8 +15,6 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 import config
-import doctor
-import importing
 import rekey
 import serving
 import sync
@@ -30,6 +28,7 @@ from engine.rules import Rules, Values
 from history import Origin
 from models import db
 from schemas import ENTITIES, PLURALS
+from terminal import doctor, importing
 from upsert import MERGEABLE, RETIRABLE, RULES
 
 T = TypeVar("T")

@@ -15,9 +15,9 @@ from gunicorn.glogging import Logger
 
 import logs
 import serving
-from app import tell_outage
 from config import load
 from engine import database
+from models import db
 
 settings = load()
 
@@ -97,7 +97,8 @@ def post_worker_init(worker):
     gc.freeze()
     stop_in_one_way(worker)
     if worker.age == 1:
-        tell_outage(worker.wsgi)
+        with worker.wsgi.app_context():
+            serving.tell_outage(db.engine)
     if worker.age == worker.cfg.workers and serving.is_greeted():
         print(serving.greeting(settings), flush=True)
 

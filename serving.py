@@ -9,8 +9,11 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+import sqlalchemy as sa
+
 import config
 from engine import database
+from engine.outages import watch_of
 from models import db
 
 WINDOWS = sys.platform == "win32"  # where there is no gunicorn
@@ -62,6 +65,7 @@ def _with_waitress(
     import windows  # noqa: PLC0415  waitress is installed where it is needed
 
     spare_collector()
+    tell_outage(db.engine)
     text = greeting(settings) if is_greeted() else ""
     windows.serve(application, listener, settings.max_content_length, text)
     db.engine.dispose()  # the last connection that is closed leaves one file
@@ -79,6 +83,13 @@ def _become_gunicorn() -> None:
 def spare_collector() -> None:
     """Spare the collector the thousands of records of a bulk while it runs."""
     gc.set_threshold(200_000, 20, 100)
+
+
+def tell_outage(engine: sa.Engine) -> None:
+    """Log at the start if the database takes no records."""
+    outage = database.outage_of(engine)
+    if outage:
+        watch_of(engine).begins(outage, "at the start")
 
 
 # --- Where it listens --------------------------------------------------------------------------

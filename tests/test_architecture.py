@@ -16,7 +16,8 @@ from engine.rules import Rules
 from upsert import RULES
 
 ROOT = Path(__file__).parent.parent
-FILES = [*ROOT.glob("*.py"), *ROOT.glob("engine/*.py"), *ROOT.glob("portal/*.py")]
+FOLDERS = [ROOT, *(ROOT / name for name in ("engine", "terminal", "portal"))]
+FILES = [path for folder in FOLDERS for path in folder.glob("*.py")]
 NAMES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES}
 MODULES = {
     name.removesuffix(".__init__"): ast.parse(path.read_text(encoding="utf-8"))
@@ -24,16 +25,14 @@ MODULES = {
     if path.name != "gunicorn.conf.py"
 }
 # A part may import what stands before it, and itself.
-ORDER = [
-    "engine",
-    "root",
-    "portal",
-    "app",
-]
+ORDER = ["engine", "root", "terminal", "portal", "app"]
+AT_THE_TOP = ("app", "commands")  # over HTTP, and at the terminal
 
 
 def part_of(module: str) -> str:
     first = module.split(".", maxsplit=1)[0]
+    if first in AT_THE_TOP:
+        return "app"
     return first if first in ORDER else "root"
 
 

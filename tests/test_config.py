@@ -105,6 +105,7 @@ def test_an_empty_key_is_refused(text):
 )
 @pytest.mark.parametrize("prefix", ["", "desktop:"])
 def test_a_weak_key_is_warned_of_by_name_and_not_shown(weak, prefix, caplog):
+    caplog.set_level(logging.WARNING)
     read(API_KEYS=f"{prefix}{weak}")
     (record,) = caplog.records
     assert record.levelno >= logging.WARNING
@@ -118,6 +119,7 @@ def test_a_key_of_16_characters_is_not_warned_of(caplog):
 
 
 def test_each_weak_key_is_warned_of(caplog):
+    caplog.set_level(logging.WARNING)
     read(API_KEYS=f"first:abc-1,good:{KEY},second:abc-2")
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 2
@@ -592,6 +594,7 @@ def test_a_secret_key_that_can_be_guessed_is_refused():
 
 
 def test_a_password_that_can_be_guessed_is_warned_about(caplog):
+    caplog.set_level(logging.WARNING)
     read(PORTAL_PASSWORD="p" * 10, SECRET_KEY="s" * 16)
     assert caplog.messages == []
     read(PORTAL_PASSWORD="p" * 9, SECRET_KEY="s" * 16)

@@ -19,10 +19,10 @@ from test_outages import damage
 from test_overdue import ago, note
 
 import config
-import doctor
 from engine import checkup
 from engine.checkup import Bug, Finding, Mark
 from models import REVISION, db
+from terminal import doctor
 
 STRONG = "kX2vQ9pLm4Zt7RwB"
 SECRETS = {

@@ -15,6 +15,7 @@ from test_failures import refused
 
 import app as program
 import config
+import serving
 from engine import database
 from models import db
 
@@ -49,7 +50,8 @@ def started(url: sa.URL) -> Iterator[Flask]:
     """Build an application as its start does, and tell what is wrong with its database."""
     text = url.render_as_string(hide_password=False)
     app = program.create_app(API_KEYS=f"tests:{KEY}", DATABASE_URL=text, LOG_LEVEL="ERROR")
-    program.tell_outage(app)
+    with app.app_context():
+        serving.tell_outage(db.engine)
     yield app
     with app.app_context():
         db.engine.dispose()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import exports
-from exports import Row, Unreadable
+from terminal import exports
+from terminal.exports import Row, Unreadable
 
 NAME = "علي حسن"
 KNOWN = ("patientNo", "name", "notes")

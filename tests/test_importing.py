@@ -24,12 +24,11 @@ from test_rejects import raw, saved_by_a_spreadsheet
 
 import answers
 import history
-import importing
-import intake
 import sync
-from cells import text_of
-from exports import Row
 from models import db
+from terminal import importing, intake
+from terminal.cells import text_of
+from terminal.exports import Row
 
 ARABIC = ["--map", "رقم الملف=patientNo", "--map", "الاسم=name", "--map", "الجوال=mobile"]
 HEADER = "patientNo,name,mobile,dateOfBirth"

@@ -19,6 +19,7 @@ from test_failures import refused
 
 import app as program
 import history
+import serving
 import sync
 from engine import database, outages
 from engine.outages import Outage
@@ -301,6 +302,11 @@ def test_a_running_service_notices_an_upgrade_by_a_newer_program(
     assert http.post("/patient", SARA).status_code == 201
 
 
+def tell_outage(app: Flask) -> None:
+    with app.app_context():
+        serving.tell_outage(db.engine)
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
@@ -311,7 +317,7 @@ def test_a_running_service_notices_an_upgrade_by_a_newer_program(
 def test_the_start_tells_what_is_wrong_with_the_database(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, url: str, reason: str
 ) -> None:
-    program.tell_outage(started(url.format(folder=tmp_path)))
+    tell_outage(started(url.format(folder=tmp_path)))
     (told,) = criticals(caplog)
     assert reason in told
     assert "a-secret-password" not in caplog.text
@@ -352,7 +358,7 @@ def test_every_database_of_another_revision_is_told_at_the_start(
     write(any_app, change)
     try:
         app = started(database_url)
-        program.tell_outage(app)
+        tell_outage(app)
         (told,) = criticals(caplog)
         assert f"THE DATABASE IS {reason.upper()}. " in told
         http = Http(app.test_client())

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import cells
-import exports
-from rejects import Rejects, beside
+from terminal import cells, exports
+from terminal.rejects import Rejects, beside
 
 HEADER = ["patientNo", "Phone 2", "الاسم"]
 KNOWN = HEADER.__contains__

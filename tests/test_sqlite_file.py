@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from engine import outages, sqlite_file
+from engine import outages, sqlite_file, turns
 from engine.outages import Outage, Unfit
-from engine.sqlite_file import LOCK_WAIT_SECONDS, SQLiteFile, wait_until
+from engine.sqlite_file import LOCK_WAIT_SECONDS, SQLiteFile
 
 
 @pytest.fixture
@@ -95,7 +95,11 @@ def test_a_connection_knows_its_file_and_how_long_it_waits(
 @pytest.mark.parametrize(("left", "wait"), [(3, 3000), (-1, 50)])
 def test_a_lock_is_waited_for_until_the_moment_that_was_set(left: float, wait: int) -> None:
     with sa.create_engine("sqlite://").connect() as connection:
-        wait_until(time.monotonic() + left, connection)
+        connection.info["wait"] = LOCK_WAIT_SECONDS
+        until = time.monotonic() + left
+        turns.begin(
+            SQLiteFile("none"), connection.execution_options(writes=True, until=until)
+        )
         timeout = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
         assert timeout == pytest.approx(wait, abs=500 if left > 0 else 0)
         assert connection.info["wait"] == pytest.approx(timeout / 1000, abs=0.001)

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-import cells
 import payload
 from engine.problems import Problem
+from terminal import cells
 
 PART = 64 * 1024  # bytes or characters that are read at once
 LONGEST = 1024 * 1024  # characters of a line, or of a JSON record

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
-import cells
+from terminal import cells
 
 LONGEST = 30_000  # characters of what stands behind a record: Excel's cells have 32,767
 

@@ -11,10 +11,10 @@ import history
 import sync
 from answers import Item, Report
 from engine.problems import DatabaseUnavailable, ValidationFailed
-from exports import Row
-from headings import Columns, Members
-from rejects import Rejects
 from schemas import Schemas
+from terminal.exports import Row
+from terminal.headings import Columns, Members
+from terminal.rejects import Rejects
 
 PORTION = 5000  # records that are in memory at once
 PORTION_SIZE = 8 * 1024 * 1024  # characters of these

@@ -17,18 +17,16 @@ from typing import Any
 import click
 
 import answers
-import exports
-import headings
-import rejects
 import sync
 from config import Settings, code_page
 from engine.problems import Problem
-from exports import Export, Row, Table, Unreadable
-from headings import Columns, Headings, Members
 from history import Origin
-from intake import PORTION, PORTION_SIZE, Intake, Layout, portions
-from rejects import Rejects
 from schemas import PLURALS, Schemas
+from terminal import exports, headings, rejects
+from terminal.exports import Export, Row, Table, Unreadable
+from terminal.headings import Columns, Headings, Members
+from terminal.intake import PORTION, PORTION_SIZE, Intake, Layout, portions
+from terminal.rejects import Rejects
 from upsert import RULES
 
 UNFORESEEN = "Something unforeseen happened. "

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cells
 from engine import canonical
 from engine.entity import Entity, json_name
 from engine.fields import Codes, RecordId
-from exports import Row, Unreadable
+from terminal import cells
+from terminal.exports import Row, Unreadable
 
 BETWEEN_CODES = re.compile("[;|]")  # a code may hold a comma
 DIGITS = re.compile("[0-9]{1,19}")

@@ -1,0 +1,1 @@
+"""At the terminal: what `flask` commands do for people: files that are imported, the doctor, backups."""
