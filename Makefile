@@ -10,7 +10,7 @@ RULES := $(addprefix tests/test_, $(addsuffix .py, pythons values forms records 
   no_merging_by_nothing matching weak_keys formers bookings placeholders older_rules sequence roads nights engine \
   answers lists options what_is_kept weight growth exports rejects))
 
-.PHONY: run test rules lint bench chaos mutants
+.PHONY: run test rules lint bench scaling chaos mutants
 
 run: $(VENV)/installed  ## Serve at http://127.0.0.1:5082, on SQLite unless .env says otherwise
 	@FLASK_SKIP_DOTENV=1 exec $(BIN)/flask --app app serve  # the program reads .env itself, and says what is wrong with it
@@ -28,6 +28,9 @@ lint: $(VENV)/installed-dev  ## Check style and types
 
 bench: $(BENCH)/installed  ## Measure the service beside raw SQL and other programs (ARGS=--quick: a trial)
 	@$(BENCH)/bin/python -m bench $(ARGS)
+
+scaling: $(VENV)/installed-dev  ## Measure workers, services, nodes and settings of durability beside each other (ARGS=--quick)
+	@$(BIN)/python -m bench.scaling $(ARGS)
 
 chaos: $(VENV)/installed-dev  ## Kill the service and its databases under load, and check the books (ARGS="--minutes 20 --engine sqlite")
 	@$(BIN)/python -m chaos $(ARGS)

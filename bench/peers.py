@@ -124,14 +124,14 @@ class Peer:
 
 
 class Service(Peer):
-    """Our own, as it is shipped: two workers, eight threads each."""
+    """Our own, as it is shipped: two workers, or as many as are asked for."""
 
     name = "service"
     bulk_path = "/api/healthcare/patients"
     one_path = "/api/healthcare/patient"
     health_path = "/healthz"
 
-    def __init__(self, folder: Path, url: str | None = None) -> None:
+    def __init__(self, folder: Path, url: str | None = None, workers: int = 2) -> None:
         super().__init__(folder)
         self.workplace = ROOT
         self.headers = {"X-API-Key": KEY}
@@ -144,7 +144,7 @@ class Service(Peer):
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
             "LOG_LEVEL": "WARNING",
-            "WEB_CONCURRENCY": "2",
+            "WEB_CONCURRENCY": str(workers),
         }
         self.environment = settings
 

@@ -74,8 +74,26 @@ def peak_memory(pid: int) -> float | None:
 
     From Linux' /proc (VmHWM); None elsewhere.
     """
-    peaks = [_peak(each) for each in [pid, *children(pid)]]
-    return max((peak for peak in peaks if peak), default=None)
+    peaks = [_kilobytes(each, "status", "VmHWM:") for each in family(pid)]
+    return max((peak / 1024 for peak in peaks if peak), default=None)
+
+
+def resident_memory(pid: int) -> float:
+    """Return the resident memory of a process, in MiB: VmRSS of Linux' /proc; 0 elsewhere."""
+    return (_kilobytes(pid, "status", "VmRSS:") or 0) / 1024
+
+
+def memory(pid: int) -> float:
+    """Return the memory, in MiB, of a process and its children; of what several share, each counts its part.
+
+    From Linux' /proc (Pss); 0 elsewhere.
+    """
+    return sum(_kilobytes(each, "smaps_rollup", "Pss:") or 0 for each in family(pid)) / 1024
+
+
+def family(pid: int) -> list[int]:
+    """Return the process ids of a process and its children."""
+    return [pid, *children(pid)]
 
 
 def _answers(port: int, path: str) -> bool:
@@ -100,11 +118,9 @@ def _parent(stat: Path) -> int | None:
         return None
 
 
-def _peak(pid: int) -> float | None:
+def _kilobytes(pid: int, file: str, name: str) -> int | None:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     except OSError:
         return None
-    return next(
-        (int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None
-    )
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), None)

@@ -42,7 +42,7 @@ def summary(figures: Figures, plan: Plan) -> str:
     rows = [
         (goal.what, number(goal.value), goal.verdict()) for goal in goals(figures, plan)
     ]
-    return _table(("service", "figure", ""), rows) + _holes(figures)
+    return table(("service", "figure", ""), rows) + _holes(figures)
 
 
 def markdown(figures: Figures, plan: Plan, machine: Sequence[str], chart: str) -> str:
@@ -84,9 +84,9 @@ def _bulk(figures: Figures, plan: Plan) -> list[str]:
     commit = figures.median("commit")
     return [
         f"## Bulk: {plan.records:,} records in one request, records/s (lowest and highest round)",
-        _table(("", *CASES), rows),
+        table(("", *CASES), rows),
         "The service's rate as a multiple of theirs:",
-        _table(("", *CASES), ratios),
+        table(("", *CASES), ratios),
         f"One durable commit of one row, raw: {number(commit)} µs.",
     ]
 
@@ -132,9 +132,9 @@ def _sizes(figures: Figures, plan: Plan) -> list[str]:
         "## The service: lists of other sizes, and messy ones, records/s",
         f"{plan.sizes[0]:,} a request: as many requests as make {plan.records:,}. Messy: a third without patientNo, "
         "half with Arabic names and local phone spellings, two of three with nulls.",
-        _table(("", *CASES), rows),
+        table(("", *CASES), rows),
         "## Memory: the peak of the largest process after three such lists, MiB",
-        _table(("", "MiB"), peaks),
+        table(("", "MiB"), peaks),
     ]
 
 
@@ -152,9 +152,9 @@ def _singles(figures: Figures, plan: Plan) -> list[str]:
     return [
         f"## One record a request, {CONNECTIONS} connections",
         "Each connection creates a patient, changes it, and goes on. Milliseconds; errors are of all rounds.",
-        _table(("", *SINGLES), rows),
+        table(("", *SINGLES), rows),
         f"## Mixed: the same while bulks of {2 * plan.records:,} changed records follow each other",
-        _table(("", *SINGLES, "bulk's records/s"), mixed),
+        table(("", *SINGLES, "bulk's records/s"), mixed),
         "Read the ratio of the p99s together with the p99 alone: who is slow alone has little to lose.",
     ]
 
@@ -187,7 +187,7 @@ def _growth(figures: Figures, plan: Plan) -> list[str]:
     ]
     return [
         f"## Growth: a re-sync of {min(plan.tables):,} from all over the table, µs a record",
-        _table(
+        table(
             ("rows of the table", *(f"{size:,}" for size in plan.tables), "exponent"), rows
         ),
     ]
@@ -199,10 +199,11 @@ def _postgresql(figures: Figures) -> list[str]:
         (what, *(number(figures.median("postgresql", name, case)) for case in CASES))
         for what, name in names.items()
     ]
-    return ["## PostgreSQL: the bulk, records/s", _table(("", *CASES), rows)]
+    return ["## PostgreSQL: the bulk, records/s", table(("", *CASES), rows)]
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table; all columns but the first hold figures."""
     lines = [tuple(head), *(tuple(row) for row in rows)]
     lines.insert(1, ("---", *("---:" for _ in lines[0][1:])))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

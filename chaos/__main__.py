@@ -25,16 +25,15 @@ def main() -> None:
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit("ended")
     )  # ends what was started, too
-    arguments = _arguments()
-    plan = Plan(arguments.seed, arguments.minutes, arguments.kills)
+    chosen = arguments()
+    plan = Plan(chosen.seed, chosen.minutes, chosen.kills, chosen.setting)
     print(f"seed {plan.seed}", flush=True)
-    faults = sum(
-        [_attack(engine, plan) for engine in arguments.engine or sites.available()]
-    )
+    faults = sum([_attack(engine, plan) for engine in chosen.engine or sites.available()])
     sys.exit(1 if faults else 0)
 
 
-def _arguments() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
+    """Return what the command line asks for."""
     parser = argparse.ArgumentParser(
         prog="chaos",
         description=__doc__,
@@ -52,6 +51,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, help="of each engine, instead of minutes")
     parser.add_argument(
         "--seed", type=int, default=random.randrange(10**6), help="what is sent and killed"
+    )
+    parser.add_argument(
+        "--setting",
+        action="append",
+        default=[],
+        help="of the database servers, as synchronous_commit=off (again: and that)",
     )
     return parser.parse_args()
 

@@ -22,11 +22,15 @@ KILLS_OF_A_ROUND = (1, 1, 2, 3)
 
 @dataclass(frozen=True)
 class Plan:
-    """How long: so many minutes, or so many kills. `seed` decides what is sent and killed, not to the millisecond."""
+    """How long: so many minutes, or so many kills. `seed` decides what is sent and killed, not to the millisecond.
+
+    `settings` are those of the database servers, as `name=value`.
+    """
 
     seed: int
     minutes: float = 1
     kills: int | None = None
+    settings: Sequence[str] = ()
 
     def kills_left(self, started: float, kills: int) -> float:
         """Return how many kills are to follow, after so many since `started`."""
@@ -107,7 +111,7 @@ def attack(
     kinds: Sequence[Kill] = (),
 ) -> Attack:
     """Attack an engine in an empty folder, and tell each fault. `kinds`: others than the engine's own kills."""
-    with sites.running(engine, folder) as site:
+    with sites.running(engine, folder, plan.settings) as site:
         played = Attack(engine, plan, site, kinds or KILLS[engine])
         played.run(tell)
     return played

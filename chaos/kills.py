@@ -64,7 +64,7 @@ def backend(site: Site, load: Load, rng: random.Random) -> None:
     """Kill a process of PostgreSQL that serves a connection; the server then ends all others, and recovers."""
     (only,) = site.servers
     assert only.process
-    serving = [pid for pid in processes.children(only.process.pid) if _serves(pid)]
+    serving = [pid for pid in processes.children(only.process.pid) if serves(pid)]
     if serving:
         with suppress(ProcessLookupError):  # it has hung up meanwhile
             os.kill(rng.choice(serving), signal.SIGKILL)
@@ -90,7 +90,7 @@ def _kill(chosen: Server) -> None:
     chosen.process.wait()
 
 
-def _serves(pid: int) -> bool:
+def serves(pid: int) -> bool:
     """Return whether a process of PostgreSQL serves a connection: its title names the client's address."""
     try:
         return b"127.0.0.1(" in Path(f"/proc/{pid}/cmdline").read_bytes()

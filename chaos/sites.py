@@ -1,6 +1,6 @@
 """Sites: what runs for each engine: its database servers, and a service on each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +41,15 @@ def available(required: bool = False) -> list[str]:
 
 
 @contextmanager
-def running(engine: str, folder: Path) -> Iterator[Site]:
-    """Run an engine and its services in an empty folder, with all tables up to date."""
+def running(engine: str, folder: Path, settings: Sequence[str] = ()) -> Iterator[Site]:
+    """Run an engine and its services in an empty folder, with all tables up to date.
+
+    `settings` are those of its servers, as `name=value`.
+    """
     with ExitStack() as stack:
         nodes = _servers(engine, folder)
         for node in nodes:
+            node.command += [f"--{setting}" for setting in settings]
             stack.callback(node.stop)
             node.start()
         urls = [node.url for node in nodes] or [f"sqlite:///{folder / 'clinic.db'}"]

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from conftest import migrated
 from live import KEY, Service, service
 
+import bench.scaling
+import chaos.__main__
 import config
 from engine import problems
 from engine.entity import json_name
@@ -50,6 +53,61 @@ def test_every_setting_is_in_the_example() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     settings = [name.upper() for name in config.Settings.__dataclass_fields__]
     assert [name for name in settings if f"{name}=" not in example] == []
+
+
+DOCS = [
+    ROOT / "README.md",
+    ROOT / "bench/SCALING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_every_link_of_the_docs_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    broken = [link for link in links if "://" not in link and not _leads(page, link)]
+    assert broken == []
+
+
+def _leads(page: Path, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    goal = page.parent / name if name else page
+    return goal.exists() and (not anchor or anchor in _anchors(goal))
+
+
+def _anchors(page: Path) -> list[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    words = [re.sub(r"[^\w\s-]", "", heading.lower()) for heading in headings]
+    return [text.replace(" ", "-") for text in words]
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_every_make_command_of_the_docs_is_one(page: Path) -> None:
+    rules = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^(\w+):", rules, re.MULTILINE)
+    named = re.findall(r"[`\n]make (\w+)", page.read_text(encoding="utf-8"))
+    assert [name for name in named if name not in targets] == []
+
+
+PROGRAMS = {"chaos": chaos.__main__.arguments, "scaling": bench.scaling.arguments}
+SCALING = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_page_about_scaling_calls_programs_as_they_want_it(
+    program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = re.findall(rf'make {program}(?: ARGS="(.*?)")?', SCALING)
+    assert calls
+    for options in calls:
+        monkeypatch.setattr(sys, "argv", [program, *options.split()])
+        PROGRAMS[program]()
+
+
+def test_the_page_about_scaling_names_tests_that_there_are() -> None:
+    named = re.findall(r"`(tests/\w+\.py)`", SCALING)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 @pytest.fixture(scope="module")
