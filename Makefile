@@ -10,10 +10,16 @@ RULES := $(addprefix tests/test_, $(addsuffix .py, pythons values forms records 
   no_merging_by_nothing matching weak_keys formers bookings placeholders older_rules sequence roads nights engine \
   answers lists options what_is_kept weight growth exports rejects))
 
-.PHONY: run test rules lint bench scaling chaos mutants
+.PHONY: run backup restore test rules lint bench scaling chaos mutants
 
 run: $(VENV)/installed  ## Serve at http://127.0.0.1:5082, on SQLite unless .env says otherwise
 	@FLASK_SKIP_DOTENV=1 exec $(BIN)/flask --app app serve  # the program reads .env itself, and says what is wrong with it
+
+backup: $(VENV)/installed  ## Copy the SQLite file while the service runs (ARGS="--keep 14": remove older copies)
+	@FLASK_SKIP_DOTENV=1 $(BIN)/flask --app app backup $(ARGS)
+
+restore: $(VENV)/installed  ## Put a copy in the place of the SQLite file, after the service was stopped (FILE=the copy)
+	@FLASK_SKIP_DOTENV=1 $(BIN)/flask --app app restore "$(FILE)"
 
 test: $(VENV)/installed-dev  ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)

@@ -3,7 +3,7 @@
 import logging
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,13 +22,14 @@ import upsert
 from config import SettingError
 from engine import database, references
 from engine.checkup import Mark
+from engine.connecting import Unusable
 from engine.index import Index, Record
 from engine.problems import Problem
 from engine.rules import Rules, Values
 from history import Origin
 from models import db
 from schemas import ENTITIES, PLURALS
-from terminal import doctor, importing
+from terminal import backups, doctor, importing
 from upsert import MERGEABLE, RETIRABLE, RULES
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ def register(app: Flask) -> None:
     app.cli.add_command(form_anew)
     app.cli.add_command(import_file)
     app.cli.add_command(examine)
+    app.cli.add_command(back_up)
+    app.cli.add_command(restore)
 
 
 def started(create: Callable[[], Flask]) -> Flask:
@@ -182,6 +185,39 @@ def import_file(**told: Any) -> None:
     except (SettingError, ValueError) as error:
         raise click.UsageError(str(error)) from None
     click.get_current_context().exit(importing.run(schemas, settings, wishes))
+
+
+@click.command("backup")
+@with_appcontext
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--keep", type=click.IntRange(min=1), help="Remove older ones than so many.")
+def back_up(file: Path | None, keep: int | None) -> None:
+    """Copy the database while the service runs, and check the copy.
+
+    FILE is a new file, or a folder: by default `backups` beside the database. In a folder the copy is named by date and
+    time, and --keep removes older copies of such names. For a database server, the command says what to run.
+    """
+    _tell(backups.back_up(file, keep))
+
+
+@click.command()
+@with_appcontext
+@click.argument("file", type=click.Path(path_type=Path))
+def restore(file: Path) -> None:
+    """Put a backup in the place of the database, after it was checked.
+
+    Stop the service first. What was there is kept beside it. FILE stays as it is.
+    """
+    _tell(backups.restore(file))
+
+
+def _tell(lines: Iterable[str]) -> None:
+    """Print what is done; what stands in the way ends the command with its sentence."""
+    try:
+        for line in lines:
+            click.echo(line)
+    except Unusable as unusable:
+        raise click.ClickException(str(unusable)) from None
 
 
 def _merge(rules: Rules, keep: int, drop: int, index: Index) -> None:

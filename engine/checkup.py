@@ -75,7 +75,7 @@ BROKEN = "after a power cut the database may be broken"
 SQLITE = (
     Setting("journal_mode", ("wal",), "readers and writers wait for each other"),
     Setting("synchronous", ("2", "3"), POWER),
-    Setting("foreign_keys", ("1",), "bookings may refer to nobody"),
+    Setting("foreign_keys", ("1",), "rows may refer to others that are not there"),
 )
 POSTGRESQL = (
     Setting("fsync", ("on",), BROKEN),

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from typing import Any, ClassVar, TypeVar, cast
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator
 
-from engine import outages, turns
+from engine import in_use, outages, turns
 from engine.outages import WATCHES, Outage, Unfit, watch_of
 from engine.problems import DatabaseUnavailable, InternalError
 from engine.sqlite_file import LOCK_WAIT_SECONDS, SQLiteFile
@@ -312,7 +312,9 @@ class SQLite(Database):
             engine.dispose()
 
     def tidy(self, url: sa.URL) -> None:
-        SQLiteFile(str(url.database)).put_log_in()
+        path = str(url.database)
+        with suppress(in_use.InUse), in_use.shared(path):
+            SQLiteFile(path).put_log_in()
 
     def outage_of(self, connection: sa.Connection) -> Outage | None:
         return FILES[connection.engine].outage()

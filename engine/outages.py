@@ -64,7 +64,7 @@ NOT_UTF8 = Outage(
 )
 CONVERTED = Outage(
     "not in utf8mb4",
-    "Somebody converted a table, which cannot hold every name any more. Name it by: flask --app app doctor."
+    "Somebody converted a table, which cannot hold every name any more: SHOW TABLE STATUS tells which."
     " Then: ALTER TABLE ... CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
 )
 

@@ -8,8 +8,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
-from engine import outages
+from engine import in_use, outages
 from engine.outages import Outage, Unfit
 
 LOCK_WAIT_SECONDS = 10
@@ -32,6 +33,7 @@ class SQLiteFile:
     identity: Identity = None
     log: Identity = None
     may_be_created: bool = False  # by the next connection
+    is_shared: bool = False  # with others who have it open, until this process ends
 
     def __post_init__(self) -> None:
         self.mark = f"{self.path}-damaged"
@@ -41,8 +43,23 @@ class SQLiteFile:
         now = _identity(self.path)
         if now is None and not self.may_be_created:
             raise Unfit(outages.REPLACED if self.identity else outages.NO_TABLES)
+        self._share()
         self.set_log_aside()
         self.identity = now
+
+    def _share(self) -> None:
+        """Keep everybody from putting another file in the place of this one."""
+        if self.is_shared:
+            return
+        try:
+            lock = in_use.share(self.path)
+        except in_use.InUse:
+            raise Unfit(outages.LOCKED) from None
+        self.is_shared = True
+        if lock is not None:
+            finalize(
+                self, os.close, lock
+            ).atexit = False  # the connections are closed before
 
     def set_log_aside(self) -> None:
         """If another file was put in the place of this one, rename the log: SQLite would apply it to the new file."""

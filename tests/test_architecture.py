@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from itertools import product
 from logging import Formatter
 from pathlib import Path
 
@@ -90,7 +91,15 @@ def test_each_edge_of_the_program_is_known_in_one_place() -> None:
 
 EDGES = {
     "flask": {"app", "commands", "portal.pages"},
-    "os": {"config", "engine.database", "engine.sqlite_file", "engine.turns", "serving"},
+    "os": {
+        "config",
+        "engine.copies",
+        "engine.database",
+        "engine.in_use",
+        "engine.sqlite_file",
+        "engine.turns",
+        "serving",
+    },
     "marshmallow": {"engine.entity", "engine.fields"},
     "flask_sqlalchemy": {"models"},
 }
@@ -105,13 +114,16 @@ NOT_ON_WINDOWS = re.compile(
 )
 
 
-def test_what_windows_lacks_is_used_in_the_turns_of_processes_only() -> None:
+def test_what_windows_lacks_is_used_where_its_lack_is_looked_at() -> None:
     found = {
         (name, hit[0])
         for name, tree in MODULES.items()
         for hit in NOT_ON_WINDOWS.finditer(ast.unparse(tree))
     }
-    assert found == {("engine.turns", "import fcntl"), ("engine.turns", "os.O_CLOEXEC")}
+    assert found == {
+        *product(("engine.turns", "engine.in_use"), ("import fcntl", "os.O_CLOEXEC")),
+        *product(["engine.copies"], ("os.geteuid", "os.chown")),
+    }
 
 
 def test_no_function_is_longer_than_40_lines() -> None:
