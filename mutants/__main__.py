@@ -37,6 +37,7 @@ class Score:
     seconds: list[float] = field(default_factory=list)
     survivors: list[Mutant] = field(default_factory=list)
     not_imported: int = 0
+    out_of_time: int = 0
 
     def line(self) -> str:
         """Return a row of the table."""
@@ -44,7 +45,8 @@ class Score:
         killed = tried - len(self.survivors)
         share = f"{100 * killed / tried:5.1f} %" if tried else "      -"
         slow = max(self.seconds, default=0)
-        return f"{self.file:24}{tried:6}{killed:8}{share:>9}{self.not_imported:11}{slow:8.1f} s"
+        how = f"{self.not_imported:11}{self.out_of_time:9}"
+        return f"{self.file:24}{tried:6}{killed:8}{share:>9}{how}{slow:8.1f} s"
 
 
 def main() -> None:
@@ -59,7 +61,9 @@ def main() -> None:
             _try(tree, file, arguments.count, arguments.seed)
             for file in arguments.file or TESTS
         ]
-    print(f"\n{'file':24}{'tried':>6}{'killed':>8}{'':>9}{'at import':>11}{'longest':>10}")
+    print(
+        f"\n{'file':24}{'tried':>6}{'killed':>8}{'':>9}{'at import':>11}{'by time':>9}{'longest':>10}"
+    )
     print(*[score.line() for score in scores], sep="\n")
     _print_sum(scores)
 
@@ -97,6 +101,7 @@ def _try_one(tree: Path, mutant: Mutant, score: Score) -> None:
     run = worker.run(tree, TESTS[mutant.file])
     score.seconds.append(run.seconds)
     score.not_imported += run.code == worker.FAILED_TO_IMPORT
+    score.out_of_time += run.code < 0
     if run.code == 0:
         score.survivors.append(mutant)
         print(mutant.diff(), flush=True)

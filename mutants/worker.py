@@ -27,7 +27,9 @@ for name in (
     importlib.import_module(name)
 
 CPU, MEMORY = 20, 3 << 30  # seconds and bytes after which a run has failed
-PATIENCE = 30  # seconds, for what waits and needs no CPU
+PATIENCE = (
+    120  # seconds, for what waits and needs no CPU: many, for the machine may be busy
+)
 FAILED_TO_IMPORT = 2
 SERVERS = re.compile("postgresql|mariadb")  # in the name of a test that runs on them
 # Hypothesis is here before pytest, and pytest warns of it.
