@@ -497,6 +497,19 @@ def test_the_upgrade_of_a_file_closes_it_for_the_next_one(tmp_path: Path) -> Non
     engine.dispose()
 
 
+def test_the_upgrade_of_a_file_has_its_lock_before_it_reads(tmp_path: Path) -> None:
+    path, kind = tmp_path / "clinic.db", database.of_name("sqlite")
+    engine = sa.create_engine(f"sqlite:///{path}")
+    kind.prepare(engine)
+    kind.prepare_upgrade(engine)
+    with upgrading.alone(engine) as connection, connection.begin():
+        other = sqlite3.connect(path, timeout=0)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.close()
+    engine.dispose()
+
+
 # --- A newer program ---------------------------------------------------------------------------
 
 
