@@ -100,7 +100,7 @@ def _try_one(tree: Path, mutant: Mutant, score: Score) -> None:
     _forget(path)
     run = worker.run(tree, TESTS[mutant.file])
     score.seconds.append(run.seconds)
-    score.not_imported += run.code == worker.FAILED_TO_IMPORT
+    score.not_imported += run.code in worker.FAILED_TO_IMPORT
     score.out_of_time += run.code < 0
     if run.code == 0:
         score.survivors.append(mutant)

@@ -34,7 +34,7 @@ class Mutant:
 def mutants(tree: Path, file: str, count: int, seed: int) -> Iterator[Mutant]:
     """Yield all mutants of a file, or `count` random ones if it has more.
 
-    A mutant of an annotation is none: the program does not read them.
+    A mutant of an annotation is none: the program does not read them. What is no Python is none either.
     """
     before = (tree / file).read_text(encoding="utf-8")
     annotations = list(_annotations(before))
@@ -48,13 +48,15 @@ def mutants(tree: Path, file: str, count: int, seed: int) -> Iterator[Mutant]:
 
 
 def _mutated(source: str, spec: MutationSpec) -> str | None:
+    """Return the text with one change; None if it is no Python, as any test would tell."""
     operator = plugins.get_operator(spec.operator_name)(**spec.operator_args)
     try:
-        return mutate_code(source, operator, spec.occurrence)
-    except (
-        AttributeError
-    ):  # cosmic-ray 8.7 cannot replace an exception that is written with a dot
+        changed = mutate_code(source, operator, spec.occurrence)
+        ast.parse(changed)
+    except (AttributeError, SyntaxError):
+        # Of the first kind are exceptions written with a dot: cosmic-ray 8.7 cannot replace them.
         return None
+    return changed
 
 
 def _all(path: Path) -> list[MutationSpec]:
