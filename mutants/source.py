@@ -5,6 +5,7 @@ import difflib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from cosmic_ray import plugins
@@ -39,12 +40,10 @@ def mutants(tree: Path, file: str, count: int, seed: int) -> Iterator[Mutant]:
     before = (tree / file).read_text(encoding="utf-8")
     annotations = list(_annotations(before))
     found = [spec for spec in _all(tree / file) if not _is_in(annotations, spec)]
-    if len(found) > count:
-        found = random.Random(seed).sample(found, count)
-    for spec in found:
-        after = _mutated(before, spec)
-        if after not in (None, before):
-            yield Mutant(file, before, after)
+    random.Random(seed).shuffle(found)
+    changed = filter(None, (_mutated(before, spec) for spec in found))
+    for after in islice(changed, count):
+        yield Mutant(file, before, after)
 
 
 def _mutated(source: str, spec: MutationSpec) -> str | None:

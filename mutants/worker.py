@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import re
 import resource
 import signal
 import sys
@@ -31,7 +30,7 @@ PATIENCE = (
     120  # seconds, for what waits and needs no CPU: many, for the machine may be busy
 )
 FAILED_TO_IMPORT = (2, 4)  # pytest's codes: in a file of tests, in conftest.py
-SERVERS = re.compile("postgresql|mariadb")  # in the name of a test that runs on them
+SERVERS = ("postgresql", "mariadb")
 # Hypothesis is here before pytest, and pytest warns of it.
 OPTIONS = [
     "-q",
@@ -63,10 +62,15 @@ def _is_fast(item: pytest.Item) -> bool:
     return (
         isinstance(item, pytest.Function)
         and "http" not in item.fixturenames
-        and not SERVERS.search(item.name)
+        and not _needs_server(item)
         and not hasattr(item.obj, "hypothesis")
         and item.originalname not in SLOW
     )
+
+
+def _needs_server(item: pytest.Function) -> bool:
+    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return any(value in SERVERS for value in values)
 
 
 def run(tree: Path, tests: str, *, cached: bool = False) -> Run:
