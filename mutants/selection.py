@@ -12,7 +12,7 @@ TESTS = {
     "upsert.py": f"{_RULES} {_PERSONS} crowds",
     "engine/canonical.py": "values forms none_and_damage hijri",
     "engine/connecting.py": "connecting upgrading",
-    "engine/database.py": "statements engine turns outages races",
+    "engine/database.py": "database statements turns engine",
     "engine/entity.py": f"records {_FORMS} engine bookings",
     "engine/fields.py": _FORMS,
     "engine/hijri.py": "hijri",
