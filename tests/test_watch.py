@@ -10,6 +10,9 @@ from engine import outages
 from engine.outages import PAUSE, Outage, Unfit, Watch, meant_by
 
 
+LONG_AGO = time.monotonic() - 1
+
+
 def seconds_ago(seconds: float) -> float:
     return time.monotonic() - seconds
 
@@ -31,7 +34,13 @@ def test_nobody_tries_a_damaged_file_or_waits_again_for_a_silent_server(
 
 @pytest.mark.parametrize(
     ("outage", "since"),
-    [(outages.DOWN, PAUSE + 1), (outages.FULL, 0), (outages.LOCKED, 0), (None, 0)],
+    [
+        (outages.DOWN, PAUSE + 1),
+        (outages.DOWN, LONG_AGO),
+        (outages.FULL, 0),
+        (outages.LOCKED, 0),
+        (None, 0),
+    ],
 )
 def test_any_other_outage_is_tried_again(outage: Outage | None, since: float) -> None:
     Watch(outage=outage, since=seconds_ago(since)).refuse_at_once()
