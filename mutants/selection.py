@@ -16,7 +16,7 @@ TESTS = {
     "engine/entity.py": f"records {_FORMS} engine bookings",
     "engine/fields.py": _FORMS,
     "engine/hijri.py": "hijri",
-    "engine/index.py": f"crowds {_RULES} {_PERSONS} engine",
+    "engine/index.py": f"crowds roads {_RULES} merging engine",
     "engine/match.py": f"{_RULES} crowds engine",
     "engine/memo.py": "caches values",
     "engine/nothing.py": "none_and_damage values",

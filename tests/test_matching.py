@@ -595,3 +595,12 @@ def test_names_that_differ_in_a_letter_stay_two_patients(
     assert new(portal, "patient", name=one, mobile=MOBILE) != new(
         portal, "patient", name=other, mobile=MOBILE
     )
+
+
+def test_each_change_and_nothing_else_raises_the_version(portal: Portal) -> None:
+    """By its version a writer sees that another one was faster."""
+    versions = []
+    for email in ("a@example.com", "a@example.com", "b@example.com", "c@example.com"):
+        portal.send("patient", ALI, patientNo="P-1", email=email)
+        versions += [it["version"] for it in portal.stored("patient")]
+    assert versions == [1, 1, 2, 3]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from conftest import Portal
 from test_matching import (
     ALI,
@@ -21,6 +22,8 @@ from test_matching import (
     row,
 )
 from test_ways_out import AT_ELEVEN, AT_TEN, FAMILY, merge
+
+from models import db
 
 # --- Merging -----------------------------------------------------------------------------------
 
@@ -179,6 +182,29 @@ def test_a_doctor_merge_moves_bookings_and_keys_and_fills_in_clinics(
     }
     assert portal.stored("doctor_clinic") == [{"doctor_id": keep, "clinic_id": clinic}]
     assert row(portal, "appointment", booking)["doctor_id"] == keep
+
+
+def test_a_doctor_merge_leaves_the_clinic_that_has_the_dropped_ones_id(
+    portal: Portal,
+) -> None:
+    new(portal, "patient", ALI, patientNo="P-1")
+    clinic = new(portal, "clinic", {"code": "C-1", "name": "Teeth"})
+    keep, drop = [new(portal, "doctor", HUDA, code=code) for code in ("D-1", "D-2")]
+    set_id(portal, "clinic", clinic, drop)
+    booking = new(portal, "appointment", AT_TEN, doctorCode="D-2", clinicCode="C-1")
+    merge(portal, "doctor", keep, drop)
+    stored = row(portal, "appointment", booking)
+    assert (stored["doctor_id"], stored["clinic_id"]) == (keep, drop)
+
+
+def set_id(portal: Portal, table: str, old: int, new: int) -> None:
+    t = db.metadata.tables[table]
+    with (
+        portal.app.app_context(),
+        db.engine.connect().execution_options(writes=True) as connection,
+        connection.begin(),
+    ):
+        connection.execute(sa.update(t).where(t.c.id == old).values(id=new))
 
 
 def test_a_doctor_merge_keeps_the_kept_doctors_clinics(portal: Portal) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 import upsert
-from engine.problems import Problem
+from engine.problems import DatabaseUnavailable, Problem
 
 STATUS = {
     "invalid_json": 400,
@@ -47,3 +47,7 @@ def test_two_problems_are_two_and_share_no_errors() -> None:
     first, second = Problem("The same."), Problem("The same.")
     assert len({first, second}) == 2
     assert first.errors is not second.errors
+
+
+def test_an_outage_loses_nothing_unless_it_says_so() -> None:
+    assert DatabaseUnavailable("It does not answer.").loses_all is False

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from engine import outages
 from engine.outages import PAUSE, Outage, Unfit, Watch, meant_by
 
-
 LONG_AGO = time.monotonic() - 1
 
 

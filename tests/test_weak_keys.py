@@ -459,3 +459,12 @@ def test_a_valid_mobile_matches_where_both_carry_a_number(portal: Portal) -> Non
         mobile=MOBILE,
         patientNo="P-2",
     )
+
+
+def test_who_comes_by_phone_and_name_without_a_number_is_told_of_none(
+    portal: Portal,
+) -> None:
+    ali = {"mobile": MOBILE, "name": "Ali Hassan"}
+    stored = new(portal, "patient", ali, patientNo="P-1")
+    told = found(portal, stored, "mobile+name", "patient", ali, email="ali@example.com")
+    assert (told["changed"], told["warnings"]) == (["email"], [])
