@@ -503,3 +503,66 @@ def test_what_is_no_email_is_refused(entity, wrong):
 
 def test_any_status_is_kept_as_sent():
     assert clean("appointment", status=" No show ")["status"] == "No show"
+
+
+# --- Ends --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("midnight_of", "end", "warning"),
+    [
+        ("2027-01-01", "00:00:00", ""),
+        ("2026-12-31", None, ""),
+        (
+            "2026-12-30",
+            None,
+            '"2026-12-30 00:00:00" is not the end of 2026-12-31, left out',
+        ),
+        (
+            "2027-01-02",
+            None,
+            '"2027-01-02 00:00:00" is not the end of 2026-12-31, left out',
+        ),
+    ],
+)
+def test_the_midnight_after_a_day_is_its_end(
+    midnight_of: str, end: str | None, warning: str
+) -> None:
+    time_to = f"{midnight_of} 00:00:00"
+    assert canonical.is_dated(time_to)
+    assert canonical.settled_end("2026-12-31", time_to) == (end, warning)
+
+
+@pytest.mark.parametrize(
+    ("time_from", "time_to", "fits"),
+    [
+        ("10:00:00", "10:00:01", True),
+        ("10:00:00", "10:00:00", False),
+        ("10:00:00", "09:59:59", False),
+        ("23:45:00", "00:15:00", True),
+        ("23:45:00", "11:45:00", True),  # 12 hours
+        ("23:45:00", "11:45:01", False),
+        ("00:00:01", "00:00:00", True),  # the end of the day, whatever the length
+    ],
+)
+def test_an_end_is_later_that_day_or_12_hours_past_midnight_at_most(
+    time_from: str, time_to: str, fits: bool
+) -> None:
+    assert not canonical.is_dated(time_to)
+    assert canonical.ends_well(time_from, time_to) is fits
+
+
+@pytest.mark.parametrize(
+    ("time_from", "time_to", "hours"),
+    [
+        ("10:00:00", "10:30:00", 0.5),
+        ("23:45:00", "00:15:00", 0.5),
+        ("10:00:00", "00:00:00", 14),
+    ],
+)
+def test_a_booking_that_moves_keeps_its_length(
+    time_from: str, time_to: str, hours: float
+) -> None:
+    length = canonical.duration(time_from, time_to)
+    assert length == timedelta(hours=hours)
+    assert canonical.time_after(time_from, length) == time_to

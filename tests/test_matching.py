@@ -604,3 +604,12 @@ def test_each_change_and_nothing_else_raises_the_version(portal: Portal) -> None
         portal.send("patient", ALI, patientNo="P-1", email=email)
         versions += [it["version"] for it in portal.stored("patient")]
     assert versions == [1, 1, 2, 3]
+
+
+def test_so_it_does_in_a_list(portal: Portal) -> None:
+    versions = []
+    for email in ("a@example.com", "a@example.com", "b@example.com", "c@example.com"):
+        records = [ALI | {"patientNo": f"P-{n}", "email": email} for n in range(3)]
+        portal.send_many({"patient": records})
+        versions += [[it["version"] for it in portal.stored("patient")]]
+    assert versions == [[1] * 3, [1] * 3, [2] * 3, [3] * 3]
