@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from live import SERVER
 
 import answers
+import config
 import sync
 from app import create_app
 from engine.problems import Problem
@@ -65,6 +67,20 @@ def any_app(database_url: str) -> Iterator[Flask]:
 def sqlite_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     with migrated(f"sqlite:///{tmp_path_factory.mktemp('main') / 'clinic.db'}") as app:
         yield app
+
+
+@pytest.fixture
+def empty(backend: str, database_url: str, tmp_path: Path) -> sa.URL:
+    """The address of an empty database; SQLite's is not there yet, nor is its folder."""
+    if backend == "sqlite":
+        return sa.make_url(f"sqlite:///{tmp_path}/data/clinic.db")
+    url = config.read({"API_KEYS": KEY * 2, "DATABASE_URL": database_url}).database_url
+    name = f"empty_{uuid.uuid4().hex}"
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return url.set(database=name)
 
 
 @contextmanager

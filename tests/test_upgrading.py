@@ -4,7 +4,6 @@ import re
 import socket
 import sqlite3
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -369,20 +368,6 @@ for _ in range(6):
 ends = [os.waitpid(child, 0)[1] for child in children]
 print([os.waitstatus_to_exitcode(end) for end in ends])
 """
-
-
-@pytest.fixture
-def empty(backend: str, database_url: str, tmp_path: Path) -> sa.URL:
-    """The address of an empty database; SQLite's is not there yet, nor is its folder."""
-    if backend == "sqlite":
-        return sa.make_url(f"sqlite:///{tmp_path}/data/clinic.db")
-    url = config.read({"API_KEYS": KEY * 2, "DATABASE_URL": database_url}).database_url
-    name = f"empty_{uuid.uuid4().hex}"
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return url.set(database=name)
 
 
 @contextmanager
