@@ -69,8 +69,8 @@ def _is_fast(item: pytest.Item) -> bool:
 
 
 def _needs_server(item: pytest.Function) -> bool:
-    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return any(value in SERVERS for value in values)
+    values = item.callspec.params if hasattr(item, "callspec") else {}
+    return any(values.get(fixture) in SERVERS for fixture in ("backend", "server"))
 
 
 def run(tree: Path, tests: str, *, cached: bool = False) -> Run:

@@ -33,7 +33,7 @@ from engine import canonical, fields
         ("  p   1  ", "P 1"),
         ("p\u00a0\u30001", "P 1"),
         (f"{RLM}P-{LRM}1{BOM}", "P-1"),
-        (f"P{ZWJ}-{ZWNJ}1\u200b\u00ad\u061c\u202b\u2067\u2060", "P-1"),
+        (f"P{ZWJ}-{ZWNJ}1\u200b\u00ad\u061c\u202b\u2067\u2060\u206f", "P-1"),
         ("٠٩٨٧٦٥٤٣٢١", "0987654321"),
         ("۰۹۸۷۶۵۴۳۲۱", "0987654321"),
         ("'00123", "00123"),
@@ -566,3 +566,9 @@ def test_a_booking_that_moves_keeps_its_length(
     length = canonical.duration(time_from, time_to)
     assert length == timedelta(hours=hours)
     assert canonical.time_after(time_from, length) == time_to
+
+
+@pytest.mark.parametrize("sent", ["2026-12-31T24:00", "2026-12-31 24:00:00"])
+def test_24_00_of_a_day_is_the_next_ones_midnight(sent: str) -> None:
+    end = canonical.end_time(sent, ZoneInfo("Asia/Riyadh"))
+    assert end == "2027-01-01 00:00:00"

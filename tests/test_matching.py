@@ -613,3 +613,15 @@ def test_so_it_does_in_a_list(portal: Portal) -> None:
         portal.send_many({"patient": records})
         versions += [[it["version"] for it in portal.stored("patient")]]
     assert versions == [[1] * 3, [1] * 3, [2] * 3, [3] * 3]
+
+
+def test_what_a_dry_run_would_create_has_no_id_for_later_records_either(
+    portal: Portal,
+) -> None:
+    records = [ALI | {"patientNo": "P-1"}] * 2
+    told = portal.send_many({"patient": records}, dry_run=True)["patient"]["results"]
+    assert [(it["action"], it["id"]) for it in told] == [
+        ("created", None),
+        ("unchanged", None),
+    ]
+    assert portal.count("patient") == 0
