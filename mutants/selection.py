@@ -3,14 +3,14 @@
 All of them run in one process, on SQLite. What needs HTTP, a server or hypothesis is left out (`worker.Chosen`).
 """
 
-_FORMS = "values forms none_and_damage"
+_FORMS = "columns values forms none_and_damage"
 _RULES = "matching weak_keys formers placeholders bookings refused_persons older_rules"
 _PERSONS = "merging ways_out"
 _COLUMNS = "records sequence roads crowds engine"
 
 TESTS = {
     "upsert.py": f"{_RULES} {_PERSONS} crowds",
-    "engine/canonical.py": "values forms none_and_damage hijri",
+    "engine/canonical.py": f"{_FORMS} hijri",
     "engine/connecting.py": "connecting upgrading",
     "engine/database.py": "database statements turns engine",
     "engine/entity.py": f"records {_FORMS} engine bookings",
