@@ -31,7 +31,11 @@ NEWER = (
     "{} is of revision {}, which this program does not know: a newer one made it."
     " Update this program, or take another copy."
 )
-NOT_SQLITE = "This command copies SQLite files. For this database run: {}"
+NOT_SQLITE = {
+    "backup": "This command copies SQLite files. For this database run: {}",
+    "restore": "This command puts SQLite files in place. For this database, made anew if its tables were upgraded since"
+    " (docs/upgrading.md tells how), run: {}",
+}
 # What to run on a database server, by its kind and what is wanted. None of it tells the password.
 PROGRAMS = {
     (
@@ -136,7 +140,7 @@ def _file_or_else(wanted: str) -> str:
     words = PROGRAMS[kind, wanted].format(
         server=_options(url, kind), database=shlex.quote(url.database or "")
     )
-    raise Unusable(NOT_SQLITE.format(words))
+    raise Unusable(NOT_SQLITE[wanted].format(words))
 
 
 def _options(url: sa.URL, kind: str) -> str:

@@ -6,7 +6,7 @@
 import json
 import os
 import re
-import shutil
+import shlex
 import subprocess
 import sys
 import urllib.request
@@ -23,7 +23,6 @@ import servers
 import sqlalchemy as sa
 from test_upgrading import as_text, differences, on, refusal, stored
 
-import commands
 import rekey
 from app import create_app
 from engine.entity import json_name
@@ -32,6 +31,7 @@ from models import db
 ROOT = programs.ROOT
 PAGE = (ROOT / "docs/upgrading.md").read_text(encoding="utf-8")
 FIRST = json.loads(Path(__file__).with_name("first_version.json").read_text("utf-8"))
+PROGRAM = (sys.executable, "-P", "-m", "flask", "--app", str(ROOT / "app"))  # ./flask
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 BACKUP = {"sqlite": "./flask backup", "postgresql": "pg_dump", "mariadb": "mariadb-dump"}
 BACK = {"sqlite": "rm -f", "postgresql": "dropdb", "mariadb": "mariadb --execute"}
@@ -110,10 +110,11 @@ def run_block(start: str, url: sa.URL, folder: Path, port: int = 0) -> str:
     """Run a block of the page for this database and port, and return what it printed."""
     database = r"instance/clinic\.db|\bclinic\b"
     block = re.sub(database, str(url.database), block_of(start))
+    block = block.replace("./flask", shlex.join(PROGRAM))
     done = subprocess.run(
         ["bash", "-ec", block.replace(":5082", f":{port}")],
         cwd=folder,
-        env=os.environ | client_settings(url, folder),
+        env=os.environ | settings(url) | client_settings(url, folder),
         capture_output=True,
         text=True,
         check=False,
@@ -149,11 +150,8 @@ def settings(url: sa.URL) -> dict[str, str]:
 
 
 def back_up(backend: str, url: sa.URL, folder: Path) -> None:
-    """Back up as the page says; where the program has no `backup`, by the page's other way."""
-    if backend == "sqlite" and not hasattr(commands, "back_up"):
-        shutil.copy(str(url.database), folder / "before-upgrade.db")
-    else:
-        run_block(BACKUP[backend], url, folder)
+    """Back up as the page says."""
+    run_block(BACKUP[backend], url, folder)
 
 
 # --- The service -------------------------------------------------------------------------------
@@ -179,10 +177,9 @@ def four_at_once(url: sa.URL, folder: Path) -> Iterator[live.Service]:
 def in_background(words: str, url: sa.URL, folder: Path) -> live.Service:
     """Start a `flask` command of the page."""
     port = servers.free_port()
-    command = [sys.executable, "-P", "-m", "flask", "--app", str(ROOT / "app")]
     with (folder / "said.txt").open("a") as output:
         process = subprocess.Popen(
-            [*command, *words.split()[1:]],
+            [*PROGRAM, *words.split()[1:]],
             cwd=ROOT,
             env=os.environ | settings(url) | {"PORT": str(port), "WEB_CONCURRENCY": "1"},
             stdout=output,

@@ -439,7 +439,7 @@ def test_an_upgrade_that_waits_too_long_for_another_says_so(
     other = sa.create_engine(empty)
     with upgrading.alone(other), monkeypatch.context() as brief:
         brief.setattr(upgrading, "WAIT_SECONDS", 0)
-        assert "Another upgrade of this database" in refusal(empty)
+        assert "The database has been in use for" in refusal(empty)
     other.dispose()
     with on(empty):
         flask_migrate.upgrade()
