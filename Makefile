@@ -55,7 +55,7 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	@touch $@
 
 $(VENV)/installed-rules: requirements-dev.txt $(VENV)/installed
-	@$(BIN)/pip install --quiet --disable-pip-version-check $$(grep -E '^(pytest|hypothesis)==' requirements-dev.txt)
+	@$(BIN)/pip install --quiet --disable-pip-version-check $$(grep -E '^(pytest|hypothesis|waitress)==' requirements-dev.txt)
 	@touch $@
 
 $(MUTANTS)/installed: requirements.txt requirements-dev.txt mutants/requirements.txt

@@ -92,7 +92,11 @@ def test_a_code_of_the_whole_database_has_its_outage(code: Any, outage: Outage) 
 def test_an_error_of_the_connection_is_an_outage_whatever_its_code() -> None:
     error = sa.exc.OperationalError("INSERT", {}, DriverError(9999))
     assert failure_of(error) == database.Failure(Fault.OUTAGE, "DriverError 9999")
-    assert failure_of(sa.exc.TimeoutError("no connection is free")).outage is outages.DOWN
+
+
+def test_that_all_connections_are_in_use_does_not_mean_that_the_server_is_down() -> None:
+    failure = failure_of(sa.exc.TimeoutError("no connection is free"))
+    assert (failure.fault, failure.outage) == (Fault.OUTAGE, outages.LOCKED)
 
 
 def test_the_name_of_an_error_holds_its_codes_and_no_value() -> None:

@@ -308,12 +308,14 @@ def test_the_container_is_small_and_not_roots(image: Path) -> None:
         *(
             "engine",
             "portal",
+            "terminal",
             "migrations",
             "samples",
             "openapi.json",
             "openapi_entity.json",
         ),
         "requirements.txt",
+        "flask",
     }
     assert [
         path

@@ -348,7 +348,7 @@ def test_every_sentence_can_be_told_of_every_address() -> None:
         sa.make_url, ("sqlite:///x.db", "postgresql+psycopg://", "mariadb+pymysql://h")
     ):
         for reason in connecting.Reason:
-            assert "{" not in connecting._told(reason, url, name="Error")
+            assert "{" not in connecting._filled_in(reason, url, name="Error")
 
 
 # --- Several at once ---------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def test_nobody_tries_a_damaged_file_or_waits_again_for_a_silent_server(
     outage: Outage, since: float
 ) -> None:
     with pytest.raises(Unfit) as refused:
-        Watch(outage=outage, since=seconds_ago(since)).refuse_at_once()
+        Watch(outage=outage, last_failed_wait=seconds_ago(since)).refuse_at_once()
     assert (refused.value.outage, refused.value.is_known) == (outage, True)
 
 
@@ -42,14 +42,14 @@ def test_nobody_tries_a_damaged_file_or_waits_again_for_a_silent_server(
     ],
 )
 def test_any_other_outage_is_tried_again(outage: Outage | None, since: float) -> None:
-    Watch(outage=outage, since=seconds_ago(since)).refuse_at_once()
+    Watch(outage=outage, last_failed_wait=seconds_ago(since)).refuse_at_once()
 
 
 @pytest.mark.parametrize(("waited", "noted"), [(0.5, False), (1, False), (1.5, True)])
 def test_only_a_long_wait_makes_others_pause(waited: float, noted: bool) -> None:
     watch = Watch()
     watch.note_wait(waited)
-    assert (watch.since > 0) is noted
+    assert (watch.last_failed_wait > 0) is noted
 
 
 # --- The revision ------------------------------------------------------------------------------
@@ -135,9 +135,16 @@ def test_every_other_outage_needs_somebody(outage: Outage) -> None:
 
 def test_the_end_of_an_outage_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     watch = Watch(outage=outages.FULL)
-    watch.ends()
+    watch.note_success(wrote=True)
     assert lines(caplog) == [(logging.WARNING, "the database takes records again")]
     assert watch.outage is None
+
+
+def test_that_records_can_be_read_ends_no_outage_that_lets_read() -> None:
+    watch, other = Watch(outage=outages.FULL), Watch(outage=outages.DOWN)
+    for each in (watch, other):
+        each.note_success(wrote=False)
+    assert (watch.outage, other.outage) == (outages.FULL, None)
 
 
 # --- Codes -------------------------------------------------------------------------------------
