@@ -134,6 +134,7 @@ def test_every_other_outage_needs_somebody(outage: Outage) -> None:
 
 
 def test_the_end_of_an_outage_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
     watch = Watch(outage=outages.FULL)
     watch.note_success(wrote=True)
     assert lines(caplog) == [(logging.WARNING, "the database takes records again")]
