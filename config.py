@@ -23,6 +23,8 @@ import logs
 
 ROOT = Path(__file__).resolve().parent
 PLACEHOLDER = "put-a-long-random-key-here"
+# Windows has no modes of files; there deploy/windows/run.cmd closes the folder.
+WHO_READS = "Only you can read it." if os.name == "posix" else "See that nobody else can."
 SHORTEST_KEY = (
     16  # characters: a shorter SECRET_KEY is refused, a shorter API key warned of
 )
@@ -412,9 +414,7 @@ def write_own_env() -> None:
     except SettingError as error:
         raise SystemExit(str(error)) from None
     if written:
-        print(
-            "Wrote .env with a new API key, secret and portal password. See that nobody else can read it."
-        )
+        print(f"Wrote .env with a new API key, secret and portal password. {WHO_READS}")
 
 
 if __name__ == "__main__":

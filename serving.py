@@ -18,7 +18,7 @@ from models import db
 
 WINDOWS = sys.platform == "win32"  # where there is no gunicorn
 
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  as HOST: every address of this machine
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 only compared with HOST: every address of this machine
 FAR_AWAY = "192.0.2.1"  # nobody's (RFC 5737); the way there is the way out of this machine
 NO_LAN = ("127.", "169.254.")  # how addresses begin that nobody else can use
 
@@ -77,11 +77,11 @@ def _become_gunicorn() -> None:
     command = [sys.executable, "-m", "gunicorn", "app:app"]
     os.chdir(config.ROOT)
     sys.stdout.flush()
-    os.execve(sys.executable, command, environment)  # noqa: S606
+    os.execve(sys.executable, command, environment)  # noqa: S606 no shell: our own words
 
 
 def spare_collector() -> None:
-    """Spare the collector the thousands of records of a bulk while it runs."""
+    """Collect garbage less often, for a bulk makes thousands of records."""
     gc.set_threshold(200_000, 20, 100)
 
 

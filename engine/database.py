@@ -677,8 +677,13 @@ def transact(
             raise InternalError("Others kept writing these records.")
         if attempt >= FEW_LOSSES and time.monotonic() - started > patience:
             raise unavailable()
-        pause = min(LONGEST_PAUSE, 0.005 * 2**attempt)
-        time.sleep(random.uniform(0, pause))  # noqa: S311 jitter is no secret
+        _pause(attempt)
+
+
+def _pause(attempt: int) -> None:
+    """Wait before the next attempt, longer each time. Chance parts those who lost the same race."""
+    longest = min(LONGEST_PAUSE, 0.005 * 2**attempt)
+    time.sleep(random.uniform(0, longest))  # noqa: S311 chance is no secret here
 
 
 def _attempt(
@@ -721,10 +726,10 @@ def unavailable(outage: Outage = outages.LOCKED) -> DatabaseUnavailable:
 def _problem_of(engine: sa.Engine, unfit: Unfit) -> DatabaseUnavailable:
     if unfit.is_known:  # else those who keep asking would renew the pause for ever
         return unavailable(unfit.outage)
-    return _noted(engine, unfit.outage)
+    return _note_outage(engine, unfit.outage)
 
 
-def _noted(engine: sa.Engine, outage: Outage, name: str = "") -> DatabaseUnavailable:
+def _note_outage(engine: sa.Engine, outage: Outage, name: str = "") -> DatabaseUnavailable:
     """Note an outage, and return what the sender gets."""
     watch_of(engine).begins(outage, name or outage.reason)
     of(engine.dialect).respond(engine, outage)
@@ -741,7 +746,7 @@ def _fault_to_retry(
         log.debug("to be run again: %s", failure.name)
         return fault
     if fault is Fault.OUTAGE:
-        raise _noted(engine, failure.outage, failure.name) from None
+        raise _note_outage(engine, failure.outage, failure.name) from None
     log.error("database error %s", failure.name)
     raise InternalError(REFUSED[fault]) from None
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 
 try:
     import fcntl
-except ImportError:  # Windows; mypy takes a module for one that is always there
-    fcntl = None  # type: ignore[assignment]
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]  # mypy does not know that a module may be missing
 
 
 class InUse(Exception):

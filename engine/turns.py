@@ -19,14 +19,8 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
+from engine.in_use import fcntl  # None on Windows, where the service is one process
 from engine.sqlite_file import LOCK_WAIT_SECONDS, SQLiteFile
-
-try:
-    import fcntl
-except (
-    ImportError
-):  # Windows, where the service is one process; mypy does not know that it may be missing
-    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 

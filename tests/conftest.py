@@ -188,6 +188,15 @@ def sqlite_portal(sqlite_app: Flask) -> Portal:
     return Portal(emptied(sqlite_app))
 
 
+def execute(app: Flask, statement: str) -> None:
+    """Run a statement on an application's database behind its back; its next connections are new ones."""
+    with app.app_context():
+        with db.engine.connect() as connection:
+            connection.execution_options(writes=True).exec_driver_sql(statement)
+            connection.commit()
+        db.engine.dispose()
+
+
 class Http:
     """The service over HTTP, with the key."""
 

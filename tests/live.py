@@ -116,10 +116,17 @@ def service(
     on_gunicorn = [*GUNICORN, *options, "app:app"]
     command = waitress(ROOT) if server == "waitress" else on_gunicorn
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    running = Service(port, process)
+    with running(port, process) as started:
+        yield started
+
+
+@contextmanager
+def running(port: int, process: subprocess.Popen) -> Iterator[Service]:
+    """Wait until a service that was started answers; yield it, and end it afterwards."""
+    started = Service(port, process)
     try:
-        servers.wait_until(running.answers, process)
-        yield running
+        servers.wait_until(started.answers, process)
+        yield started
     finally:
         process.terminate()
         process.wait(servers.PATIENCE)

@@ -13,7 +13,7 @@ from typing import Any
 
 import programs
 import pytest
-from conftest import emptied, migrated
+from conftest import emptied, execute, migrated
 from flask import Flask
 from test_outages import damage
 from test_overdue import ago, note
@@ -21,7 +21,7 @@ from test_overdue import ago, note
 import config
 from engine import checkup
 from engine.checkup import Bug, Finding, Mark
-from models import REVISION, db
+from models import REVISION
 from terminal import doctor
 
 STRONG = "kX2vQ9pLm4Zt7RwB"
@@ -410,19 +410,11 @@ def test_a_database_as_it_is_installed_is_good(
 @contextmanager
 def changed(app: Flask, change: str, back: str) -> Iterator[None]:
     """Change something in a database or on its server, and undo it."""
-    run(app, change)
+    execute(app, change)
     try:
         yield
     finally:
-        run(app, back)
-
-
-def run(app: Flask, statement: str) -> None:
-    with app.app_context():
-        with db.engine.connect() as connection:
-            connection.execution_options(writes=True).exec_driver_sql(statement)
-            connection.commit()
-        db.engine.dispose()
+        execute(app, back)
 
 
 UNSAFE = {

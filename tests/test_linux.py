@@ -190,13 +190,8 @@ def started(project: Path, told_to: socket.socket | None = None) -> Iterator[liv
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    running = live.Service(port, process)
-    try:
-        servers.wait_until(running.answers, process)
+    with live.running(port, process) as running:
         yield running
-    finally:
-        process.terminate()
-        process.wait(servers.PATIENCE)
 
 
 def reloaded(project: Path, service: live.Service) -> str:

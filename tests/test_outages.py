@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import servers
 import sqlalchemy as sa
-from conftest import API, KEY, Http, Portal, emptied, migrated
+from conftest import API, KEY, Http, Portal, emptied, execute, migrated
 from flask import Flask
 from test_failures import refused
 
@@ -324,14 +324,6 @@ def test_the_start_tells_what_is_wrong_with_the_database(
     assert list(tmp_path.iterdir()) == []
 
 
-def write(app: Flask, statement: str) -> None:
-    with app.app_context():
-        with db.engine.connect() as connection:
-            connection.execution_options(writes=True).exec_driver_sql(statement)
-            connection.commit()
-        db.engine.dispose()
-
-
 SET = "UPDATE alembic_version SET version_num = '{}'"
 HIDE, SHOW = (
     f"ALTER TABLE {name} RENAME TO {other}"
@@ -355,7 +347,7 @@ def test_every_database_of_another_revision_is_told_at_the_start(
     back: str,
     reason: str,
 ) -> None:
-    write(any_app, change)
+    execute(any_app, change)
     try:
         app = started(database_url)
         tell_outage(app)
@@ -370,7 +362,7 @@ def test_every_database_of_another_revision_is_told_at_the_start(
         with app.app_context():
             db.engine.dispose()
     finally:
-        write(any_app, back)
+        execute(any_app, back)
 
 
 def test_the_revision_is_the_newest_of_the_migrations() -> None:
