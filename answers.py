@@ -107,7 +107,7 @@ def item(batch: Batch, place: int, result: Result, at: int = 0) -> Item:
     """Return one record's part of the answer; `at` is its place in the list."""
     key = batch.keys[place]
     if isinstance(result, Problem):
-        return _failure(result) | {"index": at, "key": key}
+        return failure(result) | {"index": at, "key": key}
     own = {"index": at, "id": result.record_id, "key": key}
     success = _success(result.action, result.matched_by, result.changed)
     return success | own | {"warnings": _warnings(batch, place, result)}
@@ -130,15 +130,15 @@ def alone(batch: Batch, result: Result, dry_run: bool) -> Item:
     return answer
 
 
-def _failure(problem: Problem) -> Item:
+def failure(problem: Problem) -> Item:
     """Return the item of a failure without what is the record's own: index and key."""
-    failure = {
+    own = {
         "index": None,
         "success": False,
         "status": problem.status,
         "code": problem.code,
     }
-    return failure | {"key": None, "detail": problem.detail} | members(problem)
+    return own | {"key": None, "detail": problem.detail} | members(problem)
 
 
 def _success(action: str, matched_by: str, changed: Iterable[str]) -> Item:

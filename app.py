@@ -360,7 +360,7 @@ def read_syncs() -> Response:
 def health() -> Response:
     """Return whether the database answers, has this program's tables and takes writes; else 503 and the reason.
 
-    So it is if the last sync is older than a monitor allows.
+    The answer is 503, too, if a monitor asks for it (`within`, `key`) and the last sync is older than it allows.
     """
     question = overdue.asked(request.args.to_dict(flat=False))
     outage, lasts = database.health_of(db.engine, overdue.last_lists if question else None)

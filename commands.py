@@ -19,7 +19,6 @@ import rekey
 import serving
 import sync
 import upsert
-from config import SettingError
 from engine import database, references
 from engine.checkup import Mark
 from engine.connecting import Unusable
@@ -69,7 +68,6 @@ def serve() -> None:
     listener = serving.listen(settings.host, settings.port)
     flask_migrate.upgrade()
     serving.serve(current_app.wsgi_app, listener, settings)
-    db.engine.dispose()
 
 
 def alone() -> Flask:
@@ -179,10 +177,11 @@ def import_file(**told: Any) -> None:
     Each record is handled as over HTTP. The refused ones go to FILE.rejected.csv, each with its reasons, to be mended
     and imported in the same way. Ends with 0 if all were stored, 1 if some were refused, 2 if the file was not read.
     """
-    settings, schemas = (current_app.extensions[it] for it in ("settings", "schemas"))
+    settings = current_app.extensions["settings"]
+    schemas = current_app.extensions["schemas"]
     try:
         wishes = importing.wishes(settings, schemas, current_app.instance_path, **told)
-    except (SettingError, ValueError) as error:
+    except (config.SettingError, ValueError) as error:
         raise click.UsageError(str(error)) from None
     click.get_current_context().exit(importing.run(schemas, settings, wishes))
 

@@ -138,8 +138,13 @@ def greeting(settings: config.Settings) -> str:
     )
 
 
+def is_local(host: str) -> bool:
+    """Return whether only this machine can reach a service that listens on a host."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def _place(host: str, port: int, here: str) -> str:
-    if host in ("localhost", "::1") or host.startswith("127."):
+    if is_local(host):
         return ALONE.format(here=here)
     others = lan_addresses() if host in EVERYWHERE else [host]
     urls = [f"http://{address(other, port)}" for other in others]

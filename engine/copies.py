@@ -66,7 +66,7 @@ def _refuse_incomplete(path: str, found: Counts, before: Counts) -> None:
 
 def _put(copy: Path, target: Path) -> None:
     """Give a copy its name, as soon as it is on the disk."""
-    with told(target):
+    with explaining(target):
         _sync(copy)
         refuse_to_overwrite(target)
         os.rename(copy, target)
@@ -79,7 +79,7 @@ def _put(copy: Path, target: Path) -> None:
 @contextmanager
 def unfinished(target: Path) -> Iterator[Path]:
     """Yield an empty file in the folder of `target`, for its owner only. It does not outlive the block."""
-    with told(target):
+    with explaining(target):
         _remove_left_overs(target.parent)
         file, name = tempfile.mkstemp(prefix=UNFINISHED, dir=target.parent)
         os.close(file)
@@ -110,7 +110,7 @@ def vacuum(source: str | Path, copy: Path, name: Path) -> None:
 def check(path: str | Path) -> None:
     """Raise Unusable unless a file is a SQLite database without fault."""
     _refuse_other_kind(Path(path))
-    with told(path), _opened(path) as connection:
+    with explaining(path), _opened(path) as connection:
         if connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
             raise Unusable(UNSOUND.format(path))
         if connection.execute("PRAGMA foreign_key_check").fetchone():
@@ -129,7 +129,7 @@ def _refuse_other_kind(path: Path) -> None:
 
 def counts(path: str | Path, tables: Collection[str]) -> Counts:
     """Return how many rows each of these tables has; those that are not there have none."""
-    with told(path), _opened(path) as connection:
+    with explaining(path), _opened(path) as connection:
         there = {name for (name,) in connection.execute(TABLES)}
         return {
             table: _count(connection, table) if table in there else 0 for table in tables
@@ -146,7 +146,7 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
 
 def revision_in(path: str | Path) -> str | None:
     """Return the revision of the tables in a file, None if nobody has noted one."""
-    with told(path), _opened(path) as connection:
+    with explaining(path), _opened(path) as connection:
         if ("alembic_version",) not in connection.execute(TABLES).fetchall():
             return None
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -170,7 +170,7 @@ def _mode(path: str | Path) -> str:
 
 
 @contextmanager
-def told(path: str | Path) -> Iterator[None]:
+def explaining(path: str | Path) -> Iterator[None]:
     """Raise Unusable with a sentence where a file cannot be used."""
     try:
         yield
@@ -203,7 +203,7 @@ def new_name(path: str, folder: Path, middle: str = "") -> Path:
 
 def make_folder(folder: Path) -> None:
     """Make a folder for copies, for its owner only."""
-    with told(folder / "copy"):
+    with explaining(folder / "copy"):
         sqlite_file.make_folder(str(folder / "copy"))
 
 
@@ -217,7 +217,7 @@ def keep_newest(folder: Path, path: str, count: int) -> list[Path]:
     """Remove older copies of a file than so many; return those."""
     older = made_in(folder, path)[:-count]
     for copy in older:
-        with told(copy):
+        with explaining(copy):
             copy.unlink()
     return older
 
@@ -233,7 +233,7 @@ def put_in_place(source: Path, path: str) -> Path | None:
     target = Path(os.path.realpath(path))  # SQLite follows links, too
     old = SQLiteFile(str(target))
     kept = new_name(path, target.parent, "-before-restore") if target.exists() else None
-    with unfinished(target) as copy, told(target):
+    with unfinished(target) as copy, explaining(target):
         vacuum(source, copy, name=target)
         _give_to_owner(copy, target)
         _sync(copy)

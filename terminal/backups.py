@@ -71,7 +71,7 @@ def back_up(target: Path | None, keep: int | None) -> Iterator[str]:
             found = copies.back_up(path, target, TABLES)
     except in_use.InUse:
         raise Unusable(UNDER_WAY) from None
-    yield f"Backup made and checked: {target} ({_told(found)})."
+    yield f"Backup made and checked: {target} ({_counted(found)})."
     for older in copies.keep_newest(target.parent, path, keep) if keep else ():
         yield f"Removed the older {older.name}."
 
@@ -85,7 +85,7 @@ def _named(target: Path | None, path: str) -> Path:
     return copies.new_name(path, folder)
 
 
-def _told(counts: copies.Counts) -> str:
+def _counted(counts: copies.Counts) -> str:
     return ", ".join(f"{count:,} {TABLES[table]}" for table, count in counts.items())
 
 
@@ -100,13 +100,13 @@ def restore(source: Path) -> Iterator[str]:
     path = _file_or_else("restore")
     copies.make_folder(Path(path).parent)
     try:
-        with copies.told(path), in_use.alone(path):
+        with copies.explaining(path), in_use.alone(path):
             _refuse_unfit(source, path)
             kept = copies.put_in_place(source, path)
     except in_use.InUse:
         raise Unusable(RUNS.format(path)) from None
     flask_migrate.upgrade()
-    yield f"Restored: {path} ({_told(copies.counts(path, TABLES))})."
+    yield f"Restored: {path} ({_counted(copies.counts(path, TABLES))})."
     if kept:
         yield f"What was there is kept as {kept}; remove it when all is well."
 

@@ -22,14 +22,14 @@ from engine.checkup import Findings, do, good, look
 from engine.connecting import Unusable, connect
 from engine.outages import Unfit, watch_of
 from models import REVISION, SyncRun, db, instant, moment_of
+from serving import is_local
+from terminal.backups import FOLDER
 
 KNOWN = [name.upper() for name in config.Settings.__dataclass_fields__]
 # Names in `.env` that are other programs'.
 OTHERS = ("FLASK_", "GUNICORN_", "PYTHON")
 FEWEST_LETTERS = 8  # different ones, of a secret that nobody guesses
 CLOCK_AHEAD = timedelta(minutes=5)
-BACKUPS = "backups"  # the folder beside the database
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # In place of settings that make no sense, so that the others can be looked at.
 STAND_IN = {"API_KEYS": f"none:{'-' * 32}", "SECRET_KEY": "-" * 32}
 
@@ -155,11 +155,11 @@ def settings(case: Case) -> Findings:
 
 ODD: tuple[tuple[Callable[[config.Settings], bool], str], ...] = (
     (
-        lambda it: it.host not in LOOPBACK and not it.trusted_proxies,
+        lambda it: not is_local(it.host) and not it.trusted_proxies,
         "HOST lets the network in over plain http, which carries keys and names: put a proxy with TLS before it.",
     ),
     (
-        lambda it: bool(it.trusted_proxies) and it.host not in LOOPBACK,
+        lambda it: bool(it.trusted_proxies) and not is_local(it.host),
         "TRUSTED_PROXIES believes whoever reaches the service: let only the proxy reach it, or set HOST=127.0.0.1.",
     ),
     (
@@ -311,7 +311,7 @@ def backups(case: Case) -> Findings:
             "Backups of a database server cannot be seen from here. See that one is made each night."
         )
         return
-    folder = case.database.parent / BACKUPS
+    folder = case.database.parent / FOLDER
     copies = [file for file in folder.glob("*.db") if not file.name.startswith(".")]
     last = max(
         (file.stat().st_mtime for file in copies if file.stat().st_size), default=None

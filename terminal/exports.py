@@ -297,7 +297,7 @@ class Table:
         """Yield all rows but the header."""
         with reading(self.path), self._open() as stream:
             rows = self._records(stream, self.delimiter)
-            next(rows)
+            next(rows, None)
             yield from map(self._checked, rows)
 
     def _open(self) -> TextIO:
@@ -312,7 +312,7 @@ class Table:
     def _records(self, stream: TextIO, delimiter: str) -> Iterator[Row]:
         lines = _Lines(stream)
         if self._first_line:
-            next(lines)
+            next(lines, None)
         return _records(lines, delimiter)
 
     def _header(self, delimiter: str) -> Row:
@@ -518,6 +518,8 @@ VISIBLE = re.compile(r"[^ \t\r\n]")
 def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg  # its own line and column are those of the part in memory
     return (error.detail if isinstance(error, Problem) else str(error)).rstrip(".")
 
 

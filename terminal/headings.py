@@ -202,9 +202,8 @@ class Members:
         record: dict[str, Any] = {}
         for name, value in row.values.items():
             spelt = self._spelt.get(name)
-            if (
-                spelt
-            ):  # in capitals where it is there already, so that the field is sent twice
+            if spelt:
+                # In capitals where it is there already, so that the field is sent twice.
                 record[spelt.upper() if spelt in record else spelt] = value
         return record
 

@@ -29,7 +29,7 @@ from terminal.intake import PORTION, PORTION_SIZE, Intake, Layout, portions
 from terminal.rejects import Rejects
 from upsert import RULES
 
-UNFORESEEN = "Something unforeseen happened. "
+STORED_STAYS = "What was stored stays. Import the file again: that is harmless."
 ALL, SOME_REFUSED, NOT_READ = 0, 1, 2  # exit statuses
 EXAMPLES = 3  # records that are shown first
 CLIPPED = 60  # characters that are shown of a value
@@ -129,12 +129,16 @@ def look_at(export: Export) -> Look:
 def run(schemas: Schemas, settings: Settings, wishes: Wishes) -> int:
     """Import a file, and return the exit status."""
     print_whatever_comes()
+    work = _Import(schemas, settings, wishes)
     try:
-        return _Import(schemas, settings, wishes).run()
+        return work.run()
     except Unreadable as error:
         return nothing_imported(str(error))
     except KeyboardInterrupt:
-        return nothing_imported("It was interrupted.")
+        if not work.is_storing:
+            return nothing_imported("It was interrupted.")
+        click.echo(f"It was interrupted. {STORED_STAYS}", err=True)
+        return NOT_READ
 
 
 def nothing_imported(why: str) -> int:
@@ -151,6 +155,7 @@ class _Import:
         self.schema = schemas[wishes.entity]
         self.names: dict[str, str] = {}
         self.stamp: object = None
+        self.is_storing = False
 
     def run(self) -> int:
         """Look, show, ask and store; raise Unreadable before anything is stored."""
@@ -223,11 +228,14 @@ class _Import:
         options = sync.Options(wishes.atomic, wishes.dry_run, minimal=True)
         intake = Intake(self.schemas, wishes.entity, layout, rejected, options)
         noted = replace(options, origin=self._origin())
-        stopped = UNFORESEEN
+        self.is_storing = True
+        stopped, whole = "", False
         try:
             stopped = self._take_all(export, look, intake)
+            whole = not stopped
         finally:
-            stopped += self._place(rejected, whole=not stopped)
+            not_placed = self._place(rejected, whole=whole)
+        stopped = " ".join(filter(None, [stopped, not_placed]))
         sync.note_afterwards(noted, {wishes.entity: intake.report})
         self._tell(intake, rejected, stopped)
         if stopped:
@@ -247,6 +255,8 @@ class _Import:
             return problem.detail
         except Unreadable as error:
             return str(error)
+        except OSError as error:  # those of the exported file are Unreadable
+            return f"{self.wishes.rejected} cannot be written ({error.strerror})."
         changed = exports.stamp(self.wishes.path) != self.stamp
         return f"{self.wishes.path} changed meanwhile." if changed else ""
 
@@ -296,8 +306,7 @@ class _Import:
         elif "rolledBack" in counts:
             click.echo("Nothing was stored, for all or nothing was asked for.")
         if stopped:
-            advice = "What was stored stays. Import the file again: that is harmless."
-            click.echo(f"Not all was imported. {stopped} {advice}", err=True)
+            click.echo(f"Not all was imported. {stopped} {STORED_STAYS}", err=True)
 
     def _tell_some(self, name: str, lines: list[str], count: int) -> None:
         for line in lines:
@@ -331,7 +340,7 @@ def laid_out(known: Headings, export: Export) -> Layout:
 
 def shown(layout: Layout, row: Row) -> str:
     """Return a row as a person is shown it."""
-    record: Any = row.fault or layout.record(row)
+    record = layout.record(row)
     if not isinstance(record, dict):
         return clipped(str(record))
     return ", ".join(f"{name}={clipped(str(value))}" for name, value in record.items())

@@ -68,7 +68,10 @@ class Intake:
         self._count(report.counts, failures, len(rows) - len(fit))
         for at in sorted(failures):
             self._refuse(rows[at], failures[at])
-        if lost := [it for it in failures.values() if it["code"] == UNAVAILABLE]:
+        lost = [
+            item for item in failures.values() if item["code"] == DatabaseUnavailable.code
+        ]
+        if lost:
             raise DatabaseUnavailable(lost[0]["detail"])
 
     def _store(self, rows: Sequence[Row], *, whole: bool) -> Report:
@@ -94,7 +97,7 @@ class Intake:
         reason = reason_of(item)
         self._rejects.add(self._layout.cells(row), row.more, reason)
         if len(self.refusals) < REFUSALS:
-            self.refusals.append(_told(row, item, reason))
+            self.refusals.append(_line_about(row, item, reason))
 
     def _note_warnings(self, report: Report, rows: Sequence[Row]) -> None:
         items = json.loads(f"[{','.join(report.texts)}]")
@@ -102,10 +105,7 @@ class Intake:
         self.warned += len(warned)
         for item in warned[: WARNINGS - len(self.warnings)]:
             told = " ".join(item["warnings"])
-            self.warnings.append(_told(rows[item["index"]], item, told))
-
-
-UNAVAILABLE = DatabaseUnavailable.code
+            self.warnings.append(_line_about(rows[item["index"]], item, told))
 
 
 def _failures(rows: Sequence[Row], fit: Sequence[int], report: Report) -> dict[int, Item]:
@@ -114,23 +114,14 @@ def _failures(rows: Sequence[Row], fit: Sequence[int], report: Report) -> dict[i
     return refused | {at: _unfit(row) for at, row in enumerate(rows) if row.fault}
 
 
-def _told(row: Row, item: Item, sentence: str) -> str:
+def _line_about(row: Row, item: Item, sentence: str) -> str:
     who = f" ({item['key']})" if item["key"] else ""
     return f"line {row.line}{who}: {sentence}"
 
 
 def _unfit(row: Row) -> Item:
     """Return the failure of a row that is no record."""
-    problem = ValidationFailed(row.fault, errors={"row": [row.fault]})
-    failure = {
-        "index": 0,
-        "success": False,
-        "status": problem.status,
-        "code": problem.code,
-        "key": None,
-        "detail": problem.detail,
-    }
-    return failure | answers.members(problem)
+    return answers.failure(ValidationFailed(row.fault, errors={"row": [row.fault]}))
 
 
 def reason_of(item: Item) -> str:

@@ -9,7 +9,7 @@ import filecmp
 import tempfile
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from terminal import cells
@@ -62,16 +62,19 @@ class Rejects:
 
         If not the whole file was imported, and nothing was refused so far, a former one stays.
         """
-        self._file.close()
         written = Path(self._file.name)
-        says_something = whole or self.count > 0
+        try:
+            self._file.close()
+            self._put(written, says_something=whole or self.count > 0)
+        finally:
+            written.unlink(missing_ok=True)
+
+    def _put(self, written: Path, *, says_something: bool) -> None:
         if says_something and self.path.exists() and not _same(written, self.path):
             self.put_aside = _free_name(self.path)
             self.path.rename(self.put_aside)
         if self.count:
             written.replace(self.path)
-        else:
-            written.unlink()
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -79,10 +82,8 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _free_name(path: Path) -> Path:
-    """Return a name that is free, with the time of the last change: `patients.csv.rejected.20261128-0230.csv`."""
+    """Return a name that is free, with the time of the last change: `patients.csv.rejected.20261128-023000.csv`."""
     changed = datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y%m%d-%H%M%S")
-    names = (
-        path.with_name(f"{path.stem}.{changed}{f'-{number}' * (number > 0)}{path.suffix}")
-        for number in count()
-    )
+    ends = chain([""], (f"-{number}" for number in count(1)))
+    names = (path.with_name(f"{path.stem}.{changed}{end}{path.suffix}") for end in ends)
     return next(name for name in names if not name.exists())

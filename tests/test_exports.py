@@ -302,6 +302,21 @@ def test_broken_json_is_refused_with_its_line(
     assert said in refusal(tmp_path, content)
 
 
+def test_the_line_of_broken_json_is_that_of_the_file_alone(tmp_path: Path) -> None:
+    many = ",\n".join(['{"name": "Ali Hassan of Riyadh"}'] * 3000)
+    told = refusal(tmp_path, f"[{many},\n x]")
+    assert "Line 3001 is not JSON: Expecting value." in told
+    assert told.count("ine ") == 1
+
+
+def test_a_file_that_is_emptied_while_it_is_read_has_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "patients.csv"
+    path.write_text("sep=;\nname;mobile\nAli;1\n", encoding="utf-8")
+    export = exports.opened(path, "cp1256", None, lambda _: True)
+    path.write_text("", encoding="utf-8")
+    assert [*export.rows()] == []
+
+
 def test_a_line_that_is_no_json_is_a_fault_of_its_own(tmp_path: Path) -> None:
     found = rows(tmp_path, '{"name": "Ali"}\n\n{"name": \n{"name": "Sara"}\n', "x.ndjson")
     assert [row.line for row in found] == [1, 3, 4]

@@ -1,6 +1,7 @@
 """`flask import`: the same road as HTTP, from any export, told in plain words."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -29,6 +30,7 @@ from models import db
 from terminal import importing, intake
 from terminal.cells import text_of
 from terminal.exports import Row
+from terminal.rejects import Rejects
 
 ARABIC = ["--map", "رقم الملف=patientNo", "--map", "الاسم=name", "--map", "الجوال=mobile"]
 HEADER = "patientNo,name,mobile,dateOfBirth"
@@ -493,6 +495,37 @@ def test_an_outage_stops_the_import_and_keeps_what_was_stored(
     assert (row["created"], row["failed"]) == (2, 0)
     assert clinic.run(path).exit_code == 0
     assert clinic.count("patient") == 6
+
+
+def test_a_full_disk_under_the_refused_stops_the_import_and_is_told(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Rejects, "add", add)
+    path = clinic.write(HEADER, "P-1,Ali,,", "P-2,,,")
+    result = clinic.run(path)
+    assert (result.exit_code, "cannot be written (No space left" in result.output) == (
+        2,
+        True,
+    )
+    assert len(clinic.history()) == 1
+    assert [it.name for it in clinic.folder.iterdir()] == ["patients.csv"]
+
+
+def test_refused_records_that_cannot_be_placed_leave_no_hidden_file(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows while Excel has the former ones open."""
+
+    def replace(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "replace", replace)
+    result = clinic.run(clinic.write(HEADER, "P-1,Ali,,", "P-2,,,"))
+    assert "could not be put into" in result.output
+    assert [it.name for it in clinic.folder.iterdir()] == ["patients.csv"]
 
 
 def test_an_outage_within_a_portion_stops_it_too(

@@ -18,7 +18,7 @@ import schemas
 from engine import canonical, fields
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = (ROOT, ROOT / "engine", ROOT / "portal")
+FOLDERS = (ROOT, ROOT / "engine", ROOT / "terminal", ROOT / "portal")
 SOURCES = sorted({path for folder in FOLDERS for path in folder.glob("*.py")})
 SOURCES += sorted(ROOT.glob("migrations/**/*.py"))
 MODULES = [
