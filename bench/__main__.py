@@ -19,12 +19,10 @@ from pathlib import Path
 from bench import cases, machine
 from bench.cases import FULL, QUICK, Plan
 from bench.chart import svg
-from bench.figures import Figures
+from bench.figures import Figures, Step, play
 from bench.peers import PEERS, ROOT
 from bench.report import markdown, summary
 from tests import servers
-
-Step = Callable[[int], None]  # plays one round
 
 
 def main() -> None:
@@ -37,7 +35,7 @@ def main() -> None:
     about, figures, start = machine.described(), Figures(), time.monotonic()
     print(*about, sep="\n", flush=True)
     with ExitStack() as stack:
-        _play(_steps(figures, plan, stack), figures, plan)
+        play(_steps(figures, plan, stack), figures, plan.rounds)
     print(f"\n{summary(figures, plan)}\n\n{(time.monotonic() - start) / 60:.1f} minutes")
     _write(figures, plan, about)
 
@@ -96,24 +94,6 @@ def _postgresql(stack: ExitStack, base: Path) -> str:
     folder = base / "postgresql"
     folder.mkdir()
     return stack.enter_context(servers.running("postgresql", folder))
-
-
-def _play(steps: dict[str, Step], figures: Figures, plan: Plan) -> None:
-    """Play all rounds; a step that fails is told, and left out of the rounds that follow."""
-    for number in range(plan.rounds):
-        for name, step in steps.items():
-            if name in figures.holes:
-                continue
-            start = time.monotonic()
-            try:
-                step(number)
-            except Exception as error:
-                figures.hole(
-                    name, f"in round {number + 1}: {type(error).__name__}: {error}"
-                )
-            print(
-                f"round {number + 1}: {name} ({time.monotonic() - start:.0f} s)", flush=True
-            )
 
 
 def _write(figures: Figures, plan: Plan, about: list[str]) -> None:

@@ -1,8 +1,11 @@
 """Figures: what was measured, round by round, and what could not be."""
 
 import statistics
+import time
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 
+Step = Callable[[int], None]  # plays one round
 Name = tuple[str, ...]  # as ("bulk", "PocketBase", "insert")
 
 
@@ -35,3 +38,19 @@ class Figures:
         """Note that something could not be measured, and say so at once."""
         self.holes[what] = " ".join(str(reason).split())[:300]
         print(f"  {what}: NOT MEASURED: {self.holes[what]}", flush=True)
+
+
+def play(steps: Mapping[str, Step], figures: Figures, rounds: int) -> None:
+    """Play all rounds; a step that fails is reported, and left out of the rounds that follow."""
+    for number in range(rounds):
+        for name, step in steps.items():
+            if name in figures.holes:
+                continue
+            start = time.monotonic()
+            try:
+                step(number)
+            except Exception as error:
+                why = f"in round {number + 1}: {type(error).__name__}: {error}"
+                figures.hole(name, why)
+            seconds = time.monotonic() - start
+            print(f"round {number + 1}: {name} ({seconds:.0f} s)", flush=True)

@@ -74,13 +74,13 @@ def peak_memory(pid: int) -> float | None:
 
     From Linux' /proc (VmHWM); None elsewhere.
     """
-    peaks = [_kilobytes(each, "status", "VmHWM:") for each in family(pid)]
+    peaks = [kilobytes(each, "status", "VmHWM:") for each in family(pid)]
     return max((peak / 1024 for peak in peaks if peak), default=None)
 
 
 def resident_memory(pid: int) -> float:
     """Return the resident memory of a process, in MiB: VmRSS of Linux' /proc; 0 elsewhere."""
-    return (_kilobytes(pid, "status", "VmRSS:") or 0) / 1024
+    return (kilobytes(pid, "status", "VmRSS:") or 0) / 1024
 
 
 def memory(pid: int) -> float:
@@ -88,7 +88,7 @@ def memory(pid: int) -> float:
 
     From Linux' /proc (Pss); 0 elsewhere.
     """
-    return sum(_kilobytes(each, "smaps_rollup", "Pss:") or 0 for each in family(pid)) / 1024
+    return sum(kilobytes(each, "smaps_rollup", "Pss:") or 0 for each in family(pid)) / 1024
 
 
 def family(pid: int) -> list[int]:
@@ -118,7 +118,8 @@ def _parent(stat: Path) -> int | None:
         return None
 
 
-def _kilobytes(pid: int, file: str, name: str) -> int | None:
+def kilobytes(pid: int, file: str, name: str) -> int | None:
+    """Return a figure of a file of Linux' /proc/PID, in kilobytes; None if it is not there."""
     try:
         lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     except OSError:

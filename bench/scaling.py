@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ import sqlalchemy as sa
 
 from bench import machine, processes
 from bench.cases import SINGLES
-from bench.figures import Figures
+from bench.figures import Figures, Step, play
 from bench.goals import number
 from bench.load import CONNECTIONS, for_seconds, hammer, rate
 from bench.peers import ROOT, Client, Service
@@ -33,10 +33,10 @@ from bench.report import table
 from chaos import galera
 from chaos.kills import serves
 from chaos.sites import GALERA
+from config import DRIVERS
 from tests import servers
 from tests.servers import Server
 
-DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
 CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
 
 
@@ -330,7 +330,7 @@ def main() -> None:
     sys.setswitchinterval(0.001)
     about, figures = machine.described(), Figures()
     with ExitStack() as stack:
-        _play(_steps(figures, plan, stack), figures, plan)
+        play(_steps(figures, plan, stack), figures, plan.rounds)
     text = markdown(figures, plan, about)
     print(text)
     folder = ROOT / "bench" if plan is FULL else ROOT / "instance" / "bench"
@@ -343,9 +343,6 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.scaling", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of little")
     return parser.parse_args()
-
-
-Step = Callable[[int], None]  # plays one round
 
 
 def _steps(figures: Figures, plan: Plan, stack: ExitStack) -> dict[str, Step]:
@@ -380,17 +377,6 @@ def _nodes(engine: str, base: Path, stack: ExitStack) -> list[Server]:
         stack.callback(node.stop)
         node.start()
     return nodes
-
-
-def _play(steps: dict[str, Step], figures: Figures, plan: Plan) -> None:
-    """Play all rounds; a step that fails is told, and left out of the rounds that follow."""
-    for round_ in range(plan.rounds):
-        for name in [name for name in steps if name not in figures.holes]:
-            try:
-                steps[name](round_)
-            except Exception as error:
-                figures.hole(name, f"{type(error).__name__}: {error}")
-            print(f"round {round_ + 1}: {name}", flush=True)
 
 
 # --- The report --------------------------------------------------------------------------------

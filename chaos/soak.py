@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from bench import processes
 from chaos import sites
 from chaos.ledger import Ledger
 from chaos.load import Load
@@ -117,8 +118,7 @@ def _samples(service: Service, folder: Path, seconds: float) -> Iterator[Sample]
 
 
 def _memory(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+    return (processes.kilobytes(pid, "status", "RssAnon:") or 0) * 1024
 
 
 def _size(*paths: Path) -> int:

@@ -138,7 +138,7 @@ def sqlite_version(_connection: sa.Connection, _tables: Collection[str]) -> Find
     name, version = sqlite3.sqlite_version, sqlite3.sqlite_version_info
     bugs = [bug for bug in BUGS if bug.is_in(version)]
     for bug in bugs:
-        mended = ", ".join(".".join(map(str, it)) for it in bug.mended)
+        mended = ", ".join(".".join(map(str, line)) for line in bug.mended)
         yield look(
             f"SQLite {name} has a known bug: {bug.text}."
             f" Mended in {mended}: update the system's SQLite or Python, and keep backups."
@@ -216,11 +216,11 @@ def free_disk(path: Path) -> Findings:
     folder = next(folder for folder in path.parents if folder.exists())
     size = path.stat().st_size if path.exists() else 0
     free, needed = shutil.disk_usage(folder).free, max(LEAST_FREE, 2 * size)
-    told = f"{free / (1 << 30):.1f} GiB are free on the disk of {path.parent}"
+    room = f"{free / (1 << 30):.1f} GiB are free on the disk of {path.parent}"
     if free < needed:
-        yield do(f"Only {told}. Make room: {needed / (1 << 30):.1f} GiB are wanted.")
+        yield do(f"Only {room}. Make room: {needed / (1 << 30):.1f} GiB are wanted.")
     else:
-        yield good(f"{told}.")
+        yield good(f"{room}.")
 
 
 # --- Servers -----------------------------------------------------------------------------------

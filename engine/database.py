@@ -291,7 +291,7 @@ class SQLite(Database):
         sa.event.listen(engine, "begin", partial(turns.begin, file))
 
     def refuse_another(self, connection: sa.Connection) -> None:
-        try:
+        try:  # as in sqlite_file, and in place: each transaction comes by
             now = os.stat(str(connection.engine.url.database))[1:3]
         except OSError:  # it is gone, or its folder
             now = None
@@ -592,9 +592,11 @@ REFUSED = {
     Fault.REFERENCE: "Rows of another table refer to this record, or it refers to none; the service's log says more.",
     Fault.INTERNAL: "The database's server failed twice on this record; its log and the service's say more.",
 }
-_RACES = frozenset().union(*(kind.races for kind in KINDS.values()))
-_REFERENCES = frozenset().union(*(kind.references for kind in KINDS.values()))
-_INTERNAL = frozenset().union(*(kind.internal for kind in KINDS.values()))
+_CODES = {
+    Fault.RACE: frozenset().union(*(kind.races for kind in KINDS.values())),
+    Fault.REFERENCE: frozenset().union(*(kind.references for kind in KINDS.values())),
+    Fault.INTERNAL: frozenset().union(*(kind.internal for kind in KINDS.values())),
+}
 _ONCE_MORE = (Fault.REFERENCE, Fault.INTERNAL)
 _OUTAGE_CODES = {
     code: outage for kind in KINDS.values() for code, outage in kind.outage_codes.items()
@@ -620,12 +622,9 @@ def failure_of(error: sa.exc.SQLAlchemyError) -> Failure:
     codes = _codes_of(error)
     original = getattr(error, "orig", None)
     name = " ".join(map(str, [type(original or error).__name__, *codes]))
-    if not _RACES.isdisjoint(codes):
-        return Failure(Fault.RACE, name)
-    if not _REFERENCES.isdisjoint(codes):
-        return Failure(Fault.REFERENCE, name)
-    if not _INTERNAL.isdisjoint(codes):
-        return Failure(Fault.INTERNAL, name)
+    for fault, known in _CODES.items():
+        if not known.isdisjoint(codes):
+            return Failure(fault, name)
     if isinstance(error, sa.exc.TimeoutError):  # all connections are in use
         return Failure(Fault.OUTAGE, name, outages.LOCKED)
     outage = outages.meant_by(codes, _OUTAGE_CODES)

@@ -57,9 +57,9 @@ class SQLiteFile:
             raise Unfit(outages.LOCKED) from None
         self.is_shared = True
         if lock is not None:
-            finalize(
-                self, os.close, lock
-            ).atexit = False  # the connections are closed before
+            release = finalize(self, os.close, lock)
+            # At exit the connections are closed first; the lock then ends with the process.
+            release.atexit = False
 
     def set_log_aside(self) -> None:
         """If another file was put in the place of this one, rename the log: SQLite would apply it to the new file."""
@@ -102,7 +102,7 @@ class SQLiteFile:
         """Return whether the mark is that of this file; one that was put in its place is another."""
         try:
             marked = Path(self.mark).read_text(encoding="utf-8")
-        except FileNotFoundError:  # somebody has just removed it
+        except (FileNotFoundError, NotADirectoryError):  # there is none
             return False
         return marked.startswith(f"{_identity(self.path)}\n")
 

@@ -1,8 +1,9 @@
 """Mutants: change the code in one place at a time, and see whether a test fails.
 
-`make mutants` tries `upsert.py` and all of `engine/`; `make mutants FILE=engine/match.py COUNT=50 SEED=7` at most 50
-mutants of one file, and the same ones again with the same seed. It works on a copy of the tree. It prints each mutant
-that no test has killed, and the share of those that were killed, file by file.
+`make mutants` tries `upsert.py` and those files of `engine/` that `selection.py` names; `make mutants
+FILE=engine/match.py COUNT=50 SEED=7` at most 50 mutants of one file, and the same ones again with the same seed. It
+works on a copy of the tree. It prints each mutant that no test has killed, and the share of those that were killed,
+file by file.
 """
 
 import argparse

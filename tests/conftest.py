@@ -64,6 +64,11 @@ def any_app(database_url: str) -> Iterator[Flask]:
 
 
 @pytest.fixture(scope="session")
+def server() -> None:
+    """Ask for a database that is a server: see `pytest_generate_tests`."""
+
+
+@pytest.fixture(scope="session")
 def sqlite_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     with migrated(f"sqlite:///{tmp_path_factory.mktemp('main') / 'clinic.db'}") as app:
         yield app

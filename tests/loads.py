@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -68,3 +69,13 @@ def children(pid: int) -> list[int]:
     return [
         int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     ]
+
+
+def numbers_in(path: Path) -> set[str]:
+    """Return the numbers of the patients in a file that is sound."""
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        return {
+            number for (number,) in connection.execute("SELECT patient_no FROM patient")
+        }

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from conftest import KEY, emptied, migrated
 from flask import Flask
 from live import Service, service
-from loads import loaded
+from loads import loaded, numbers_in
 
 from app import create_app
 from engine import copies, in_use
@@ -101,15 +101,6 @@ def refused_as_program(path: Path, *words: str | Path, before: tuple[str, ...] =
 def checked(status: int, told: str) -> str:
     assert (status, told.count("\n"), told[:7]) == (1, 1, "Error: "), told
     return told
-
-
-def numbers_in(path: Path) -> set[str]:
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        return {
-            number for (number,) in connection.execute("SELECT patient_no FROM patient")
-        }
 
 
 def those(letter: str) -> set[str]:
@@ -597,11 +588,6 @@ def test_a_database_server_has_programs_of_its_own_for_that(
 @pytest.fixture
 def server_url(server: None, any_app: Flask) -> sa.URL:
     return any_app.extensions["settings"].database_url
-
-
-@pytest.fixture(scope="session")
-def server() -> None:
-    """Only database servers: see conftest."""
 
 
 def told_instead(app: Flask, *words: str) -> str:

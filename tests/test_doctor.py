@@ -254,7 +254,6 @@ def test_secrets_that_are_easy_to_guess(
     env: dict[str, str], changes: dict[str, str], expected: str | None
 ) -> None:
     found = told(doctor.secrets(case(env | changes)))
-    assert len(found) >= (expected is not None)
     assert any(expected in line for line in found) if expected else found == []
 
 
@@ -450,11 +449,10 @@ UNSAFE = {
 }
 
 
-@pytest.mark.parametrize("number", range(4))
 def test_what_is_unsafe_on_a_server_is_told(
-    any_app: Flask, prepared: dict[str, str], backend: str, number: int
+    server: None, any_app: Flask, prepared: dict[str, str], backend: str
 ) -> None:
-    for change, back, expected in UNSAFE.get(backend, [])[number : number + 1]:
+    for change, back, expected in UNSAFE[backend]:
         with changed(any_app, change, back):
             assert any(expected in line for line in on_server(prepared, Mark.DO))
 
@@ -485,10 +483,8 @@ def test_a_server_that_gets_no_fixes_is_told(kind: str, version: tuple, mark: Ma
 
 
 def test_clocks_that_differ_are_told(
-    prepared: dict[str, str], backend: str, monkeypatch: pytest.MonkeyPatch
+    server: None, prepared: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if backend == "sqlite":
-        return
     wrong = dict.fromkeys(checkup.CLOCK, "SELECT 0")
     monkeypatch.setattr(checkup, "CLOCK", wrong)
     assert any(
@@ -549,7 +545,8 @@ def test_a_backup_is_wanted_each_night(env: dict[str, str], tmp_path: Path) -> N
 
 
 def test_the_time_of_the_clinic_is_told(env: dict[str, str]) -> None:
+    before = datetime.now(UTC) + timedelta(hours=4)
     (line,) = told(doctor.time_zone(case(env | {"TIME_ZONE": "Asia/Dubai"})), Mark.GOOD)
-    now = datetime.now(UTC) + timedelta(hours=4)
-    assert f"{now:%Y-%m-%d %H:}" in line
+    after = datetime.now(UTC) + timedelta(hours=4)
+    assert any(f"{moment:%Y-%m-%d %H:}" in line for moment in (before, after))
     assert "Asia/Dubai" in line

@@ -14,7 +14,7 @@ from test_sequence import state
 from engine import database, outages
 from models import db
 
-# One code of a server stands for the others of its kind: test_outages says what each means.
+# One code of a server stands for the others of its kind: test_database says what each means.
 RACES = {"sqlite": ["SQLITE_BUSY_SNAPSHOT", "SQLITE_CONSTRAINT_UNIQUE"]}
 RACES |= {"postgresql": ["40001", "XX000"], "mysql": [1213]}
 OUTAGES = {"sqlite": ["SQLITE_BUSY", "SQLITE_IOERR_FSYNC", "SQLITE_FULL"]}

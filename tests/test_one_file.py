@@ -14,19 +14,11 @@ import programs
 import pytest
 from conftest import migrated
 from live import Service, service
-from loads import children, loaded
+from loads import children, loaded, numbers_in
 
 from engine.sqlite_file import SQLiteFile
 
 TIMES = int(os.environ.get("COPIES", "1"))  # COPIES=20: the long form
-
-
-def numbers_in(path: Path) -> set[str]:
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        return {
-            number for (number,) in connection.execute("SELECT patient_no FROM patient")
-        }
 
 
 def copied_alone(path: Path) -> Path:

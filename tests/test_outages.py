@@ -22,7 +22,6 @@ import history
 import serving
 import sync
 from engine import database, outages
-from engine.outages import Outage
 from engine.sqlite_file import SQLiteFile
 from models import REVISION, db
 
@@ -41,64 +40,6 @@ class DriverError(Exception):
         super().__init__(*([code] if isinstance(code, int) else []))
         name = "sqlite_errorname" if str(code).startswith("SQLITE") else "sqlstate"
         setattr(self, name, None if isinstance(code, int) else code)
-
-
-MEANT = {
-    "25006": outages.READ_ONLY,  # a PostgreSQL after a fail-over
-    "42501": outages.READ_ONLY,
-    "53100": outages.FULL,
-    "53300": outages.DOWN,
-    "57P01": outages.DOWN,
-    "57P03": outages.DOWN,
-    "58030": outages.DOWN,
-    "08006": outages.DOWN,
-    "55P03": outages.LOCKED,
-    "XX001": outages.DAMAGED,
-    "XX002": outages.DAMAGED,
-    "42P01": outages.NO_TABLES,
-    1290: outages.READ_ONLY,  # MariaDB
-    1836: outages.READ_ONLY,
-    1021: outages.FULL,
-    1114: outages.FULL,
-    1205: outages.LOCKED,
-    1047: outages.DOWN,  # a node of a cluster that is not ready
-    2006: outages.DOWN,
-    2013: outages.DOWN,
-    1034: outages.DAMAGED,
-    1146: outages.NO_TABLES,
-    "SQLITE_CORRUPT": outages.DAMAGED,
-    "SQLITE_CORRUPT_INDEX": outages.DAMAGED,
-    "SQLITE_NOTADB": outages.DAMAGED,
-    "SQLITE_READONLY": outages.READ_ONLY,
-    "SQLITE_READONLY_DIRECTORY": outages.READ_ONLY,
-    "SQLITE_READONLY_DBMOVED": outages.REPLACED,
-    "SQLITE_FULL": outages.FULL,
-    "SQLITE_BUSY": outages.LOCKED,
-    "SQLITE_IOERR_WRITE": outages.UNREADABLE,
-    "SQLITE_CANTOPEN": outages.UNREADABLE,
-}
-
-
-@pytest.mark.parametrize(("code", "meant"), MEANT.items())
-def test_an_error_of_the_whole_database_is_an_outage(code: Any, meant: Outage) -> None:
-    error = sa.exc.OperationalError("INSERT", {}, DriverError(code))
-    failure = database.failure_of(error)
-    assert (failure.fault, failure.outage) == (database.Fault.OUTAGE, meant)
-
-
-@pytest.mark.parametrize(
-    "code", ["25006", "XX001", "SQLITE_CORRUPT", "SQLITE_NOTADB", 1836]
-)
-def test_so_it_is_whatever_class_the_driver_gives_it(code: Any) -> None:
-    for kind in (sa.exc.InternalError, sa.exc.DatabaseError):
-        failure = database.failure_of(kind("INSERT", {}, DriverError(code)))
-        assert failure.fault is database.Fault.OUTAGE
-
-
-@pytest.mark.parametrize("code", ["22001", "23514", 1406, "SQLITE_CONSTRAINT_CHECK"])
-def test_an_error_of_one_record_is_none(code: Any) -> None:
-    failure = database.failure_of(sa.exc.DataError("INSERT", {}, DriverError(code)))
-    assert failure.fault is database.Fault.RECORD
 
 
 # --- A file that is replaced, removed or damaged -----------------------------------------------

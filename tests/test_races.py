@@ -4,7 +4,6 @@ import http.client
 import os
 import signal
 import socket
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import servers
 from conftest import Portal, emptied
 from flask import Flask
 from live import KEY, Service, not_on_waitress, service
+from loads import children
 
 import sync
 import upsert
@@ -277,14 +277,6 @@ def test_a_killed_atomic_bulk_leaves_nothing(any_app: Flask, database_url: str) 
         # A worker that is just starting misses SIGTERM.
         servers.wait_until(running.answers, running.process)
     assert portal.count("patient") == 0
-
-
-def children(pid: int) -> list[int]:
-    """Return the process ids of a process's children."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True
-    )
-    return [int(line) for line in listed.stdout.split()]
 
 
 def test_a_number_that_becomes_a_former_one_meanwhile_makes_no_second_patient(

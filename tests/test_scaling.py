@@ -31,11 +31,6 @@ NEWCOMER = {"patientNo": "P-2", "name": "Sara Omar"}
 BOOKING = {"patientNo": "P-2", "date": "2027-01-10", "timeFrom": "10:30"}
 
 
-@pytest.fixture
-def server() -> None:
-    """Ask for a database that is a server."""
-
-
 # --- Several services ----------------------------------------------------------------------------
 
 
