@@ -656,13 +656,13 @@ def transact(
     Raises DatabaseUnavailable when the database fails or `patience` (seconds) ends, InternalError when it refuses what
     no re-run mends, or after so many `most_losses`. `any_revision`: also on tables that are not this program's.
     """
-    started, attempt = time.monotonic(), 0
+    until, attempt = time.monotonic() + patience, 0
     seen: set[Fault] = set()
     while True:
         attempt += 1
         begun = time.monotonic()
         try:
-            return _attempt(engine, work, writes, started + patience, any_revision)
+            return _attempt(engine, work, writes, until, any_revision)
         except turns.NoTurn:
             raise unavailable() from None
         except LostRace:
@@ -670,17 +670,19 @@ def transact(
         except Unfit as unfit:
             raise _problem_of(engine, unfit) from None
         except sa.exc.SQLAlchemyError as error:
-            watch_of(engine).note_wait(time.monotonic() - begun)
-            seen.add(_fault_to_retry(engine, error, seen))
-        if most_losses and attempt >= most_losses:
-            raise InternalError("Others kept writing these records.")
-        if attempt >= FEW_LOSSES and time.monotonic() - started > patience:
-            raise unavailable()
-        _pause(attempt)
+            seen.add(_fault_to_retry(engine, error, seen, begun))
+        _pause(attempt, most_losses, until)
 
 
-def _pause(attempt: int) -> None:
-    """Wait before the next attempt, longer each time. Chance parts those who lost the same race."""
+def _pause(attempt: int, most_losses: int | None, until: float) -> None:
+    """Wait before the next attempt, longer each time: chance parts those who lost the same race.
+
+    Raises InternalError after so many losses, DatabaseUnavailable when the time is over.
+    """
+    if most_losses and attempt >= most_losses:
+        raise InternalError("Others kept writing these records.")
+    if attempt >= FEW_LOSSES and time.monotonic() > until:
+        raise unavailable()
     longest = min(LONGEST_PAUSE, 0.005 * 2**attempt)
     time.sleep(random.uniform(0, longest))  # noqa: S311 chance is no secret here
 
@@ -736,9 +738,16 @@ def _note_outage(engine: sa.Engine, outage: Outage, name: str = "") -> DatabaseU
 
 
 def _fault_to_retry(
-    engine: sa.Engine, error: sa.exc.SQLAlchemyError, seen: Collection[Fault]
+    engine: sa.Engine,
+    error: sa.exc.SQLAlchemyError,
+    seen: Collection[Fault],
+    begun: float,
 ) -> Fault:
-    """Return the fault of an error that a re-run may mend; raise what the sender gets for any other."""
+    """Return the fault of an error that a re-run may mend; raise what the sender gets for any other.
+
+    `begun`: when the attempt began that failed, as `time.monotonic` tells it.
+    """
+    watch_of(engine).note_wait(time.monotonic() - begun)
     failure = failure_of(error)
     fault = failure.fault
     if fault is Fault.RACE or (fault in _ONCE_MORE and fault not in seen):
