@@ -55,7 +55,7 @@ def terminated(site: Site, load: Load, rng: random.Random) -> None:
 def server(site: Site, load: Load, rng: random.Random) -> None:
     """Kill the database server with all its processes, and start it again on the same folder."""
     (only,) = site.servers
-    _kill(only)
+    kill(only)
     sleep(rng.uniform(0, LONGEST_OUTAGE))
     only.start()
 
@@ -74,13 +74,14 @@ def node(site: Site, load: Load, rng: random.Random) -> None:
     """Kill a node of the cluster; it joins again, with what it missed or with a copy of all."""
     chosen = rng.choice(site.servers)
     assert isinstance(chosen, Node)
-    _kill(chosen)
+    kill(chosen)
     sleep(rng.uniform(0, LONGEST_ABSENCE))
     chosen.joins_by_copy = rng.random() < 0.5
     chosen.start()
 
 
-def _kill(chosen: Server) -> None:
+def kill(chosen: Server) -> None:
+    """Kill a database server with all its processes."""
     assert chosen.process
     os.kill(
         chosen.process.pid, signal.SIGSTOP

@@ -4,6 +4,7 @@ import re
 import socket
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,20 @@ def lock_on_postgresql(connection: sa.Connection) -> None:
     connection.exec_driver_sql(f"CREATE ROLE locked LOGIN PASSWORD '{PASSWORD}'")
     connection.exec_driver_sql("CREATE DATABASE closed")
     connection.exec_driver_sql("REVOKE CONNECT ON DATABASE closed FROM public")
+    url = connection.engine.url.set(username="locked", password=None)
+    for _ in range(1000):  # the server reads its rules a moment later
+        if not lets_in(url):
+            return
+        time.sleep(0.01)
+    raise AssertionError("the server lets everybody in")
+
+
+def lets_in(url: sa.URL) -> bool:
+    try:
+        sa.create_engine(url, poolclass=sa.NullPool).connect().close()
+    except sa.exc.OperationalError:
+        return False
+    return True
 
 
 def lock_on_mariadb(connection: sa.Connection) -> None:
