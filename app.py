@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import logging
 import re
+import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from flask import Blueprint, Flask, Response, current_app, g, has_request_contex
 from flask_migrate import Migrate
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wsgi import LimitedStream
 
 import answers
 import commands
@@ -41,6 +43,8 @@ SHOWN = 80  # characters that an answer repeats of a body or a parameter
 PROBLEM_JSON, HTML = "application/problem+json", "text/html"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CUT_OFF = "The body ended early, stopped coming for a minute, or is not properly chunked."
+PART = 8192  # bytes of a refused body that are read at once
+LONGEST_REST = 10  # seconds in which it is read at most
 PATHS = f"there are {', '.join([*schemas.ENTITIES, *PLURALS, 'sync', 'syncs'])}"
 SWITCHES = {"true": True, "false": False}
 
@@ -415,6 +419,8 @@ def _answer_failure(error: Exception) -> Response:
 
     Of a failure that nobody expected only the request id is named.
     """
+    if not _is_cut_off(error):
+        _take_the_rest()
     problem = error if isinstance(error, Problem) else _as_problem(error)
     if problem.status == problems.InternalError.status:
         _name_request(problem)
@@ -426,6 +432,29 @@ def _answer_failure(error: Exception) -> Response:
     # Its frames hold the body, and maybe a list with the error itself: such a circle lives until it is collected.
     error.__traceback__ = None
     return response
+
+
+def _is_cut_off(error: Exception) -> bool:
+    """Return whether an error was raised while the body was read: no more of it will come."""
+    module = type(error).__module__
+    return isinstance(error, ClientDisconnected) or module == "gunicorn.http.errors"
+
+
+def _take_the_rest() -> None:
+    """Read what is still sent of the body, for a while: most clients look for an answer only after they have sent all.
+
+    If nobody read it, the connection would break under them, and a proxy would tell them that the service is away.
+    """
+    if not request.environ.get("wsgi.input_terminated"):
+        return  # this server does not tell where the body ends
+    rest = LimitedStream(request.environ["wsgi.input"], sys.maxsize, is_max=True)
+    end = time.monotonic() + LONGEST_REST
+    try:
+        while rest.read(PART) and time.monotonic() < end:
+            pass
+    except Exception as error:
+        if not _is_cut_off(error):
+            raise
 
 
 def _name_request(problem: Problem) -> None:
@@ -445,7 +474,7 @@ def _problem_body(problem: Problem) -> dict[str, Any]:
 
 
 def _as_problem(error: Exception) -> Problem:
-    if type(error).__module__ == "gunicorn.http.errors":  # raised while the body is read
+    if _is_cut_off(error):
         return problems.InvalidBody(CUT_OFF)
     if not isinstance(error, HTTPException):
         # The message may hold a record's values: only the class and the frames are logged.
@@ -471,6 +500,4 @@ def _as_http_problem(error: HTTPException) -> Problem:
         return _method_not_allowed(error)
     if error.code == problems.PayloadTooLarge.status:
         return payload.too_large((request.max_content_length or 1) - 1)
-    if isinstance(error, ClientDisconnected):
-        return problems.InvalidBody(CUT_OFF)
     return problems.InvalidBody(error.description or "The request cannot be read.")

@@ -503,6 +503,16 @@ def test_a_body_that_is_too_large_is_refused_in_the_form_of_the_service(
 
 
 @needs_nginx
+def test_a_night_that_is_refused_before_it_is_read_is_told_why(front: Front) -> None:
+    body = night(30_000_000)
+    for _ in range(10):
+        answer, text = front.ask(f"{API}/patients", body, X_API_Key="wrong")
+        assert (answer.status, json.loads(text)["code"]) == (401, "unauthorized")
+        answer, text = front.ask(f"{API}/persons", body)
+        assert (answer.status, json.loads(text)["code"]) == (404, "not_found")
+
+
+@needs_nginx
 def test_without_https_no_key_is_taken(front: Front) -> None:
     for path, status in {f"{API}/clinics": 403, "/history": 301}.items():
         plain = http.client.HTTPConnection("127.0.0.1", front.plain_port)
