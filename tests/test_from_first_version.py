@@ -20,6 +20,7 @@ import live
 import programs
 import pytest
 import servers
+import shown
 import sqlalchemy as sa
 from test_upgrading import as_text, differences, on, refusal, stored
 
@@ -32,7 +33,7 @@ ROOT = programs.ROOT
 PAGE = (ROOT / "docs/upgrading.md").read_text(encoding="utf-8")
 FIRST = json.loads(Path(__file__).with_name("first_version.json").read_text("utf-8"))
 PROGRAM = (sys.executable, "-P", "-m", "flask", "--app", str(ROOT / "app"))  # ./flask
-BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = shown.blocks("docs/upgrading.md")
 BACKUP = {"sqlite": "./flask backup", "postgresql": "pg_dump", "mariadb": "mariadb-dump"}
 BACK = {"sqlite": "rm -f", "postgresql": "dropdb", "mariadb": "mariadb --execute"}
 ASKED = ("./flask rekey", "./flask db upgrade", "./flask doctor", "curl")

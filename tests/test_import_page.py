@@ -1,20 +1,18 @@
 """The commands of docs/import.md do what it says, in a copy of the project."""
 
-import re
 import shlex
 import sys
 from pathlib import Path
 
 import pytest
-from programs import KEY, ROOT, UPGRADE, copied, run
+import shown
+from programs import KEY, UPGRADE, copied, run
 
-PAGE = (ROOT / "docs/import.md").read_text(encoding="utf-8")
 FLASK = ".venv/bin/flask"
 
 
 def commands() -> list[tuple[str, ...]]:
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
+    lines = shown.lines("docs/import.md")
     assert all(line.startswith(f"{FLASK} ") for line in lines)
     python = (sys.executable, "-m", "flask")
     return [(*python, *shlex.split(line)[1:]) for line in lines]

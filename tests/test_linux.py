@@ -24,6 +24,7 @@ import live
 import programs
 import pytest
 import servers
+import shown
 from conftest import API, migrated
 
 ROOT = Path(__file__).parent.parent
@@ -45,9 +46,9 @@ needs_systemd = pytest.mark.skipif(not (VERIFY or CI), reason="systemd is not he
 
 def commands() -> list[list[str]]:
     """Return the commands of the page without sudo, in words."""
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    bare = [re.sub(r"^sudo (-u clinic )?", "", line) for line in lines]
+    bare = [
+        re.sub(r"^sudo (-u clinic )?", "", line) for line in shown.lines("docs/linux.md")
+    ]
     return [shlex.split(line, comments=True) for line in bare]
 
 
