@@ -13,10 +13,9 @@ import sqlalchemy as sa
 
 import config
 from engine import database
+from engine.in_use import WINDOWS
 from engine.outages import watch_of
 from models import db
-
-WINDOWS = sys.platform == "win32"  # where there is no gunicorn
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 only compared with HOST: every address of this machine
 FAR_AWAY = "192.0.2.1"  # nobody's (RFC 5737); the way there is the way out of this machine

@@ -3,7 +3,6 @@
 import enum
 import shutil
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+
+from engine.in_use import WINDOWS
 
 QUICK_CHECK_SECONDS = 20
 STEPS = 10_000  # of SQLite's virtual machine, between two looks at the time
@@ -189,7 +190,7 @@ def _integrity(connection: sa.Connection) -> Finding:
 
 def secrecy(path: Path) -> Findings:
     """Look whether other users of this machine can read a file, or what lies beside it under its name."""
-    if sys.platform == "win32":
+    if WINDOWS:
         yield look(
             f"Who may read {path} cannot be seen on Windows: let its folder be the service's user's alone."
         )

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from engine import sqlite_file
 from engine.connecting import Unusable, sentence
+from engine.in_use import WINDOWS
 from engine.sqlite_file import LOCK_WAIT_SECONDS, SQLiteFile
 
 UNFINISHED = ".unfinished-copy-"  # what such a file's name begins with
@@ -184,7 +185,7 @@ def _sentence(error: Exception, path: str | Path) -> str:
 
 def _sync(path: Path) -> None:
     """Wait until a file or the names in a folder are on the disk."""
-    if os.name == "nt" and path.is_dir():
+    if WINDOWS and path.is_dir():
         return  # Windows opens no folders
     file = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
@@ -246,7 +247,7 @@ def put_in_place(source: Path, path: str) -> Path | None:
 
 def _give_to_owner(copy: Path, target: Path) -> None:
     """If root does this, the service shall still be able to open the file."""
-    if os.name != "nt" and os.geteuid() == 0:
+    if not WINDOWS and os.geteuid() == 0:
         like = os.stat(target if target.exists() else target.parent)
         os.chown(copy, like.st_uid, like.st_gid)
 

@@ -5,6 +5,7 @@ The lock ends with its process, however that ends (flock(2)). Windows replaces n
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -12,6 +13,9 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # mypy does not know that a module may be missing
+
+
+WINDOWS = sys.platform == "win32"
 
 
 class InUse(Exception):

@@ -61,7 +61,7 @@ class Chosen:
 def _is_fast(item: pytest.Item) -> bool:
     return (
         isinstance(item, pytest.Function)
-        and "http" not in item.fixturenames
+        and not {"http", "live"}.intersection(item.fixturenames)
         and not _needs_server(item)
         and not hasattr(item.obj, "hypothesis")
         and item.originalname not in SLOW

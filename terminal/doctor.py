@@ -5,7 +5,6 @@ Each check is a small function. One that fails is a line, too, and the next one 
 
 import difflib
 import io
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ import overdue
 from engine import checkup, database
 from engine.checkup import Findings, do, good, look
 from engine.connecting import Unusable, connect
+from engine.in_use import WINDOWS
 from engine.outages import Unfit, watch_of
 from models import REVISION, SyncRun, db, instant, moment_of
 from serving import is_local
@@ -104,7 +104,7 @@ def env_file(case: Case) -> Findings:
             f"There is no {case.file}: all settings come from the environment."
             " If that is not meant: python config.py writes one."
         )
-    elif sys.platform == "win32":
+    elif WINDOWS:
         yield look(
             f"Who may read {case.file} cannot be seen on Windows: let it be its owner alone."
         )

@@ -1,10 +1,12 @@
 """Flask's test client over a real waitress: HTTP_SERVER=waitress sends the tests of HTTP through Windows' server."""
 
 import http.client
+import string
 import threading
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -12,6 +14,7 @@ from flask.testing import FlaskClient
 import serving
 import windows
 
+SENT = string.printable  # as it is, also where it is wrong
 UNSENT = {"HTTP_HOST", "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"}
 
 
@@ -48,8 +51,8 @@ def over(
 ) -> Iterable[bytes]:
     """Send a request, as WSGI describes it, to a port."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    path, query = environ["REQUEST_URI"].partition("?")[::2]
-    target = f"{path}?{environ['QUERY_STRING']}" if query else path
+    path, query = environ["REQUEST_URI"].partition("?")[0], environ["QUERY_STRING"]
+    target = quote(f"{path}?{query}" if query else path, SENT, encoding="latin-1")
     connection.putrequest(
         environ["REQUEST_METHOD"], target, skip_host=True, skip_accept_encoding=True
     )
