@@ -19,7 +19,7 @@ import servers
 import sqlalchemy as sa
 from conftest import KEY, emptied, migrated
 from flask import Flask
-from live import Service, service
+from live import Service, not_on_waitress, service
 from loads import loaded, numbers_in
 
 from app import create_app
@@ -441,6 +441,7 @@ def live(path: Path) -> Iterator[Service]:
         yield running
 
 
+@not_on_waitress  # it runs as if there were no locks
 def test_nothing_is_restored_while_the_service_runs(
     path: Path, copy: Path, live: Service
 ) -> None:
@@ -449,6 +450,7 @@ def test_nothing_is_restored_while_the_service_runs(
     assert "R-1" in numbers_in(path)
 
 
+@not_on_waitress  # it runs as if there were no locks
 def test_a_service_whose_file_is_gone_is_running_all_the_same(
     path: Path, copy: Path, live: Service
 ) -> None:

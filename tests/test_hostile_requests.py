@@ -1,6 +1,7 @@
 """Hostile requests: odd paths, queries, headers and methods."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -437,10 +438,16 @@ def check_many(answer: Any, request: Request) -> None:
         assert [list(item["errors"]) for item in part["results"]] == [[request.wrong]]
 
 
+# A server refuses these itself, or waits for the rest: only Flask's own client brings them to the application.
+UNSENT = re.compile(
+    r"^\? |\0|: '\\x00'|key no header can carry|promised beyond|Content-Length (-1|x|1e3|\?)|hangs up"
+)
+
+
 def case(request: Request) -> Any:
-    """Return a row of the table as a parameter. Of a body that ends early waitress never tells the application."""
+    """Return a row of the table as a parameter."""
     name = request.about.encode("ascii", "replace").decode()
-    marks = [not_on_waitress] if "hangs up" in name else []
+    marks = [not_on_waitress] if UNSENT.search(name) else []
     return pytest.param(request, id=name, marks=marks)
 
 

@@ -126,6 +126,7 @@ def test_the_room_of_a_body_that_is_too_large_is_given_back(
 ) -> None:
     monkeypatch.setitem(sqlite_app.config, "MAX_CONTENT_LENGTH", SIZE + 2)
     chunked: Any = {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    chunked["HTTP_TRANSFER_ENCODING"] = "chunked"
     told = http.client.post(
         "/api/healthcare/patients",
         data=b"[".ljust(SIZE * 2),

@@ -447,7 +447,7 @@ def test_a_new_problem_joins_others_of_its_status_even_without_an_example() -> N
 def test_what_needs_no_key_is_as_it_is_described(
     sqlite_app: Flask, closed: dict[str, Any], name: str, path: str
 ) -> None:
-    for status, method in ((200, "get"), (405, "delete")):
+    for status, method in ((200, "GET"), (405, "DELETE")):
         answer = sqlite_app.test_client().open(path, method=method)
         assert answer.status_code == status
         conforms(closed, name, answer)
