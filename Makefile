@@ -70,7 +70,7 @@ $(MUTANTS)/installed: requirements.txt requirements-dev.txt mutants/requirements
 	@echo "Installing into $(MUTANTS) ..."
 	@test -x $(MUTANTS)/bin/python || $(PYTHON) -m venv $(MUTANTS)
 	@$(MUTANTS)/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt \
-	  --requirement mutants/requirements.txt $$(grep -E '^(pytest|hypothesis|PyMySQL|requests)==' requirements-dev.txt)
+	  --requirement mutants/requirements.txt $$(grep -E '^(pytest|hypothesis|PyMySQL|requests|jsonschema_rs|openapi-spec-validator)==' requirements-dev.txt)
 	@touch $@
 
 # A program to compare with that cannot be installed is left out; the next call tries again.

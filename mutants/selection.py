@@ -16,7 +16,7 @@ TESTS = {
     "engine/copies.py": "copies backups one_file",
     "engine/database.py": "database statements turns engine",
     "engine/entity.py": f"records {_FORMS} engine bookings",
-    "engine/fields.py": _FORMS,
+    "engine/fields.py": f"field_parts {_FORMS}",
     "engine/hijri.py": "hijri",
     "engine/in_use.py": "copies backups one_file",
     "engine/index.py": f"crowds roads {_RULES} merging engine",
@@ -33,7 +33,7 @@ TESTS = {
     "engine/sqlite_file.py": "sqlite_file turns",
     "engine/turns.py": "turns",
     "engine/upgrading.py": "upgrading",
-    "engine/write.py": f"engine {_RULES} {_PERSONS}",
+    "engine/write.py": f"writing engine {_RULES} {_PERSONS}",
 }
 # Too slow for a mutant, though they look at no server: they start programs, wait, or try many inputs.
 SLOW = frozenset(
