@@ -29,7 +29,7 @@ TESTS = {
     "engine/problems.py": "problems matching",
     "engine/references.py": "statements bookings refused_persons matching engine",
     "engine/rules.py": f"engine architecture {_RULES}",
-    "engine/settle.py": f"{_COLUMNS} placeholders matching weak_keys bookings",
+    "engine/settle.py": f"{_COLUMNS} statements placeholders matching weak_keys bookings",
     "engine/sqlite_file.py": "sqlite_file turns",
     "engine/turns.py": "turns",
     "engine/upgrading.py": "upgrading",

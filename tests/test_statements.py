@@ -67,6 +67,30 @@ def test_a_thousand_patients_with_every_key_cost_no_more_than_25(
         assert 1 <= len(statements) <= 25, statements
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"patientNo": "Q-{}"},  # found by the national id
+        {"nationalID": None, "patientNo": "Q-{}"},  # found by mobile and name
+        {"nationalID": None, "mobile": "+96651{:07}"},  # what it shares with others changes
+        {"patientNo": None, "nationalID": None},
+    ],
+    ids=str,
+)
+def test_a_thousand_patients_that_are_looked_at_one_by_one_cost_no_more_than_30(
+    portal: Portal, statements: list[str], change: dict[str, str | None]
+) -> None:
+    portal.send_many({"patient": PEOPLE})
+    sent = [
+        person | {name: it and it.format(at) for name, it in change.items()}
+        for at, person in enumerate(PEOPLE)
+    ]
+    statements.clear()
+    report = portal.send_many({"patient": sent})["patient"]
+    assert report["updated"] + report["unchanged"] == 1000
+    assert 1 <= len(statements) <= 30, statements
+
+
 def test_a_thousand_bookings_with_every_reference_cost_no_more_than_25(
     portal: Portal, statements: list[str]
 ) -> None:
