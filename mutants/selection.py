@@ -15,7 +15,7 @@ TESTS = {
     "engine/connecting.py": "connecting upgrading",
     "engine/copies.py": "copies backups one_file",
     "engine/database.py": "database statements turns engine",
-    "engine/entity.py": f"records {_FORMS} engine bookings",
+    "engine/entity.py": f"batches records {_FORMS} engine bookings",
     "engine/fields.py": f"field_parts {_FORMS}",
     "engine/hijri.py": "hijri",
     "engine/in_use.py": "copies backups one_file",
