@@ -19,7 +19,7 @@ TESTS = {
     "engine/fields.py": f"field_parts {_FORMS}",
     "engine/hijri.py": "hijri",
     "engine/in_use.py": "copies backups one_file",
-    "engine/index.py": f"crowds roads {_RULES} merging engine",
+    "engine/index.py": f"index crowds roads {_RULES} merging engine",
     "engine/match.py": f"{_RULES} crowds engine",
     "engine/memo.py": "caches values",
     "engine/nothing.py": "none_and_damage values",
