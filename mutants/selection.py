@@ -25,7 +25,7 @@ TESTS = {
     "engine/nothing.py": "none_and_damage values",
     "engine/outages.py": "watch outages",
     "engine/outcome.py": "notices weak_keys",
-    "engine/plain.py": f"{_COLUMNS} matching weak_keys bookings",
+    "engine/plain.py": f"plain writing index {_COLUMNS} matching weak_keys bookings",
     "engine/problems.py": "problems matching",
     "engine/references.py": "statements bookings refused_persons matching engine",
     "engine/rules.py": f"engine architecture {_RULES}",
