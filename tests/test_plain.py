@@ -1,7 +1,15 @@
 """Plain records beside careful ones: in a list, a key that leads to several is in doubt as it is alone."""
 
 import pytest
-from test_engine import EMMA, ULYSSES, Library, actions, library  # noqa: F401 a fixture
+import sqlalchemy as sa
+from test_engine import (  # noqa: F401 a fixture
+    EMMA,
+    FORMERS,
+    ULYSSES,
+    Library,
+    actions,
+    library,
+)
 
 from engine.outcome import Outcome
 from engine.problems import AmbiguousMatch
@@ -48,3 +56,29 @@ def test_two_of_a_list_with_one_key_are_one(library: Library) -> None:  # noqa: 
     assert actions(done) == ["created", "created", "unchanged", "updated"]
     done = library.send("book", TITLES[0], EMMA | {"note": "torn"}, TITLES[1])
     assert actions(done) == ["unchanged", "updated", "unchanged"]
+
+
+STALE = EMMA | {"note": "stale"}  # with a number that was given up
+NEW = {"inventory": "B-1", "isbn": "978-7", "title": "Anna", "author": "Tolstoy"}
+
+
+@pytest.mark.parametrize("sent", [NEW, STALE, NEW | {"isbn": None}], ids=str)
+def test_a_former_number_is_looked_at_in_a_list_as_it_is_alone(
+    library: Library,  # noqa: F811
+    sent: dict[str, str],
+) -> None:
+    library.send("book", EMMA)
+    library.send("book", EMMA | {"inventory": "C-1"})
+    in_list, _ = library.send("book", sent, ULYSSES)
+    again, _ = library.send("book", sent, ULYSSES)
+    with library.engine.connect() as connection:
+        formers = connection.execute(sa.select(FORMERS.c.value, FORMERS.c.record_id)).all()
+    if sent is STALE:
+        assert actions([in_list, again]) == ["updated", "unchanged"]
+        assert isinstance(in_list, Outcome)
+        assert [notice.field for notice in in_list.warnings] == ["inventory"]
+        assert formers == [("B-1", 1)]
+    else:
+        assert actions([in_list, again]) == ["created", "unchanged"]
+        assert formers == []  # the number is the new book's
+    assert library.described("book", 1)["inventory"] == "C-1"
