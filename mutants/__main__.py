@@ -11,12 +11,15 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mutants import worker
-from mutants.selection import TESTS
+from mutants.selection import ON_SERVERS, TESTS
 from mutants.source import Mutant, mutants
+from tests import servers
 
 ROOT = Path(__file__).parent.parent
 NOT_COPIED = (
@@ -58,15 +61,25 @@ def main() -> None:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
-        scores = [
-            _try(tree, file, arguments.count, arguments.seed)
-            for file in arguments.file or TESTS
-        ]
+        files = arguments.file or [*TESTS]
+        with _servers_for(files, Path(folder)):
+            scores = [_try(tree, file, arguments.count, arguments.seed) for file in files]
     print(
         f"\n{'file':24}{'tried':>6}{'killed':>8}{'':>9}{'at import':>11}{'by time':>9}{'longest':>10}"
     )
     print(*[score.line() for score in scores], sep="\n")
     _print_sum(scores)
+
+
+@contextmanager
+def _servers_for(files: Collection[str], folder: Path) -> Iterator[None]:
+    """Run the database servers if tests of any of these files need them; they find them by the environment."""
+    with ExitStack() as stack:
+        for backend in worker.SERVERS if ON_SERVERS.intersection(files) else ():
+            (folder / backend).mkdir()
+            url = stack.enter_context(servers.running(backend, folder / backend))
+            os.environ[f"RUNNING_{backend.upper()}"] = url
+        yield
 
 
 def _arguments() -> argparse.Namespace:
@@ -85,7 +98,7 @@ def _fast_folder() -> str | None:
 def _try(tree: Path, file: str, count: int, seed: int) -> Score:
     """Run the tests of a file for each of its mutants; they must pass without any."""
     score = Score(file)
-    if worker.run(tree, TESTS[file], cached=True).code:
+    if worker.run(tree, file, cached=True).code:
         sys.exit(f"The tests of {file} fail without a mutant: {TESTS[file]}")
     original = (tree / file).read_text(encoding="utf-8")
     for mutant in mutants(tree, file, count, seed):
@@ -99,7 +112,7 @@ def _try_one(tree: Path, mutant: Mutant, score: Score) -> None:
     path = tree / mutant.file
     path.write_text(mutant.after, encoding="utf-8")
     _forget(path)
-    run = worker.run(tree, TESTS[mutant.file])
+    run = worker.run(tree, mutant.file)
     score.seconds.append(run.seconds)
     score.not_imported += run.code in worker.FAILED_TO_IMPORT
     score.out_of_time += run.code < 0

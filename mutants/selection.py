@@ -1,6 +1,7 @@
 """Which tests judge the mutants of which file. The most direct come first, because the first failure ends a run.
 
-All of them run in one process, on SQLite. What needs HTTP, a server or hypothesis is left out (`worker.Chosen`).
+All of them run in one process. What needs HTTP or hypothesis is left out (`worker.Chosen`), and so is what needs a
+database server, except for the files that are judged ON_SERVERS, too: these are started once.
 """
 
 _FORMS = "columns values forms none_and_damage"
@@ -35,6 +36,7 @@ TESTS = {
     "engine/upgrading.py": "upgrading",
     "engine/write.py": f"writing engine {_RULES} {_PERSONS}",
 }
+ON_SERVERS = frozenset({"engine/database.py"})
 # Too slow for a mutant, though they look at no server: they start programs, wait, or try many inputs.
 SLOW = frozenset(
     {

@@ -5,12 +5,13 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from mutants.selection import SLOW
+from mutants.selection import ON_SERVERS, SLOW, TESTS
 
 # What the program and its tests stand on. Each child would import it anew: that takes a second.
 for name in (
@@ -50,34 +51,38 @@ class Run:
     seconds: float
 
 
+@dataclass(frozen=True)
 class Chosen:
-    """Leaves out tests that need HTTP, a server or hypothesis, and those that are too slow."""
+    """Leaves out tests that need HTTP or hypothesis, and those that are too slow; and such that need `servers`."""
+
+    servers: Collection[str] = SERVERS
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keep the fast ones."""
-        items[:] = [item for item in items if _is_fast(item)]
+        items[:] = [
+            item for item in items if _is_fast(item) and not _needs(item, self.servers)
+        ]
 
 
 def _is_fast(item: pytest.Item) -> bool:
     return (
         isinstance(item, pytest.Function)
         and not {"http", "live"}.intersection(item.fixturenames)
-        and not _needs_server(item)
         and not hasattr(item.obj, "hypothesis")
         and item.originalname not in SLOW
     )
 
 
-def _needs_server(item: pytest.Function) -> bool:
+def _needs(item: pytest.Item, servers: Collection[str]) -> bool:
     values = item.callspec.params if hasattr(item, "callspec") else {}
-    return any(values.get(fixture) in SERVERS for fixture in ("backend", "server"))
+    return any(values.get(fixture) in servers for fixture in ("backend", "server"))
 
 
-def run(tree: Path, tests: str, *, cached: bool = False) -> Run:
-    """Run tests of a tree in a child until the first fails. `cached`: it may write bytecode."""
+def run(tree: Path, file: str, *, cached: bool = False) -> Run:
+    """Run the tests of a file of a tree in a child until the first fails. `cached`: it may write bytecode."""
     child = os.fork()
     if child == 0:
-        _be_child(tree, tests, cached)
+        _be_child(tree, file, cached)
     signal.signal(signal.SIGALRM, lambda *_: os.killpg(child, signal.SIGKILL))
     signal.alarm(PATIENCE)
     _, status, used = os.wait4(child, 0)
@@ -94,7 +99,7 @@ def _end_group(child: int) -> None:
         return
 
 
-def _be_child(tree: Path, tests: str, cached: bool) -> None:
+def _be_child(tree: Path, file: str, cached: bool) -> None:
     code = 1
     try:
         os.setsid()
@@ -104,7 +109,8 @@ def _be_child(tree: Path, tests: str, cached: bool) -> None:
         sys.path.insert(0, str(tree))
         sys.dont_write_bytecode = not cached
         _silence()
-        code = pytest.main([*OPTIONS, *_files(tests)], [Chosen()])
+        chosen = Chosen(() if file in ON_SERVERS else SERVERS)
+        code = pytest.main([*OPTIONS, *_files(TESTS[file])], [chosen])
     finally:
         os._exit(code)
 
