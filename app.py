@@ -4,11 +4,14 @@ import hashlib
 import hmac
 import logging
 import re
+import socket
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache, partial
+from threading import Timer
 from traceback import format_tb
 from typing import Any
 
@@ -43,8 +46,7 @@ SHOWN = 80  # characters that an answer repeats of a body or a parameter
 PROBLEM_JSON, HTML = "application/problem+json", "text/html"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CUT_OFF = "The body ended early, stopped coming for a minute, or is not properly chunked."
-PART = 8192  # bytes of a refused body that are read at once
-LONGEST_REST = 10  # seconds in which it is read at most
+LONGEST_REST = 10  # seconds in which what is left of a refused body is read
 PATHS = f"there are {', '.join([*schemas.ENTITIES, *PLURALS, 'sync', 'syncs'])}"
 SWITCHES = {"true": True, "false": False}
 
@@ -419,9 +421,11 @@ def _answer_failure(error: Exception) -> Response:
 
     Of a failure that nobody expected only the request id is named.
     """
+    problem = error if isinstance(error, Problem) else _as_problem(error)
+    # Its frames hold the body, and maybe a list with the error itself: such a circle lives until it is collected.
+    error.__traceback__ = None
     if not _is_cut_off(error):
         _take_the_rest()
-    problem = error if isinstance(error, Problem) else _as_problem(error)
     if problem.status == problems.InternalError.status:
         _name_request(problem)
     if _prefers_a_page():
@@ -429,32 +433,55 @@ def _answer_failure(error: Exception) -> Response:
     else:
         response = _answer(_problem_body(problem), problem.status, PROBLEM_JSON)
     response.headers.extend(problem.headers)
-    # Its frames hold the body, and maybe a list with the error itself: such a circle lives until it is collected.
-    error.__traceback__ = None
     return response
 
 
 def _is_cut_off(error: Exception) -> bool:
-    """Return whether an error was raised while the body was read: no more of it will come."""
+    """Return whether an error means that the body broke off: nothing more of it can be read."""
     module = type(error).__module__
     return isinstance(error, ClientDisconnected) or module == "gunicorn.http.errors"
 
 
 def _take_the_rest() -> None:
-    """Read what is still sent of the body, for a while: most clients look for an answer only after they have sent all.
+    """Read what is still sent of a refused body, for a while.
 
-    If nobody read it, the connection would break under them, and a proxy would tell them that the service is away.
+    Most clients look for an answer only when they have sent everything. If nobody read it, their connection would break
+    before, and a proxy would tell them that the service is away.
     """
-    if not request.environ.get("wsgi.input_terminated"):
+    environ = request.environ
+    if not environ.get("wsgi.input_terminated"):
         return  # this server does not tell where the body ends
-    rest = LimitedStream(request.environ["wsgi.input"], sys.maxsize, is_max=True)
+    _end_turn(None)  # nothing of it is kept
+    rest = LimitedStream(environ["wsgi.input"], sys.maxsize, is_max=True)
     end = time.monotonic() + LONGEST_REST
     try:
-        while rest.read(PART) and time.monotonic() < end:
-            pass
-    except Exception as error:
+        with _deaf_after(LONGEST_REST, environ.get("gunicorn.socket")):
+            while rest.read(payload.PART) and time.monotonic() < end:
+                pass
+    except (
+        Exception
+    ) as error:  # the request was refused for another reason, which is told all the same
         if not _is_cut_off(error):
-            raise
+            log.error(type(error).__name__)
+
+
+@contextmanager
+def _deaf_after(seconds: float, connection: socket.socket | None) -> Iterator[None]:
+    """Let a connection receive nothing more after so many seconds: a read that waits for a slow client ends then."""
+    if connection is None:
+        yield
+        return
+    timer = Timer(seconds, _stop_receiving, [connection])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _stop_receiving(connection: socket.socket) -> None:
+    with suppress(OSError):  # closed meanwhile
+        connection.shutdown(socket.SHUT_RD)
 
 
 def _name_request(problem: Problem) -> None:

@@ -9,6 +9,7 @@ file by file.
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
@@ -56,6 +57,7 @@ class Score:
 def main() -> None:
     """Try the mutants of each file, and print what survived."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends the servers, too
     print(f"seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="mutants-", dir=_fast_folder()) as folder:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
@@ -73,9 +75,13 @@ def main() -> None:
 
 @contextmanager
 def _servers_for(files: Collection[str], folder: Path) -> Iterator[None]:
-    """Run the database servers if tests of any of these files need them; they find them by the environment."""
+    """Run the database servers that are installed, if tests of any of these files want them.
+
+    The tests find them by the environment.
+    """
     with ExitStack() as stack:
-        for backend in worker.SERVERS if ON_SERVERS.intersection(files) else ():
+        wanted = worker.SERVERS if ON_SERVERS.intersection(files) else ()
+        for backend in sorted({*wanted}.intersection(servers.available())):
             (folder / backend).mkdir()
             url = stack.enter_context(servers.running(backend, folder / backend))
             os.environ[f"RUNNING_{backend.upper()}"] = url

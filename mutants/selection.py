@@ -1,7 +1,7 @@
 """Which tests judge the mutants of which file. The most direct come first, because the first failure ends a run.
 
-All of them run in one process. What needs HTTP or hypothesis is left out (`worker.Chosen`), and so is what needs a
-database server, except for the files that are judged ON_SERVERS, too: these are started once.
+All of them run in one process, on SQLite. What needs HTTP, hypothesis or a database server is left out
+(`worker.Chosen`). The tests of the files in ON_SERVERS also run on database servers, which are started once.
 """
 
 _FORMS = "columns values forms none_and_damage"

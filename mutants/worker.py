@@ -53,7 +53,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Leaves out tests that need HTTP or hypothesis, and those that are too slow; and such that need `servers`."""
+    """Leaves out tests that need HTTP, hypothesis or one of `servers`, and those that are too slow."""
 
     servers: Collection[str] = SERVERS
 
@@ -103,6 +103,7 @@ def _be_child(tree: Path, file: str, cached: bool) -> None:
     code = 1
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         os.chdir(tree)

@@ -14,7 +14,9 @@ from flask.testing import FlaskClient
 import serving
 import windows
 
-SENT = string.printable  # as it is, also where it is wrong
+SENT = (
+    string.printable
+)  # characters that are not quoted, even where a URL must not hold them
 UNSENT = {"HTTP_HOST", "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"}
 
 

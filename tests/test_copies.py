@@ -97,12 +97,20 @@ def test_what_begins_otherwise_is_no_database(tmp_path: Path, text: bytes) -> No
 
 
 def test_a_row_that_its_index_lacks_is_damage(path: Path) -> None:
+    """PRAGMA quick_check does not notice it."""
     with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE INDEX by_title ON book (title)")
         connection.execute("PRAGMA writable_schema = ON")
-        connection.execute(
-            "UPDATE sqlite_master SET rootpage = 2 WHERE name LIKE 'sqlite_autoindex%'"
-        )
-    with pytest.raises(Unusable):
+        of_index = "FROM sqlite_master WHERE name = 'by_title'"
+        row = connection.execute(f"SELECT * {of_index}").fetchone()
+        connection.execute(f"DELETE {of_index}")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO book VALUES ('in no index')")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", row)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+    with pytest.raises(Unusable, match="fails SQLite's check"):
         copies.check(path)
 
 
@@ -177,12 +185,13 @@ def test_a_restored_file_belongs_to_the_owner_of_the_one_before(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[tuple[int, int]] = []
+    owner_of_it = (path.stat().st_uid, path.stat().st_gid)
     monkeypatch.setattr(os, "chown", lambda _path, *owner: given.append(owner))
-    for user, expected in ((0, 1), (1000, 0)):
+    for user, expected in ((0, [owner_of_it]), (1000, [])):
         given.clear()
         monkeypatch.setattr(os, "geteuid", lambda user=user: user)
         copies._give_to_owner(path, path)
-        assert len(given) == expected
+        assert given == expected
     monkeypatch.setattr(copies, "WINDOWS", True)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     copies._give_to_owner(path, path)
@@ -192,8 +201,11 @@ def test_a_restored_file_belongs_to_the_owner_of_the_one_before(
 # --- Who has it ----------------------------------------------------------------------------------
 
 
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+def open_files() -> set[str]:
+    """Return the names of lock files that this process has open."""
+    files = [Path(f"/proc/self/fd/{file}") for file in os.listdir("/proc/self/fd")]
+    names = [os.readlink(file) for file in files if file.is_symlink()]
+    return {name for name in names if name.endswith("-in-use")}
 
 
 def test_the_lock_beside_a_file_can_be_read_by_all_and_written_by_its_owner(
@@ -210,11 +222,9 @@ def test_the_lock_beside_a_file_can_be_read_by_all_and_written_by_its_owner(
 
 @pytest.mark.parametrize("have", [in_use.shared, in_use.alone])
 def test_who_gets_no_lock_leaves_no_file_open(path: Path, have: Callable[..., Any]) -> None:
-    with in_use.alone(str(path)):
-        before = open_files()
-        with pytest.raises(in_use.InUse), have(str(path)):
-            pass
-        assert open_files() == before
+    with in_use.alone(str(path)), pytest.raises(in_use.InUse), have(str(path)):
+        pass
+    assert open_files() == set()
 
 
 def test_a_disk_that_knows_no_locks_leaves_no_file_open(
@@ -225,12 +235,11 @@ def test_a_disk_that_knows_no_locks_leaves_no_file_open(
 
     assert in_use.fcntl
     monkeypatch.setattr(in_use.fcntl, "flock", unknown)
-    before = open_files()
     with in_use.shared(str(path)):
-        assert open_files() == before
+        assert open_files() == set()
     with pytest.raises(OSError, match="No locks"), in_use.alone(str(path)):
         pass
-    assert open_files() == before
+    assert open_files() == set()
 
 
 def test_without_fcntl_nobody_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,15 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import programs
-import pytest
 import servers
 import shown
 from live import Service
@@ -19,7 +19,7 @@ from live import Service
 BLOCKS = shown.blocks("README.md")
 (
     RUN,
-    _TEST,  # which is this one's
+    TEST,  # it would run this test
     KEY,
     SAMPLES,
     MANY,
@@ -32,21 +32,28 @@ BLOCKS = shown.blocks("README.md")
 ) = BLOCKS
 
 
+# Settings of the service, and what a make that runs the tests hands to others.
+UNSET = {"API_KEYS", "DATABASE_URL", "FLASK_SKIP_DOTENV", "HOST", "LOG_LEVEL"}
+UNSET |= {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
+
+
 @dataclass
 class Project:
-    """A copy of the project, and the port at which it serves."""
+    """A copy of the project, the port at which it serves, and the commands that were started in it."""
 
     root: Path
     port: int
+    started: list[str] = field(default_factory=list)
 
     def start(self, block: str, **options: int) -> subprocess.Popen[str]:
         """Start a block of commands, as they stand on the page but for the port."""
-        unset = {"API_KEYS", "DATABASE_URL", "FLASK_SKIP_DOTENV", "HOST", "LOG_LEVEL"}
-        inherited = {name: it for name, it in os.environ.items() if name not in unset}
+        inherited = {name: it for name, it in os.environ.items() if name not in UNSET}
+        path = f"{self.root}/.venv/bin:{os.environ['PATH']}"  # for python3
+        self.started.append(block)
         return subprocess.Popen(
             ["bash", "-euc", block.replace(":5082", f":{self.port}")],
             cwd=self.root,
-            env=inherited | {"PORT": str(self.port)},
+            env=inherited | {"PORT": str(self.port), "PATH": path},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -72,65 +79,71 @@ class Project:
 
     @contextmanager
     def served(self) -> Iterator[None]:
-        """Serve as README says, and end it as Ctrl+C does."""
+        """Serve as README says, and end it as Ctrl+C does: that is for all of its processes."""
         process = self.start(RUN, process_group=0)
         try:
             servers.wait_until(Service(self.port, process).answers, process)
             yield
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGINT)
             process.communicate(timeout=60)
 
 
 def copied(folder: Path) -> Project:
     """Copy the project as it is installed, but not its data and `.env`."""
     root, port = programs.copied(folder), servers.free_port()
+    os.utime(root / "requirements.txt", (0, 0))  # they are installed
     (root / ".venv").symlink_to(sys.prefix)
     for client in (root / "samples/clients").iterdir():
         client.write_text(client.read_text().replace(":5082", f":{port}"))
     return Project(root, port)
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    project = copied(tmp_path_factory.mktemp("readme"))
+def test_the_commands_of_readme_do_what_it_says(tmp_path: Path) -> None:
+    assert TEST == "make test\n"
+    project = copied(tmp_path)
     with project.served():
-        yield project
+        sync_first(project)
+        let_the_doctor_look(project)
+        end_conflicts(project)
+    shown_here = "".join(block for block in BLOCKS if block not in (TEST, COPIES))
+    run = "\n".join(project.started)
+    assert [line for line in shown_here.splitlines() if line not in run] == []
 
 
-def test_the_commands_of_the_first_pages_do_what_readme_says(served: Project) -> None:
-    assert actions(served.answers(SAMPLES)) == ["created"] * 4
-    assert actions(served.answers(SAMPLES)) == ["unchanged"] * 4
-    (many,) = served.answers(MANY)
+def sync_first(project: Project) -> None:
+    assert actions(project.answers(SAMPLES)) == ["created"] * 4
+    assert actions(project.answers(SAMPLES)) == ["unchanged"] * 4
+    (many,) = project.answers(MANY)
     assert (many["created"], many["failed"]) == (2, 1)
-    (sync,) = served.answers(SYNC)
+    (sync,) = project.answers(SYNC)
     assert sync["success"]
     assert (sync["patients"]["updated"], sync["appointments"]["created"]) == (1, 1)
-    assert served.run(KEY + CLIENTS).count("unchanged") == 2
-    (reading,) = served.answers(READING)
+    assert project.run(KEY + CLIENTS).count("unchanged") == 2
+    (reading,) = project.answers(READING)
     assert [patient["mobile"] for patient in reading["data"]] == ["+966502222222"]
 
 
-def actions(answers: list[dict]) -> list[str]:
-    return [answer["action"] for answer in answers]
-
-
-def test_the_doctor_finds_nothing_to_do_but_a_backup(served: Project) -> None:
-    lines = served.run(DOCTOR, status=1).splitlines()
+def let_the_doctor_look(project: Project) -> None:
+    lines = project.run(DOCTOR, status=1).splitlines()
     to_do = [line for line in lines if re.match(r"\W*DO\b", line)]
     assert [True for line in to_do if "backup" in line] == [True] * len(to_do)
     assert to_do
 
 
-def test_each_way_out_of_a_conflict_asks_and_is_gone(served: Project) -> None:
-    fill(served)
+def end_conflicts(project: Project) -> None:
+    fill(project)
     merge, retire_patient, retire_booking = WAYS_OUT.splitlines()
-    served.run(retire_patient, typed="y\n")
-    assert served.ids("patients?isActive=false") == [23]
-    served.run(merge, typed="y\n")
-    assert served.ids("patients")[-1] == 22
-    served.run(retire_booking, typed="y\n")
-    assert 5 not in served.ids("appointments")
+    project.run(retire_patient, typed="y\n")
+    assert project.ids("patients?isActive=false") == [23]
+    project.run(merge, typed="y\n")
+    assert project.ids("patients")[-1] == 22
+    project.run(retire_booking, typed="y\n")
+    assert 5 not in project.ids("appointments")
+
+
+def actions(answers: list[dict]) -> list[str]:
+    return [answer["action"] for answer in answers]
 
 
 def fill(project: Project) -> None:
@@ -163,8 +176,3 @@ def test_copies_are_made_while_it_runs_and_put_back_after_a_stop(tmp_path: Path)
     project.run(restore)
     with project.served():
         assert project.ids("patients") == []
-
-
-def test_every_block_of_readme_is_run() -> None:
-    run_here = [RUN, KEY, SAMPLES, MANY, SYNC, CLIENTS, READING, DOCTOR, WAYS_OUT, COPIES]
-    assert [block for block in BLOCKS if block not in run_here] == ["make test\n"]

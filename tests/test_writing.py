@@ -46,7 +46,7 @@ def test_what_careful_and_plain_records_change_is_written(
 
 @dataclass
 class Looks:
-    """The numbers for which was looked again; and how often another writer shall have given one up just then."""
+    """The numbers that were looked up again after a write. In the first `races` another has just given one up."""
 
     seen: list[set[str]] = field(default_factory=list)
     races: int = 0
