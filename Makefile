@@ -10,9 +10,11 @@ RULES := $(addprefix tests/test_, $(addsuffix .py, pythons values forms records 
   no_merging_by_nothing matching weak_keys formers bookings placeholders older_rules sequence roads nights engine \
   answers lists options what_is_kept weight growth exports rejects))
 
-# What speaks HTTP to the application, or to a service that tests/live.py starts; some start one of their own.
-OWN_SERVER := $(addprefix tests/test_, $(addsuffix .py, backups chaos linux one_file platforms readme scaling serving windows))
-HTTP = $(filter-out $(OWN_SERVER), $(shell grep -lE '\bHttp\b|\bimport live\b|from live import' tests/test_*.py))
+# What speaks HTTP to the application, or to a service that tests/live.py starts. Left out is what is about gunicorn, starts
+# another server, or hardly asks anything.
+ON_GUNICORN := $(addprefix tests/test_, $(addsuffix .py, backups linux one_file readme scaling serving windows))
+HTTP = $(filter-out $(ON_GUNICORN), \
+  $(shell grep -lE '\bHttp\b|\btest_client\b|\bimport live\b|from live import' tests/test_*.py))
 
 .PHONY: run backup restore test rules waitress lint bench scaling chaos mutants
 
@@ -31,7 +33,7 @@ test: $(VENV)/installed-dev  ## Run all tests
 rules: $(VENV)/installed-rules  ## Run the tests of the rules on SQLite (PYTHON=python3.13 VENV=.venv-3.13: on another Python)
 	@HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest --quiet -k 'not postgresql and not mariadb' $(RULES)
 
-waitress: $(VENV)/installed-dev  ## Run the tests of HTTP on SQLite and the server of Windows, in a Python that lacks what Windows lacks
+waitress: $(VENV)/installed-dev  ## Run the tests of HTTP on SQLite and the server of Windows; services run in a Python that lacks what Windows lacks
 	@HTTP_SERVER=waitress HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest --quiet \
 	  -k 'not postgresql and not mariadb and not schemathesis' $(HTTP)
 

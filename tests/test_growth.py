@@ -10,7 +10,7 @@ from itertools import cycle, islice, pairwise
 from typing import Any
 
 import pytest
-from conftest import API, KEY
+from conftest import API, KEY, Http
 from hypothesis import example, given
 from hypothesis import strategies as st
 from test_every_value import FORMS, any_text
@@ -234,7 +234,7 @@ def answer(entity: str, name: str, text: str) -> Any:
         return refusal.errors
 
 
-def test_a_filter_is_refused_like_a_value(http):
+def test_a_filter_is_refused_like_a_value(http: Http):
     query = {
         "patientNo": " " * sixteenfold(SCHEMAS["patient"].load_fields["patient_no"]) + "P-1"
     }

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from conftest import KEY, emptied, migrated
 from flask import Flask
 from flask.testing import FlaskClient
+from live import not_on_waitress
 from werkzeug.test import TestResponse
 
 import reading
@@ -191,6 +192,7 @@ def test_a_form_of_another_site_is_refused(
     assert "Log out" in client.get("/").text
 
 
+@not_on_waitress  # which has read it
 @pytest.mark.parametrize("path", ["/login", "/logout", "/key"])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_form_is_parsed_to_its_limit_only(
@@ -213,6 +215,7 @@ def test_a_form_is_parsed_to_its_limit_only(
     assert body.tell() <= pages.FORM_BYTES + 1
 
 
+@not_on_waitress  # which has read it
 def test_a_page_leaves_the_body_of_another_method_alone(client: FlaskClient) -> None:
     body = io.BytesIO(b"a&" * pages.FORM_BYTES)
     form = "application/x-www-form-urlencoded"
@@ -232,6 +235,7 @@ def test_a_session_is_renewed_at_log_in(client: FlaskClient) -> None:
     assert token(client, "/") != before
 
 
+@not_on_waitress  # to which nobody speaks https
 def test_the_cookie_keeps_from_scripts_and_other_sites_and_is_secure_over_https(
     client: FlaskClient,
 ) -> None:
