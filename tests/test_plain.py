@@ -1,5 +1,7 @@
 """Plain records beside careful ones: in a list, a key that leads to several is in doubt as it is alone."""
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 from test_engine import (  # noqa: F401 a fixture
@@ -11,8 +13,9 @@ from test_engine import (  # noqa: F401 a fixture
     library,
 )
 
+from engine import plain
 from engine.outcome import Outcome
-from engine.problems import AmbiguousMatch
+from engine.problems import AmbiguousMatch, Problem
 
 TITLES = [{"title": "Emma", "author": "Austen"}, {"title": "Ulysses", "author": "Joyce"}]
 OTHER_EMMA = EMMA | {"inventory": "B-9", "isbn": "978-9"}
@@ -82,3 +85,127 @@ def test_a_former_number_is_looked_at_in_a_list_as_it_is_alone(
         assert actions([in_list, again]) == ["created", "unchanged"]
         assert formers == []  # the number is the new book's
     assert library.described("book", 1)["inventory"] == "C-1"
+
+
+# --- Which are plain ------------------------------------------------------------------------------
+
+ANNA = {"inventory": "B-5", "isbn": "978-5", "title": "Anna", "author": "Tolstoy"}
+WAR = {"inventory": "B-6", "isbn": "978-6", "title": "War", "author": "Tolstoy"}
+GOTH = {"inventory": "B-7", "isbn": "978-7", "title": "Faust", "author": "Goethe"}
+# What is sent, and the places of those that are careful. Stored are EMMA, OTHER_EMMA and ULYSSES, once B-2, now C-2.
+HELD = ULYSSES | {"inventory": "C-2"}
+DIVIDED: dict[str, tuple[list[dict], set[int]]] = {
+    "new ones": ([ANNA, WAR, GOTH], set()),
+    "unchanged ones": ([EMMA, HELD], set()),
+    "changed ones": ([EMMA | {"note": "x"}, HELD | {"note": "y"}], set()),
+    "new and stored ones": ([ANNA, EMMA, WAR | {"note": "x"}, HELD], set()),
+    "by another key": ([{"isbn": "978-2", "note": "x"}, EMMA], set()),
+    "by what none shares": ([TITLES[1] | {"note": "x"}, EMMA], set()),
+    "by what two share": ([TITLES[0], HELD], {0}),
+    "one twice": ([EMMA, HELD, EMMA, ANNA], {0, 2}),
+    "a new one thrice": ([ANNA, WAR, ANNA, ANNA], {0, 2, 3}),
+    "new ones that share": ([ANNA, WAR, ANNA | {"inventory": "B-8", "isbn": "x"}], {0, 2}),
+    "another title": ([HELD | {"title": "Emma"}, ANNA], {0}),
+    "another number": ([HELD | {"inventory": "B-9X"}, ANNA], {0}),
+    "another isbn": ([HELD | {"isbn": "978-22"}, ANNA], {0}),
+    "an isbn where none was sent before": ([TITLES[1] | {"isbn": "978-3"}, EMMA], {0}),
+    "a former number": ([ANNA, WAR | {"inventory": "B-2"}], {1}),
+    "a former number for its own": ([ANNA, ULYSSES], {1}),
+    "no title": ([{"inventory": "B-8"}, ANNA], {0}),
+    "a shelf that is not there": ([ANNA | {"shelf": "S-9"}, WAR], {0}),
+    "a key of another's row": ([EMMA, ANNA, WAR | {"isbn": "978-1"}], {0, 2}),
+    "all of them": ([EMMA, EMMA], {0, 1}),
+}
+
+
+@pytest.fixture
+def stored(library: Library) -> Library:  # noqa: F811
+    """A library with some books, whose ids are no other number of theirs."""
+    fillers = [
+        {"inventory": f"F-{at}", "title": f"Filler {at}", "author": "X"} for at in range(7)
+    ]
+    library.send("book", *fillers)
+    library.send("book", EMMA, OTHER_EMMA, ULYSSES)
+    library.send("book", HELD)
+    return library
+
+
+@pytest.fixture
+def divisions(monkeypatch: pytest.MonkeyPatch) -> list[tuple[set[int], list[bool]]]:
+    """The places of the careful records of each chunk, and whether they clashed with others."""
+    seen: list[tuple[set[int], list[bool]]] = []
+    divide, clash = plain.divide, plain.Plain.clash
+
+    def noted(*sent: Any) -> plain.Plain:
+        divided = divide(*sent)
+        seen.append(({*divided.careful}, []))
+        return divided
+
+    def told(divided: plain.Plain) -> bool:
+        seen[-1][1].append(clash(divided))
+        return seen[-1][1][-1]
+
+    monkeypatch.setattr(plain, "divide", noted)
+    monkeypatch.setattr(plain.Plain, "clash", told)
+    return seen
+
+
+@pytest.mark.parametrize(("sent", "careful"), DIVIDED.values(), ids=DIVIDED)
+def test_who_has_nothing_to_be_judged_is_plain(
+    stored: Library, divisions: list, sent: list[dict], careful: set[int]
+) -> None:
+    stored.send("book", *sent)
+    assert divisions == [(careful, [False])]
+
+
+def test_a_careful_record_that_touches_a_plain_ones_clashes(
+    stored: Library, divisions: list
+) -> None:
+    stale = {"inventory": "B-2", "title": "Ulysses", "note": "stale"}
+    held, found = stored.send("book", {"isbn": "978-2", "note": "first"}, stale)
+    assert divisions == [({1}, [True])]
+    assert actions([held, found]) == ["updated", "updated"]
+    assert stored.described("book", 10)["note"] == "stale"
+
+
+def test_each_outcome_has_the_id_of_its_record(stored: Library) -> None:
+    sent = [HELD, ANNA, EMMA | {"note": "x"}, WAR, OTHER_EMMA, OTHER_EMMA]
+    assert [it.record_id for it in found(stored.send("book", *sent))] == [
+        10,
+        11,
+        8,
+        12,
+        9,
+        9,
+    ]
+    assert [it.record_id for it in found(stored.send("book", *sent))] == [
+        10,
+        11,
+        8,
+        12,
+        9,
+        9,
+    ]
+
+
+def found(outcomes: list[Outcome | Problem]) -> list[Outcome]:
+    assert all(isinstance(outcome, Outcome) for outcome in outcomes)
+    return [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+
+
+def test_only_what_changes_of_several_is_written(stored: Library) -> None:
+    changes = [
+        EMMA | {"note": "x"},
+        HELD | {"author": "JOYCE"},
+        OTHER_EMMA | {"shelf": None},
+    ]
+    stored.send("book", *changes)
+    described = [stored.described("book", at) for at in (8, 9, 10)]
+    assert [book["note"] for book in described] == ["x", None, None]
+    assert [book["author"] for book in described] == ["Austen", "Austen", "JOYCE"]
+    readers = [{"card": f"R-{at}", "name": f"Reader {at}"} for at in range(12)]
+    stored.send("reader", *readers)
+    lent = [readers[at] | {"books": ["C-2"]} for at in (3, 11)]
+    stored.send("reader", readers[1], *lent)
+    books = [stored.described("reader", at + 1).get("books") for at in (1, 3, 11)]
+    assert [[*codes] for codes in books] == [[], ["C-2"], ["C-2"]]
