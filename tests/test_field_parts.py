@@ -207,3 +207,15 @@ def test_what_recurs_is_cleaned_once() -> None:
     rare.schema = text.schema
     rare.clean_all(["é", "é"])
     assert Counted.times == 3
+
+
+@pytest.mark.parametrize("mark", ["\u200f", "\u200b", "\ufeff"])
+@pytest.mark.parametrize(
+    "name", ["patient.patient_no", "patient.national_id", "clinic.code"]
+)
+def test_an_identifier_in_which_a_mark_hid_damage_is_left_out(name: str, mark: str) -> None:
+    made = field(name).clean(f"A{mark}?B")
+    assert isinstance(made, Doubt)
+    assert made.value is ABSENT
+    assert made.warning.endswith("letters were lost before sending; send UTF-8, left out")
+    assert field(name).clean(f"A{mark}B-1") == "AB-1"

@@ -3,16 +3,14 @@
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import sqlalchemy as sa
 
-from engine import outages, sqlite_file, turns
+from engine import outages, sqlite_file
 from engine.outages import Outage, Unfit
 from engine.sqlite_file import LOCK_WAIT_SECONDS, SQLiteFile
 
@@ -90,19 +88,6 @@ def test_a_connection_knows_its_file_and_how_long_it_waits(
     with closing(sqlite3.connect(path)) as connection:
         file.opened(connection, record)
     assert record.info == {"file": (found.st_ino, found.st_dev), "wait": LOCK_WAIT_SECONDS}
-
-
-@pytest.mark.parametrize(("left", "wait"), [(3, 3000), (-1, 50)])
-def test_a_lock_is_waited_for_until_the_moment_that_was_set(
-    left: float, wait: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
-    options = {"writes": True, "until": 100.0 + left}
-    with sa.create_engine("sqlite://").connect() as connection:
-        connection.info["wait"] = LOCK_WAIT_SECONDS
-        turns.begin(SQLiteFile("none"), connection.execution_options(**options))
-        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == wait
-        assert connection.info["wait"] == wait / 1000
 
 
 # --- A file that is not there, or another one ----------------------------------------------------

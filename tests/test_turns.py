@@ -1,11 +1,13 @@
 """Writers take turns: nobody overtakes for ever, nobody waits for ever, and the dead hold nothing."""
 
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from conftest import Portal
 
 import sync
 from engine import database, settle, turns
+from engine.sqlite_file import SQLiteFile
 from models import db
 
 FORK = multiprocessing.get_context("fork")
@@ -225,3 +228,150 @@ def pass_by(path: str, go: Any = None) -> None:
 def take(queue: turns.Turns) -> None:
     with queue.turn(0.05):
         pass
+
+
+# --- Time, as the test tells it ------------------------------------------------------------------
+
+
+class Clock:
+    """A clock that goes on by a second at each look, and by no pause."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: float = 1.0):
+        self.now, self.step, self.pauses = 100.0, step, 0
+        monkeypatch.setattr(turns, "time", self)
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds == 0.0002
+        self.pauses += 1
+
+
+@pytest.mark.parametrize("seconds", [0, 3, 7])
+def test_a_lock_of_another_process_is_asked_for_until_the_time_is_over(
+    path: str, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    mine, other = turns.FileLock(path), turns.FileLock(path)
+    assert other.acquire(timeout=0)
+    clock = Clock(monkeypatch)
+    assert not mine.acquire(timeout=seconds)
+    assert clock.pauses == seconds
+    other.release()
+    assert mine.acquire(timeout=0)
+    mine.release()
+
+
+def test_the_door_and_the_room_share_the_time_that_there_is(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    class Gate:
+        def acquire(self, *, timeout: float) -> bool:
+            asked.append(timeout)
+            return True
+
+        def release(self) -> None:
+            pass
+
+    queue = turns.Turns(path)
+    queue._gates = [(Gate(), Gate()), (Gate(), Gate())]
+    Clock(monkeypatch)
+    with queue.turn(3):
+        assert asked == [2, 1, 0, 0]
+        asked.clear()
+        assert not queue.wanted()
+        assert asked == [0, 0]
+
+
+def test_a_file_has_one_queue_in_a_process(path: str) -> None:
+    assert turns.of(path) is turns.of(path)
+    assert turns.of(path) is not turns.of(f"{path}2")
+
+
+def test_where_a_disk_knows_no_locks_everybody_goes_on(
+    path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unknown(*_: int) -> None:
+        raise OSError(37, "No locks available")
+
+    assert turns.fcntl
+    monkeypatch.setattr(turns.fcntl, "flock", unknown)
+    lock, before = turns.FileLock(path), os.listdir("/proc/self/fd")
+    for _ in range(2):
+        assert lock.acquire(timeout=1) is True
+        lock.release()
+    assert [name for name in os.listdir("/proc/self/fd") if name not in before] == []
+    (line,) = caplog.messages
+    assert line.startswith("clinic.db cannot be locked (No locks available)")
+
+
+def test_the_files_of_the_queue_can_be_read_by_all(path: str) -> None:
+    before = os.umask(0)
+    try:
+        with turns.Turns(path).turn(1):
+            pass
+    finally:
+        os.umask(before)
+    files = [Path(f"{path}-{gate}") for gate in ("door", "room")]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o644, 0o644]
+
+
+# Seconds left for SQLite's lock (None: none were set), what a connection waits, and what it is told in milliseconds.
+WAITS: dict[str, tuple[float | None, float, int | None]] = {
+    "as it is": (None, 10, None),
+    "again the whole time": (None, 3, 10_000),
+    "what is left": (3, 10, 3000),
+    "a part of a second": (1.25, 10, 1250),
+    "hardly less": (9.6, 10, None),
+    "hardly more": (10.4, 10, None),
+    "just less": (9.4, 10, 9400),
+    "just more": (10.6, 10, 10_600),
+    "no time at all": (-1, 10, 50),
+    "nearly none": (0.01, 10, 50),
+}
+
+
+@pytest.mark.parametrize(("left", "before", "told"), WAITS.values(), ids=WAITS)
+def test_sqlites_lock_is_waited_for_until_the_moment_that_was_set(
+    monkeypatch: pytest.MonkeyPatch, left: float | None, before: float, told: int | None
+) -> None:
+    Clock(monkeypatch, step=0)
+    options = {"writes": True} | ({} if left is None else {"until": 100.0 + left})
+    statements = begun(options, info := {"wait": before})
+    waits = [] if told is None else [f"PRAGMA busy_timeout={told}"]
+    assert statements == [*waits, "BEGIN IMMEDIATE"]
+    assert info["wait"] == pytest.approx(before if told is None else told / 1000)
+
+
+def test_who_only_reads_takes_no_lock() -> None:
+    assert begun({}, {"wait": 3}) == ["BEGIN"]
+
+
+def test_nobody_writes_to_a_file_that_is_marked_as_damaged(path: str) -> None:
+    Path(path).touch()
+    file = SQLiteFile(path)
+    file.identity = (0, 0)
+    Path(file.mark).touch()
+    refused: list[str] = []
+    file.refuse_if_marked = lambda: refused.append(path)  # type: ignore[method-assign]
+    assert begun({"writes": True}, {"wait": 10}, file) == ["BEGIN IMMEDIATE"]
+    assert refused == [path]
+    assert begun({}, {"wait": 10}, file) == ["BEGIN"]
+    Path(file.mark).unlink()
+    assert begun({"writes": True}, {"wait": 10}, file) == ["BEGIN IMMEDIATE"]
+    assert refused == [path]
+
+
+def begun(
+    options: dict[str, Any], info: dict[str, float], file: SQLiteFile | None = None
+) -> list[str]:
+    """Begin a transaction; return the statements of which it takes."""
+    statements: list[str] = []
+    connection: Any = SimpleNamespace(
+        get_execution_options=lambda: options, info=info, exec_driver_sql=statements.append
+    )
+    turns.begin(file or SQLiteFile("none"), connection)
+    return statements
