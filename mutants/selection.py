@@ -11,7 +11,7 @@ _COLUMNS = "records sequence roads crowds engine"
 
 TESTS = {
     "upsert.py": f"{_RULES} {_PERSONS} crowds",
-    "engine/canonical.py": f"{_FORMS} hijri",
+    "engine/canonical.py": f"canonical {_FORMS} hijri",
     "engine/checkup.py": "doctor",
     "engine/connecting.py": "connecting upgrading",
     "engine/copies.py": "copies backups one_file",
