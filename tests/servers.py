@@ -102,10 +102,11 @@ def prepared(backend: str, folder: Path) -> Server:
 def open_to_servers(folder: Path) -> None:
     """Let the servers, which run as users of their own, reach a folder that is root's."""
     for parent in (folder, *folder.parents):
-        mode = parent.stat().st_mode
-        if parent.owner() != "root" or mode & FOR_ALL == FOR_ALL:
+        if parent.owner() != "root":
             break
-        parent.chmod(mode | FOR_ALL)
+        mode = parent.stat().st_mode
+        if mode & FOR_ALL != FOR_ALL:
+            parent.chmod(mode | FOR_ALL)
 
 
 @contextmanager
