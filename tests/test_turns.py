@@ -299,11 +299,12 @@ def test_where_a_disk_knows_no_locks_everybody_goes_on(
 
     assert turns.fcntl
     monkeypatch.setattr(turns.fcntl, "flock", unknown)
-    lock, before = turns.FileLock(path), os.listdir("/proc/self/fd")
+    lock = turns.FileLock(path)
     for _ in range(2):
         assert lock.acquire(timeout=1) is True
         lock.release()
-    assert [name for name in os.listdir("/proc/self/fd") if name not in before] == []
+    files = [Path(f"/proc/self/fd/{file}") for file in os.listdir("/proc/self/fd")]
+    assert path not in [os.readlink(file) for file in files if file.is_symlink()]
     (line,) = caplog.messages
     assert line.startswith("clinic.db cannot be locked (No locks available)")
 
