@@ -1,9 +1,11 @@
 """Plain records beside careful ones: in a list, a key that leads to several is in doubt as it is alone."""
 
+import re
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from conftest import Portal, emptied
 from test_engine import (  # noqa: F401 a fixture
     EMMA,
     FORMERS,
@@ -209,3 +211,80 @@ def test_only_what_changes_of_several_is_written(stored: Library) -> None:
     stored.send("reader", readers[1], *lent)
     books = [stored.described("reader", at + 1).get("books") for at in (1, 3, 11)]
     assert [[*codes] for codes in books] == [[], ["C-2"], ["C-2"]]
+
+
+# --- Found by what several may share ----------------------------------------------------------------
+
+FATHER = {"patientNo": "P-1", "mobile": "0501234567", "name": "Ali Hassan"}
+FATHER |= {"dateOfBirth": "1960-01-01", "gender": "male", "email": "ali@mail.example"}
+HIS = {"mobile": "0501234567", "name": "ali  HASSAN"}
+SENT: list[dict[str, str]] = [
+    HIS,
+    HIS | {"dateOfBirth": "1960-01-01"},
+    HIS
+    | {"dateOfBirth": "1990-01-01"},  # a son of the same name, who has his father's phone
+    HIS | {"dateOfBirth": "1990-01-01", "patientNo": "P-9"},
+    HIS | {"gender": "female"},
+    HIS | {"email": "new@mail.example"},
+    HIS | {"nationalID": "N-1"},
+    HIS | {"patientNo": "P-1", "dateOfBirth": "1990-01-01"},
+    HIS | {"patientNo": "P-9"},
+]
+
+
+@pytest.mark.parametrize("sent", SENT, ids=str)
+@pytest.mark.parametrize("has_birth", [True, False])
+def test_in_a_list_a_person_is_taken_for_whom_he_is_alone(
+    sqlite_portal: Portal, sent: dict[str, str], has_birth: bool
+) -> None:
+    stored = {name: it for name, it in FATHER.items() if has_birth or name != "dateOfBirth"}
+    others = [{"patientNo": f"O-{at}", "name": f"Other {at}"} for at in range(3)]
+    told = [
+        done(sqlite_portal, {"patient": [stored]}, "patient", records)
+        for records in ([sent], [*others, sent])
+    ]
+    assert told[0] == told[1]
+
+
+SLOT = {"patientNo": "P-1", "date": "2027-01-10", "timeFrom": "10:30"}
+BOOKINGS: list[dict[str, str]] = [
+    SLOT,
+    SLOT | {"notes": "worn"},
+    SLOT | {"doctorCode": "1"},
+    SLOT | {"doctorCode": "2"},  # somebody else's booking, at the same moment
+    SLOT | {"doctorCode": "1", "clinicCode": "2"},
+    SLOT | {"clinicCode": "2"},
+    SLOT | {"timeTo": "11:30"},
+    SLOT | {"appointmentNo": "A-1", "doctorCode": "2"},
+    SLOT | {"appointmentNo": "A-9", "doctorCode": "2"},
+    SLOT | {"appointmentNo": "A-9"},
+]
+
+
+@pytest.mark.parametrize("sent", BOOKINGS, ids=str)
+@pytest.mark.parametrize("number", [{}, {"appointmentNo": "A-1"}], ids=str)
+def test_in_a_list_a_booking_is_taken_for_which_it_is_alone(
+    sqlite_portal: Portal, sent: dict[str, str], number: dict[str, str]
+) -> None:
+    both = [{"code": "1", "name": "Sara Omar"}, {"code": "2", "name": "Huda Salem"}]
+    booking = SLOT | number | {"doctorCode": "1", "clinicCode": "1"}
+    stored = {"clinic": both, "doctor": both, "patient": [FATHER], "appointment": [booking]}
+    others = [SLOT | {"timeFrom": f"1{hour}:00"} for hour in (2, 4, 6)]
+    told = [
+        done(sqlite_portal, stored, "appointment", records)
+        for records in ([sent], [*others, sent])
+    ]
+    assert told[0] == told[1]
+
+
+def done(
+    portal: Portal, stored: dict[str, list], entity: str, records: list[dict[str, str]]
+) -> tuple[Any, ...]:
+    """Store records in an empty portal, and send others; return what became of the last, and of the first stored."""
+    emptied(portal.app)
+    portal.send_many(stored)
+    last = portal.send_many({entity: records})[entity]["results"][-1]
+    first = portal.stored(entity)[0]
+    kept = {name: it for name, it in first.items() if not re.search("id$|_at$|key$", name)}
+    told = ("action", "matchedBy", "changed", "status", "code")
+    return [last.get(name) for name in told], len(last.get("warnings", ())), kept
