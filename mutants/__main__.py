@@ -61,6 +61,7 @@ def main() -> None:
     print(f"seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="mutants-", dir=_fast_folder()) as folder:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
+        Path(folder).chmod(0o755)  # others can enter it, as /tmp
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
         files = arguments.file or [*TESTS]
