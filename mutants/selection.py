@@ -12,7 +12,7 @@ _COLUMNS = "records sequence roads crowds engine"
 TESTS = {
     "upsert.py": f"{_RULES} {_PERSONS} crowds",
     "engine/canonical.py": f"canonical {_FORMS} hijri",
-    "engine/checkup.py": "doctor",
+    "engine/checkup.py": "checkup doctor",
     "engine/connecting.py": "connecting upgrading",
     "engine/copies.py": "copies backups one_file",
     "engine/database.py": "database statements turns engine",
