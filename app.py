@@ -4,22 +4,17 @@ import hashlib
 import hmac
 import logging
 import re
-import socket
-import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from functools import cache, partial
-from threading import Timer
 from traceback import format_tb
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, g, has_request_context, request
 from flask_migrate import Migrate
-from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.wsgi import LimitedStream
 
 import answers
 import commands
@@ -46,7 +41,6 @@ SHOWN = 80  # characters that an answer repeats of a body or a parameter
 PROBLEM_JSON, HTML = "application/problem+json", "text/html"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CUT_OFF = "The body ended early, stopped coming for a minute, or is not properly chunked."
-LONGEST_REST = 10  # seconds in which what is left of a refused body is read
 PATHS = f"there are {', '.join([*schemas.ENTITIES, *PLURALS, 'sync', 'syncs'])}"
 SWITCHES = {"true": True, "false": False}
 
@@ -424,8 +418,9 @@ def _answer_failure(error: Exception) -> Response:
     problem = error if isinstance(error, Problem) else _as_problem(error)
     # Its frames hold the body, and maybe a list with the error itself: such a circle lives until it is collected.
     error.__traceback__ = None
-    if not _is_cut_off(error):
-        _take_the_rest()
+    if not payload.is_cut_off(error):
+        _end_turn(None)  # nothing of the body is kept
+        payload.take_the_rest(request.environ)
     if problem.status == problems.InternalError.status:
         _name_request(problem)
     if _prefers_a_page():
@@ -434,54 +429,6 @@ def _answer_failure(error: Exception) -> Response:
         response = _answer(_problem_body(problem), problem.status, PROBLEM_JSON)
     response.headers.extend(problem.headers)
     return response
-
-
-def _is_cut_off(error: Exception) -> bool:
-    """Return whether an error means that the body broke off: nothing more of it can be read."""
-    module = type(error).__module__
-    return isinstance(error, ClientDisconnected) or module == "gunicorn.http.errors"
-
-
-def _take_the_rest() -> None:
-    """Read what is still sent of a refused body, for a while.
-
-    Most clients look for an answer only when they have sent everything. If nobody read it, their connection would break
-    before, and a proxy would tell them that the service is away.
-    """
-    environ = request.environ
-    if not environ.get("wsgi.input_terminated"):
-        return  # this server does not tell where the body ends
-    _end_turn(None)  # nothing of it is kept
-    rest = LimitedStream(environ["wsgi.input"], sys.maxsize, is_max=True)
-    end = time.monotonic() + LONGEST_REST
-    try:
-        with _deaf_after(LONGEST_REST, environ.get("gunicorn.socket")):
-            while rest.read(payload.PART) and time.monotonic() < end:
-                pass
-    except (
-        Exception
-    ) as error:  # the request was refused for another reason, which is told all the same
-        if not _is_cut_off(error):
-            log.error(type(error).__name__)
-
-
-@contextmanager
-def _deaf_after(seconds: float, connection: socket.socket | None) -> Iterator[None]:
-    """Let a connection receive nothing more after so many seconds: a read that waits for a slow client ends then."""
-    if connection is None:
-        yield
-        return
-    timer = Timer(seconds, _stop_receiving, [connection])
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _stop_receiving(connection: socket.socket) -> None:
-    with suppress(OSError):  # closed meanwhile
-        connection.shutdown(socket.SHUT_RD)
 
 
 def _name_request(problem: Problem) -> None:
@@ -501,7 +448,7 @@ def _problem_body(problem: Problem) -> dict[str, Any]:
 
 
 def _as_problem(error: Exception) -> Problem:
-    if _is_cut_off(error):
+    if payload.is_cut_off(error):
         return problems.InvalidBody(CUT_OFF)
     if not isinstance(error, HTTPException):
         # The message may hold a record's values: only the class and the frames are logged.

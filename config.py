@@ -20,11 +20,12 @@ import sqlalchemy as sa
 from dotenv import dotenv_values, find_dotenv
 
 import logs
+from engine.in_use import WINDOWS
 
 ROOT = Path(__file__).resolve().parent
 PLACEHOLDER = "put-a-long-random-key-here"
 # Windows has no modes of files; there deploy/windows/run.cmd closes the folder.
-WHO_READS = "Only you can read it." if os.name == "posix" else "See that nobody else can."
+WHO_READS = "See that nobody else can." if WINDOWS else "Only you can read it."
 SHORTEST_KEY = (
     16  # characters: a shorter SECRET_KEY is refused, a shorter API key warned of
 )

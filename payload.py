@@ -5,21 +5,31 @@ Each step takes little memory, whatever was sent. README and `weight` say how mu
 
 import codecs
 import json
+import logging
 import math
 import re
+import socket
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from decimal import Decimal, InvalidOperation
+from threading import Timer
 from typing import Any, NoReturn, Protocol
 
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.http import parse_options_header
+from werkzeug.wsgi import LimitedStream
 
 import large
 import weight
 from engine.fields import SHOWN
 from engine.problems import InvalidJson, PayloadTooLarge, UnsupportedMediaType
 
+log = logging.getLogger(__name__)
+
 PART = 64 * 1024  # bytes that are read at once
+LONGEST_REST = 10  # seconds in which what is left of a refused body is read
 # Windows desktops of Arabic and Western clinics write these when they do not write UTF-8.
 CHARSETS = {
     "utf-8": "utf-8",
@@ -79,6 +89,52 @@ def read(stream: Stream, most: int, watch: Callable[[int], None]) -> bytearray:
         if len(raw) > most:
             raise too_large(most)
     return raw
+
+
+def is_cut_off(error: Exception) -> bool:
+    """Return whether an error means that the body broke off: nothing more of it can be read."""
+    module = type(error).__module__
+    return isinstance(error, ClientDisconnected) or module == "gunicorn.http.errors"
+
+
+def take_the_rest(environ: Mapping[str, Any]) -> None:
+    """Read what is still sent of a refused request's body, for LONGEST_REST seconds at most; nothing is kept.
+
+    Most clients look for an answer only when they have sent everything. If nobody read it, their connection would break
+    before, and a proxy would tell them that the service is away.
+    """
+    if not environ.get("wsgi.input_terminated"):
+        return  # this server does not tell where the body ends
+    rest = LimitedStream(environ["wsgi.input"], sys.maxsize, is_max=True)
+    end = time.monotonic() + LONGEST_REST
+    try:
+        with _deaf_after(LONGEST_REST, environ.get("gunicorn.socket")):
+            while rest.read(PART) and time.monotonic() < end:
+                pass
+    except Exception as error:
+        if not is_cut_off(
+            error
+        ):  # a fault of ours; the reason of the refusal is told all the same
+            log.error(type(error).__name__)
+
+
+@contextmanager
+def _deaf_after(seconds: float, connection: socket.socket | None) -> Iterator[None]:
+    """Let a connection receive nothing more after so many seconds: a read that waits for a slow client ends then."""
+    if connection is None:
+        yield
+        return
+    timer = Timer(seconds, _stop_receiving, [connection])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _stop_receiving(connection: socket.socket) -> None:
+    with suppress(OSError):  # closed meanwhile
+        connection.shutdown(socket.SHUT_RD)
 
 
 def too_large(most: int) -> PayloadTooLarge:

@@ -17,7 +17,6 @@ from gunicorn.http.unreader import SocketUnreader
 from live import KEY as LIVE_KEY
 from live import Service, not_on_waitress, service
 
-import app
 import payload
 
 SIZE = 20_000_000  # bytes: more than what lies in a connection's buffers
@@ -119,7 +118,7 @@ def refused(http: Http, body: Any, key: str = "wrong", **environ: Any) -> str:
 def test_a_body_without_an_end_is_answered_after_a_while(
     http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "LONGEST_REST", 0.05)
+    monkeypatch.setattr(payload, "LONGEST_REST", 0.05)
     assert refused(http, Endless()) == "unauthorized"
 
 
@@ -154,7 +153,7 @@ def test_a_slow_client_keeps_a_thread_for_the_while_only(
     http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read of gunicorn's ends when it has all that it wants, whatever the time between two bytes."""
-    monkeypatch.setattr(app, "LONGEST_REST", 0.1)
+    monkeypatch.setattr(payload, "LONGEST_REST", 0.1)
     client, connection = socket.socketpair()
     ended = Event()
     sender = Thread(target=trickle, args=(client, ended))

@@ -198,7 +198,7 @@ def test_a_form_of_another_site_is_refused(
 def test_a_form_is_parsed_to_its_limit_only(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str, chunked: bool
 ) -> None:
-    monkeypatch.setattr("app._take_the_rest", lambda: None)  # it parses nothing
+    monkeypatch.setattr("payload.take_the_rest", lambda _environ: None)  # it parses nothing
     body = io.BytesIO(b"a&" * pages.FORM_BYTES)
     length = (
         {"wsgi.input_terminated": True}
