@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
+from library import Library, opened
 from live import SERVER
 
 import answers
@@ -191,6 +193,20 @@ def portal(any_app: Flask) -> Portal:
 def sqlite_portal(sqlite_app: Flask) -> Portal:
     """On SQLite only, for what does not depend on the database."""
     return Portal(emptied(sqlite_app))
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder that stays open to servers: pytest closes its own to other users when another session starts."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    """The engine on records that are no clinic's."""
+    with opened(tmp_path / "library.db") as empty:
+        yield empty
 
 
 def execute(app: Flask, statement: str) -> None:

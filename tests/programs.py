@@ -46,6 +46,20 @@ def copied(folder: Path) -> Path:
     return Path(shutil.copytree(ROOT, folder / "project", ignore=left_out))
 
 
+def installed(folder: Path) -> Path:
+    """Return the root of such a copy with a Python, and nothing else that an installation makes."""
+    root = copied(folder)
+    (root / ".venv").symlink_to(sys.prefix)
+    return root
+
+
+def own_environment() -> dict[str, str]:
+    """Return an environment without settings of this service, and without those of a make that runs the tests."""
+    unset = {"API_KEYS", "DATABASE_URL", "FLASK_SKIP_DOTENV", "HOST", "LOG_LEVEL"}
+    unset |= {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
+    return {name: it for name, it in os.environ.items() if name not in unset}
+
+
 def _bound_by_rights() -> tuple[str, ...]:
     if os.getuid() != 0:
         return ()

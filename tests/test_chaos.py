@@ -5,7 +5,6 @@ import random
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from time import sleep
@@ -26,13 +25,6 @@ ENGINES = sites.available(required=bool(os.environ.get("CI")))
 def name(engine: str) -> str:
     """Return the name of a case; a cluster is one of MariaDB."""
     return "mariadb-galera" if engine == GALERA else engine
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """An empty folder that stays open to servers: pytest closes its own to other users when another session starts."""
-    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
-        yield Path(name)
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=name)

@@ -108,10 +108,21 @@ def test_a_mariadb_is_told_from_a_mysql() -> None:
         assert f"{name} 11.4" in found.text
 
 
-@pytest.mark.parametrize("value", ["OFF", "off", "0", None, "ZZZ"])
-def test_a_binary_log_that_is_off_does_not_count(value: str | None) -> None:
-    assert [*checkup.binary_log({"log_bin": value, "sync_binlog": "0"})] == []  # type: ignore[dict-item]
-    assert marks(checkup.binary_log({"log_bin": "ON", "sync_binlog": "0"})) == [Mark.DO]
+@pytest.mark.parametrize(
+    ("log_bin", "sync", "found"),
+    [
+        ("OFF", "0", []),
+        ("0", "0", []),
+        ("ZZZ", "0", []),
+        ("ON", "0", [Mark.DO]),
+        ("ON", "1", [Mark.GOOD]),
+    ],
+)
+def test_the_binary_log_counts_where_it_is_on(
+    log_bin: str, sync: str, found: list[Mark]
+) -> None:
+    assert marks(checkup.binary_log({"log_bin": log_bin, "sync_binlog": sync})) == found
+    assert [*checkup.binary_log({})] == []
 
 
 # --- SQLite ---------------------------------------------------------------------------------------
@@ -187,31 +198,28 @@ def test_room_for_two_copies_and_a_gigabyte_at_least_is_wanted(
 
 
 @pytest.mark.parametrize(
-    ("folder", "file", "exposed"),
+    ("folder_mode", "file_mode", "is_good"),
     [
-        (0o755, 0o604, True),
-        (0o755, 0o640, True),
-        (0o701, 0o604, True),
-        (0o710, 0o640, True),
-        (0o755, 0o633, False),  # to write or run it is not to read it
-        (0o766, 0o644, False),  # nobody gets in
-        (0o700, 0o644, False),
+        (0o700, 0o644, True),
+        (0o766, 0o644, True),  # nobody gets in
+        (0o755, 0o600, True),
+        (0o755, 0o633, True),  # to write or run it is not to read it
+        (0o755, 0o640, False),
+        (0o710, 0o640, False),
+        (0o711, 0o604, False),
+        (0o701, 0o604, False),
     ],
 )
-def test_who_can_read_a_file(tmp_path: Path, folder: int, file: int, exposed: bool) -> None:
-    class Place:
-        """A file below one folder, of these modes."""
-
-        parents = (SimpleNamespace(stat=lambda: SimpleNamespace(st_mode=folder)),)
-
-        def exists(self) -> bool:
-            return True
-
-        def stat(self) -> Any:
-            return SimpleNamespace(st_mode=file)
-
-        def resolve(self) -> "Place":
-            return self
-
-    place: Any = Place()
-    assert checkup.is_exposed(place) == exposed
+def test_a_database_that_others_can_read_is_told(
+    tmp_path: Path, folder_mode: int, file_mode: int, is_good: bool
+) -> None:
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)  # pytest closes them
+    file = tmp_path / "open" / "clinic.db"
+    file.parent.mkdir()
+    file.write_bytes(b"")
+    file.chmod(file_mode)
+    file.parent.chmod(folder_mode)
+    (found,) = checkup.secrecy(file)
+    assert found.mark is (Mark.GOOD if is_good else Mark.DO)
+    assert is_good or f"chmod 700 {file.parent}" in found.text

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -269,52 +268,12 @@ def test_who_may_read_the_secrets(env: dict[str, str], mode: int, is_good: bool)
 # --- Files -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("folder_mode", "file_mode", "is_good"),
-    [
-        (0o700, 0o644, True),
-        (0o755, 0o600, True),
-        (0o755, 0o640, False),
-        (0o711, 0o604, False),
-    ],
-)
-def test_a_database_that_others_can_read_is_told(
-    tmp_path: Path, folder_mode: int, file_mode: int, is_good: bool
-) -> None:
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)  # pytest closes them
-    file = tmp_path / "open" / "clinic.db"
-    file.parent.mkdir()
-    file.write_bytes(b"")
-    file.chmod(file_mode)
-    file.parent.chmod(folder_mode)
-    lines = told(checkup.secrecy(file))
-    assert lines == [] if is_good else f"chmod 700 {file.parent}" in lines[0]
-
-
 def test_a_log_beside_the_database_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkup, "is_exposed", lambda file: file.name.endswith("-wal"))
     (line,) = told(checkup.secrecy(tmp_path / "clinic.db"))
     assert "clinic.db-wal." in line
-
-
-def test_a_disk_without_room_for_a_copy_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "nowhere" / "yet" / "clinic.db"
-    free = checkup.LEAST_FREE
-    monkeypatch.setattr(
-        shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(free, 0, free)
-    )
-    assert told(checkup.free_disk(file)) == []
-    file.parent.mkdir(parents=True)
-    with file.open("wb") as large:
-        large.truncate(free)  # takes no room
-    (line,) = told(checkup.free_disk(file))
-    assert "Only 1.0 GiB are free" in line
-    assert "2.0 GiB are wanted" in line
 
 
 # --- SQLite ------------------------------------------------------------------------------------
@@ -455,31 +414,6 @@ def test_what_is_unsafe_on_a_server_is_told(
     for change, back, expected in UNSAFE[backend]:
         with changed(any_app, change, back):
             assert any(expected in line for line in on_server(prepared, Mark.DO))
-
-
-@pytest.mark.parametrize(
-    ("log_bin", "sync", "is_good"),
-    [("OFF", "0", True), ("ON", "0", False), ("ON", "1", True)],
-)
-def test_the_binary_log_counts_where_it_is_on(
-    log_bin: str, sync: str, is_good: bool
-) -> None:
-    found = told(checkup.binary_log({"log_bin": log_bin, "sync_binlog": sync}))
-    assert (found == []) == is_good
-
-
-@pytest.mark.parametrize(
-    ("kind", "version", "mark"),
-    [
-        ("postgresql", (14, 9), Mark.LOOK),
-        ("postgresql", (15, 0), Mark.GOOD),
-        ("mariadb", (10, 6, 99), Mark.LOOK),
-        ("mariadb", (10, 11, 6), Mark.GOOD),
-        ("mysql", (8, 4, 0), Mark.GOOD),
-    ],
-)
-def test_a_server_that_gets_no_fixes_is_told(kind: str, version: tuple, mark: Mark) -> None:
-    assert checkup.judged(kind, version).mark is mark
 
 
 def test_clocks_that_differ_are_told(

@@ -138,20 +138,6 @@ def test_a_list_of_codes_tells_which_of_them_it_leaves_out() -> None:
 # --- Limits ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["patient.patient_no", "patient.name", "patient.mobile"])
-def test_text_of_more_than_16_times_its_limit_is_not_looked_at(name: str) -> None:
-    this = field(name)
-    most = 16 * this.length
-    assert this.cleaned("1".rjust(most)) is not WRONG
-    assert this.cleaned("1".rjust(most + 1)) is WRONG
-
-
-def test_a_flag_and_an_id_have_the_limit_of_an_identifier() -> None:
-    for name, text in (("patient.is_active", "true"), ("appointment.patient_id", "0")):
-        assert field(name).cleaned(text.rjust(16 * 64)) is not WRONG
-        assert field(name).cleaned(text.rjust(16 * 64 + 1)) is WRONG
-
-
 def test_a_value_may_be_as_long_as_its_field() -> None:
     for name, end in (("patient_no", "1"), ("name", "i"), ("email", "@mail.example")):
         this = field(f"patient.{name}")

@@ -4,8 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from conftest import Portal
-from test_crowds import crowd, ids_of_khans
-from test_engine import (  # noqa: F401 a fixture
+from library import (
     BOOKS,
     EMMA,
     FORMERS,
@@ -13,8 +12,8 @@ from test_engine import (  # noqa: F401 a fixture
     NOW,
     ULYSSES,
     Library,
-    library,
 )
+from test_crowds import crowd, ids_of_khans
 from test_matching import refused
 from test_placeholders import KHAN
 
@@ -23,7 +22,7 @@ from engine.index import Index
 from engine.write import write
 
 
-def column(library: Library, name: str) -> list[Any]:  # noqa: F811
+def column(library: Library, name: str) -> list[Any]:
     """Return a column of all books, by id."""
     with library.engine.connect() as connection:
         return [*connection.scalars(sa.select(BOOKS.c[name]).order_by(BOOKS.c.id))]
@@ -33,7 +32,7 @@ def another_emma(number: int) -> dict[str, str]:
     return EMMA | {"inventory": f"E-{number}", "isbn": f"979-{number}"}
 
 
-def test_a_version_counts_the_changes_of_a_record(library: Library) -> None:  # noqa: F811
+def test_a_version_counts_the_changes_of_a_record(library: Library) -> None:
     library.send("book", EMMA, ULYSSES)
     for count in range(2, 5):
         library.send("book", EMMA | {"note": f"plain {count}"})
@@ -46,7 +45,7 @@ def test_a_version_counts_the_changes_of_a_record(library: Library) -> None:  # 
 
 
 def test_who_comes_to_share_a_key_is_seen_by_the_first_who_has_it(
-    library: Library,  # noqa: F811
+    library: Library,
 ) -> None:
     library.send("book", EMMA, ULYSSES)
     for count in range(2, 6):
@@ -56,7 +55,7 @@ def test_who_comes_to_share_a_key_is_seen_by_the_first_who_has_it(
 
 
 def test_two_of_one_list_that_come_to_share_a_key_have_ranks_of_their_own(
-    library: Library,  # noqa: F811
+    library: Library,
 ) -> None:
     library.send("book", another_emma(1))
     twice = another_emma(2) | {"note": "first"}, another_emma(2) | {"note": "last"}
@@ -64,7 +63,7 @@ def test_two_of_one_list_that_come_to_share_a_key_have_ranks_of_their_own(
     assert column(library, "work_rank") == [0, 1, 2, 0]
 
 
-def test_who_gives_up_all_keys_leaves_others_theirs(library: Library) -> None:  # noqa: F811
+def test_who_gives_up_all_keys_leaves_others_theirs(library: Library) -> None:
     library.send("book", EMMA, ULYSSES)
     for number in ("C", "D"):
         renumbered = [

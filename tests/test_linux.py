@@ -70,16 +70,7 @@ RUN = [("config.py",), ("db", "upgrade"), ("doctor",)]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the project, with a Python and nothing else that an installation makes."""
-    root = programs.copied(tmp_path)
-    (root / ".venv").symlink_to(ROOT / ".venv")
-    return root
-
-
-def own_environment() -> dict[str, str]:
-    """Return an environment without settings of this service."""
-    unset = {"API_KEYS", "DATABASE_URL", "FLASK_SKIP_DOTENV", "HOST", "LOG_LEVEL"}
-    return {name: it for name, it in os.environ.items() if name not in unset}
+    return programs.installed(tmp_path)
 
 
 def called(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -87,7 +78,7 @@ def called(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         shlex.split(command.replace(HOME, str(folder))),
         cwd=folder,
-        env=own_environment(),
+        env=programs.own_environment(),
         check=False,
         capture_output=True,
         text=True,
@@ -187,7 +178,9 @@ def started(project: Path, told_to: socket.socket | None = None) -> Iterator[liv
     process = subprocess.Popen(
         shlex.split(command.replace(HOME, str(project))),
         cwd=project,
-        env=own_environment() | {"PORT": str(port), "WEB_CONCURRENCY": "2"} | notify,
+        env=programs.own_environment()
+        | {"PORT": str(port), "WEB_CONCURRENCY": "2"}
+        | notify,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from conftest import Portal, emptied
-from test_engine import (  # noqa: F401 a fixture
+from library import (
     EMMA,
     FORMERS,
     ULYSSES,
     Library,
     actions,
-    library,
 )
 
 from engine import plain
@@ -25,7 +24,7 @@ OTHER_EMMA = EMMA | {"inventory": "B-9", "isbn": "978-9"}
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_in_a_list_too_a_key_that_several_share_finds_nobody(
-    library: Library,  # noqa: F811
+    library: Library,
     order: int,
 ) -> None:
     library.send("book", EMMA, OTHER_EMMA, ULYSSES)
@@ -47,7 +46,7 @@ def test_in_a_list_too_a_key_that_several_share_finds_nobody(
 
 
 def test_several_become_one_again_when_their_titles_differ(
-    library: Library,  # noqa: F811
+    library: Library,
 ) -> None:
     library.send("book", EMMA, OTHER_EMMA)
     renamed = OTHER_EMMA | {"title": "Emma II"}
@@ -56,7 +55,7 @@ def test_several_become_one_again_when_their_titles_differ(
     assert [library.described("book", it)["note"] for it in (1, 2)] == ["worn", None]
 
 
-def test_two_of_a_list_with_one_key_are_one(library: Library) -> None:  # noqa: F811
+def test_two_of_a_list_with_one_key_are_one(library: Library) -> None:
     done = library.send("book", EMMA, ULYSSES, EMMA, ULYSSES | {"note": "worn"})
     assert actions(done) == ["created", "created", "unchanged", "updated"]
     done = library.send("book", TITLES[0], EMMA | {"note": "torn"}, TITLES[1])
@@ -69,7 +68,7 @@ NEW = {"inventory": "B-1", "isbn": "978-7", "title": "Anna", "author": "Tolstoy"
 
 @pytest.mark.parametrize("sent", [NEW, STALE, NEW | {"isbn": None}], ids=str)
 def test_a_former_number_is_looked_at_in_a_list_as_it_is_alone(
-    library: Library,  # noqa: F811
+    library: Library,
     sent: dict[str, str],
 ) -> None:
     library.send("book", EMMA)
@@ -121,7 +120,7 @@ DIVIDED: dict[str, tuple[list[dict], set[int]]] = {
 
 
 @pytest.fixture
-def stored(library: Library) -> Library:  # noqa: F811
+def stored(library: Library) -> Library:
     """A library with some books, whose ids are no other number of theirs."""
     fillers = [
         {"inventory": f"F-{at}", "title": f"Filler {at}", "author": "X"} for at in range(7)

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,11 +31,6 @@ BLOCKS = shown.blocks("README.md")
 ) = BLOCKS
 
 
-# Settings of the service, and what a make that runs the tests hands to others.
-UNSET = {"API_KEYS", "DATABASE_URL", "FLASK_SKIP_DOTENV", "HOST", "LOG_LEVEL"}
-UNSET |= {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
-
-
 @dataclass
 class Project:
     """A copy of the project, the port at which it serves, and the commands that were started in it."""
@@ -47,13 +41,12 @@ class Project:
 
     def start(self, block: str, **options: int) -> subprocess.Popen[str]:
         """Start a block of commands, as they stand on the page but for the port."""
-        inherited = {name: it for name, it in os.environ.items() if name not in UNSET}
         path = f"{self.root}/.venv/bin:{os.environ['PATH']}"  # for python3
         self.started.append(block)
         return subprocess.Popen(
             ["bash", "-euc", block.replace(":5082", f":{self.port}")],
             cwd=self.root,
-            env=inherited | {"PORT": str(self.port), "PATH": path},
+            env=programs.own_environment() | {"PORT": str(self.port), "PATH": path},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -91,9 +84,8 @@ class Project:
 
 def copied(folder: Path) -> Project:
     """Copy the project as it is installed, but not its data and `.env`."""
-    root, port = programs.copied(folder), servers.free_port()
+    root, port = programs.installed(folder), servers.free_port()
     os.utime(root / "requirements.txt", (0, 0))  # they are installed
-    (root / ".venv").symlink_to(sys.prefix)
     for client in (root / "samples/clients").iterdir():
         client.write_text(client.read_text().replace(":5082", f":{port}"))
     return Project(root, port)

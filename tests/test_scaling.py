@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from conftest import API, KEY, Portal, emptied, migrated
 from flask import Flask
 from live import service
-from test_chaos import folder  # noqa: F401 a fixture
 
 from chaos import galera, kills
 from chaos import sites as attacked
@@ -147,7 +146,7 @@ CARELESS = {
 @pytest.mark.parametrize("engine", CARELESS)
 def test_a_server_that_does_not_wait_for_its_disk_loses_what_was_answered(
     engine: str,
-    folder: Path,  # noqa: F811
+    folder: Path,
 ) -> None:
     if engine not in servers.available(required=bool(os.environ.get("CI"))):
         pytest.skip(f"{engine} is not installed")
@@ -209,7 +208,7 @@ class Site:
 
 
 @pytest.fixture
-def sites(folder: Path) -> Iterator[list[Site]]:  # noqa: F811
+def sites(folder: Path) -> Iterator[list[Site]]:
     """Two nodes of a cluster."""
     if not galera.available(required=bool(os.environ.get("CI"))):
         pytest.skip("Galera is not installed")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from test_engine import Library, actions, library  # noqa: F401 a fixture
+from library import Library, actions
 
 from engine import database
 from engine.index import EntityIndex
@@ -17,12 +17,12 @@ def book(number: int, **more: Any) -> dict[str, Any]:
     return own | {"author": "Ibn"} | more
 
 
-def inventories(library: Library, count: int) -> list[str]:  # noqa: F811
+def inventories(library: Library, count: int) -> list[str]:
     return [library.described("book", at)["inventory"] for at in range(1, count + 1)]
 
 
 def test_new_records_get_their_ids_in_the_order_in_which_they_were_sent(
-    library: Library,  # noqa: F811
+    library: Library,
 ) -> None:
     twice = [book(2), book(2, note="again")]  # careful; all others are plain
     library.send("book", book(1), *twice, book(3), book(4), *twice, book(5))
@@ -31,7 +31,7 @@ def test_new_records_get_their_ids_in_the_order_in_which_they_were_sent(
 
 
 def test_what_careful_and_plain_records_change_is_written(
-    library: Library,  # noqa: F811
+    library: Library,
 ) -> None:
     library.send("book", book(1), book(2))
     twice = [book(2, note="first"), book(2, note="second")]
@@ -79,7 +79,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
 
 
 def test_a_number_that_is_taken_is_looked_for_once_more(
-    library: Library,  # noqa: F811
+    library: Library,
     looks: Looks,
 ) -> None:
     twice = [book(2), book(2, note="careful")]
@@ -91,7 +91,7 @@ def test_a_number_that_is_taken_is_looked_for_once_more(
 
 
 def test_a_number_that_stays_is_not_looked_for(
-    library: Library,  # noqa: F811
+    library: Library,
     looks: Looks,
 ) -> None:
     library.send("book", book(1), book(2))
@@ -105,7 +105,7 @@ def test_a_number_that_stays_is_not_looked_for(
 
 
 def test_a_number_that_became_a_former_one_meanwhile_is_a_lost_race(
-    library: Library,  # noqa: F811
+    library: Library,
     looks: Looks,
 ) -> None:
     looks.races = 1
