@@ -18,6 +18,15 @@ SENT = (
     string.printable
 )  # characters that are not quoted, even where a URL must not hold them
 UNSENT = {"HTTP_HOST", "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"}
+FINISHED: dict[int, threading.Event] = {}  # for the port of each connection of a client
+
+
+class Channel(windows.Channel):
+    """A connection that tells when all work on its request is done: its line is logged after the answer is sent."""
+
+    def service(self) -> None:
+        super().service()
+        FINISHED[self.addr[1]].set()
 
 
 @cache
@@ -26,6 +35,7 @@ def port_of(app: Flask) -> int:
     listener = serving.listen("127.0.0.1", 0)
     most = app.extensions["settings"].max_content_length
     server = windows.make_server(app, listener, most)
+    server.channel_class = Channel
     threading.Thread(target=serve, args=(server,), daemon=True).start()
     return listener.getsockname()[1]
 
@@ -51,8 +61,10 @@ class Client(FlaskClient):
 def over(
     port: int, environ: dict[str, Any], start_response: Callable[..., Any]
 ) -> Iterable[bytes]:
-    """Send a request, as WSGI describes it, to a port."""
+    """Send a request, as WSGI describes it, to a port; return its answer when the server is done with it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.connect()
+    finished = FINISHED[connection.sock.getsockname()[1]] = threading.Event()
     path, query = environ["REQUEST_URI"].partition("?")[0], environ["QUERY_STRING"]
     target = quote(f"{path}?{query}" if query else path, SENT, encoding="latin-1")
     connection.putrequest(
@@ -64,6 +76,7 @@ def over(
     answer = connection.getresponse()
     start_response(f"{answer.status} {answer.reason}", answer.getheaders())
     content = answer.read()
+    assert finished.wait(60)
     connection.close()
     return [content]
 
