@@ -103,16 +103,28 @@ def _fast_folder() -> str | None:
 
 
 def _try(tree: Path, file: str, count: int, seed: int) -> Score:
-    """Run the tests of a file for each of its mutants; they must pass without any."""
+    """Run the tests of a file for each of its mutants."""
     score = Score(file)
-    if worker.run(tree, file, cached=True).code:
-        sys.exit(f"The tests of {file} fail without a mutant: {TESTS[file]}")
+    _try_unchanged(tree, file)
     original = (tree / file).read_text(encoding="utf-8")
     for mutant in mutants(tree, file, count, seed):
         _try_one(tree, mutant, score)
     (tree / file).write_text(original, encoding="utf-8")
     print(score.line(), flush=True)
     return score
+
+
+def _try_unchanged(tree: Path, file: str) -> None:
+    """Run the tests of a file without a mutant: they must pass, and leave a mutant time to fail."""
+    for cached in (True, False):
+        run = worker.run(tree, file, cached=cached)
+        if run.code:
+            sys.exit(f"The tests of {file} fail without a mutant: {TESTS[file]}")
+    if run.seconds > worker.UNCHANGED:
+        sys.exit(
+            f"The tests of {file} take {run.seconds:.1f} s of CPU without a mutant; {worker.UNCHANGED} are allowed."
+            " Leave some out (mutants/selection.py), or try again when the machine is idle."
+        )
 
 
 def _try_one(tree: Path, mutant: Mutant, score: Score) -> None:

@@ -26,10 +26,10 @@ for name in (
 ):
     importlib.import_module(name)
 
-CPU, MEMORY = 20, 3 << 30  # seconds and bytes after which a run has failed
-PATIENCE = (
-    120  # seconds, for what waits and needs no CPU: many, for the machine may be busy
-)
+CPU, MEMORY = 5, 3 << 30  # seconds and bytes after which the run of a mutant has failed
+UNCHANGED = 4  # seconds of CPU that a run without a mutant may take
+COMPILING = 20  # seconds of CPU for a run that compiles the tests, too
+PATIENCE = 30  # seconds, for what waits and needs no CPU: many, for the machine may be busy
 FAILED_TO_IMPORT = (2, 4)  # pytest's codes: in a file of tests, in conftest.py
 SERVERS = ("postgresql", "mariadb")
 # Hypothesis is here before pytest, and pytest warns of it.
@@ -104,7 +104,8 @@ def _be_child(tree: Path, file: str, cached: bool) -> None:
     try:
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
+        seconds = COMPILING if cached else CPU
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         os.chdir(tree)
         sys.path.insert(0, str(tree))

@@ -11,9 +11,12 @@ import pytest
 from library import BOOK, EMMA, SHELVES, ULYSSES, BookSchema, Library, actions
 
 import engine
+from engine import plain, settle
 from engine.outcome import Outcome
 from engine.problems import AmbiguousMatch, IdentityConflict, UnknownReference
 from engine.rules import Rules
+
+ANNA = {"inventory": "B-3", "isbn": "978-3", "title": "Anna", "author": "Tolstoy"}
 
 # --- What it does ------------------------------------------------------------------------------
 
@@ -92,6 +95,21 @@ def test_a_reader_is_linked_to_books(library: Library) -> None:
         ["B-1", "B-2"],
         [],
     ]
+
+
+def test_a_record_alone_is_not_divided(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "divide", None)
+    assert actions(library.send("book", EMMA)) == ["created"]
+
+
+@pytest.mark.parametrize("books", [[EMMA, ULYSSES], [EMMA, ULYSSES, ANNA]], ids=len)
+def test_new_books_of_a_list_are_not_judged(
+    library: Library, monkeypatch: pytest.MonkeyPatch, books: list[dict[str, str]]
+) -> None:
+    monkeypatch.setattr(settle, "match", None)
+    assert {*actions(library.send("book", *books))} == {"created"}
 
 
 def test_what_a_record_must_carry_follows_from_the_rules() -> None:

@@ -22,7 +22,8 @@ import pytest
 import servers
 import shown
 import sqlalchemy as sa
-from test_upgrading import as_text, differences, on, refusal, stored
+from test_upgrades_at_once import differences, on, stored
+from test_upgrading import as_text, refusal
 
 import rekey
 from app import create_app
