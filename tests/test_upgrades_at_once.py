@@ -131,7 +131,7 @@ def test_an_upgrade_that_waits_goes_on_as_soon_as_the_other_ends(empty: sa.URL) 
         holder.enter_context(upgrading.alone(engines[0]))
         waiting = thread.submit(waiter.enter_context, upgrading.alone(engines[1]))
         with pytest.raises(TimeoutError):
-            waiting.result(5 * upgrading.POLL)
+            waiting.result(0.5)
         holder.close()
         waiting.result(60)
     for engine in engines:
