@@ -206,10 +206,20 @@ def _refuse_number(text: str) -> NoReturn:
     raise InvalidJson(f"{text} is no number that JSON can hold.")
 
 
+class Scientific(Decimal):
+    """A number that was written with an exponent, and shows one: `1.50E+1` may have lost digits, `15.0` has not."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return format(self, "E")
+
+
 def _finite(text: str) -> Decimal:
-    """Return a number with all its digits, as identifiers need, and its exponent: it shows that digits were lost."""
+    """Return a number with all its digits, as identifiers need."""
+    kind = Scientific if "e" in text.lower() else Decimal
     try:
-        return Decimal(text) if math.isfinite(float(text)) else _refuse_number(text[:SHOWN])
+        return kind(text) if math.isfinite(float(text)) else _refuse_number(text[:SHOWN])
     except InvalidOperation:  # an exponent of more digits than any number has
         return _refuse_number(text[:SHOWN])
 

@@ -27,7 +27,7 @@ NAME = 300
 TEXT = 56  # and its characters, and MORE of them
 MORE = 12
 NUMBER = 32
-DECIMAL = 128
+DECIMAL = 144  # with an exponent; without one 16 less
 HEAVIEST = (LIST + PLACE) // 2  # of a character in lists; `{},` counts more, and takes less
 
 WINDOW = 4096  # characters that are looked at, of each STRIDE
