@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -198,33 +198,49 @@ def _failed(answer: Item) -> bool:
 
 
 def totals(
-    reports: Iterable[Report], *, atomic: bool = False, dry_run: bool = False
+    reports: Collection[Report], *, atomic: bool = False, dry_run: bool = False
 ) -> Item:
     """Return the counts of an answer, over all its lists."""
+    return _totals(reports, dry_run, atomic and _any_failed(reports))
+
+
+def _any_failed(reports: Iterable[Report]) -> bool:
+    return any(report.counts["failed"] for report in reports)
+
+
+def _totals(reports: Collection[Report], dry_run: bool, rolled_back: bool) -> Item:
     counted = sum((report.counts for report in reports), Counter())
-    answer: Item = {"success": not counted["failed"], "total": counted.total()}
+    success = not counted["failed"] and not rolled_back
+    answer: Item = {"success": success, "total": counted.total()}
     answer |= {name: counted[name] for name in COUNTS}
     if dry_run:
         answer["dryRun"] = True
-    if atomic and counted["failed"]:
+    if rolled_back:
         answer["rolledBack"] = True
     return answer
 
 
-def listed(result_list: Report, **options: bool) -> str:
+def listed(report: Report, *, atomic: bool = False, dry_run: bool = False) -> str:
     """Return the JSON of the answer to one list."""
-    return _with(
-        totals([result_list], **options), {"results": f"[{','.join(result_list.texts)}]"}
-    )
+    return _listed(report, dry_run, atomic and _any_failed([report]))
 
 
-def all_listed(reports: Mapping[str, Report], **options: bool) -> str:
-    """Return the JSON of the answer to several lists, by entity."""
+def _listed(report: Report, dry_run: bool, rolled_back: bool) -> str:
+    answer = _totals([report], dry_run, rolled_back)
+    return _with(answer, {"results": f"[{','.join(report.texts)}]"})
+
+
+def all_listed(
+    reports: Mapping[str, Report], *, atomic: bool = False, dry_run: bool = False
+) -> str:
+    """Return the JSON of the answer to several lists, by entity; what is rolled back is so for each of them."""
+    lists = reports.values()
+    rolled_back = atomic and _any_failed(lists)
     parts = {
-        RULES[entity].plural: listed(report, **options)
+        RULES[entity].plural: _listed(report, dry_run, rolled_back)
         for entity, report in reports.items()
     }
-    return _with(totals(reports.values(), **options), parts)
+    return _with(_totals(lists, dry_run, rolled_back), parts)
 
 
 def _with(answer: Item, parts: Mapping[str, str]) -> str:

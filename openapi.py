@@ -300,7 +300,7 @@ def _listed(*results: Json) -> Json:
 
 def _totalled(lists: Mapping[str, list[Json]]) -> Json:
     parts = {plural: _listed(*results) for plural, results in lists.items()}
-    return answers.totals(map(_report, lists.values())) | parts
+    return answers.totals([*map(_report, lists.values())]) | parts
 
 
 def _report(results: Iterable[Json]) -> Report:

@@ -120,7 +120,7 @@ def test_atomic_sync_is_all_or_nothing_over_all_four(
     assert answer["clinics"]["results"] == [undone(0, "CLN-CHILD-02")]
     assert faces(
         answer["clinics"],
-        {"created": 0, "updated": 0, "unchanged": 0, "failed": 0, "total": 1},
+        {"success": False, "rolledBack": True, "created": 0, "failed": 0, "total": 1},
     )
     assert answer["appointments"]["results"][0]["code"] == "unknown_reference"
     assert nothing_stored(sqlite_portal)
