@@ -31,6 +31,10 @@ PAGING = {
     "after": "the cursor `next` of the page before",
 }
 DATES = {"dateFrom": "on this day or later", "dateTo": "on this day or earlier"}
+# RFC 3339; an unescaped + arrives as a blank.
+INSTANT = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|[-+ ]\d\d:\d\d)", re.ASCII
+)
 Parameters = Mapping[str, Sequence[str]]
 
 
@@ -227,19 +231,19 @@ def _limit(value: str) -> int:
 
 
 def _instant(value: str) -> str:
-    """Return an RFC 3339 instant as it is stored; an unescaped + arrives as a blank."""
+    """Return an RFC 3339 instant as it is stored."""
+    found = INSTANT.fullmatch(value)
     try:
-        moment = datetime.fromisoformat(re.sub(r" (?=\d\d:\d\d$)", "+", value))
-        stored = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        if not found:
+            raise ValueError
+        day, time, offset = found.groups()
+        offset = offset.upper().replace(" ", "+")
+        moment = datetime.fromisoformat(f"{day}T{time}{offset}")
+        return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError):
-        return _no_instant()
-    return stored if moment.tzinfo else _no_instant()
-
-
-def _no_instant() -> str:
-    raise InvalidParameter(
-        "updatedSince must be an instant with its offset, as 2026-06-15T09:00:00Z."
-    )
+        raise InvalidParameter(
+            "updatedSince must be an instant with its offset, as 2026-06-15T09:00:00Z."
+        ) from None
 
 
 def _cursor(record_id: int) -> str:
