@@ -35,9 +35,8 @@ GIVE_UP_AFTER = (
     2  # chunks in a row that the database fails before the rest is not tried any more
 )
 CONFLICT = 409
-SHORT_PATIENCE = (
-    1  # seconds that the history of what stores nothing waits for other writers
-)
+# Seconds that wait for other writers: the history of what stores nothing, and a chunk after one that waited in vain.
+SHORT_PATIENCE = 1
 
 Reports = dict[str, Report]  # by entity
 # (entity, code) of records of the request that were refused with a conflict: nothing may refer to them.
@@ -349,7 +348,8 @@ class _InChunks:
             raise self._outages[0]
         most_losses = FEW_LOSSES if first.batch.size > 1 else None
         work = partial(self._store_together, chunks)
-        self._refused = transact(work, most_losses=most_losses)
+        patience = SHORT_PATIENCE if self._outages else PATIENCE
+        self._refused = transact(work, most_losses=most_losses, patience=patience)
         self._outages.clear()
         return self._together and not self.waiting
 

@@ -514,6 +514,23 @@ def test_a_lock_that_cannot_be_had_is_told_once_and_everybody_goes_on(
     assert str(path.parent) not in told[0]
 
 
+def test_a_request_waits_for_a_locked_database_once(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several chunks the next one waits a moment: an answer is there within 15 seconds."""
+    waited = []
+
+    def wait_in_vain(*_: Any, patience: float = database.PATIENCE, **__: Any) -> None:
+        waited.append(patience)
+        raise database.unavailable()
+
+    monkeypatch.setattr(database, "transact", wait_in_vain)
+    body = {"clinics": [{"code": "C-1", "name": "Teeth"}], "patients": [ALI], "doctors": []}
+    refused(http.post("/sync", body), 503, "database_unavailable")
+    assert waited == [database.PATIENCE, sync.SHORT_PATIENCE]
+    assert sum(waited) < 15
+
+
 def test_the_history_of_an_outage_is_not_waited_for(
     http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
