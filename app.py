@@ -148,13 +148,13 @@ def _take_request_id() -> None:
 
 def _check_key() -> None:
     """Refuse whatever lies below /api/ without a known key, before anything else is looked at."""
-    if not request.path.startswith("/api/"):
-        return
     sent = request.headers.get("X-API-Key", "").encode("latin-1", "replace")
     digest = hashlib.sha256(sent).digest()
     keys = current_app.extensions["settings"].api_keys
     known = [key for key in keys if hmac.compare_digest(key.digest, digest)]
-    if not known:
+    if known:
+        g.key_name = request.environ["key_name"] = known[0].name
+    elif request.path.startswith("/api/"):
         detail = (
             "Send your key in the header X-API-Key:"
             " what stands after the name and colon in the service's API_KEYS."
@@ -162,7 +162,6 @@ def _check_key() -> None:
         raise problems.Unauthorized(
             detail, headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'}
         )
-    g.key_name = request.environ["key_name"] = known[0].name
 
 
 def _finish(response: Response) -> Response:

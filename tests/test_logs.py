@@ -54,18 +54,24 @@ def told_by(form: str, record: logging.LogRecord) -> str:
 
 
 @pytest.fixture
-def line(
-    http: Http, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Callable[..., logging.LogRecord]:
-    """Post to the service; return the record of the request's line, as a WSGI server lets it be written."""
-    app, environs = http.client.application, []
+def environs(http: Http, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the application got of each request, and added to it."""
+    app, got = http.client.application, []
     handed_on = app.wsgi_app
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
-        environs.append(environ)
+        got.append(environ)
         return handed_on(environ, start_response)
 
     monkeypatch.setattr(app, "wsgi_app", application)
+    return got
+
+
+@pytest.fixture
+def line(
+    http: Http, environs: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> Callable[..., logging.LogRecord]:
+    """Post to the service; return the record of the request's line, as a WSGI server lets it be written."""
 
     def post(path: str, body: Any, **headers: str) -> logging.LogRecord:
         response = http.post(path, body, headers=headers)
@@ -118,6 +124,15 @@ def test_a_wrong_key_has_no_name_and_is_not_told(
     told = FORMS[form].format(line("/patients", [PATIENT], **{"X-API-Key": "wrong-key"}))
     assert "401" in told
     assert not re.search(f"wrong-key|{KEY}|keyName", told)
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/openapi.json", "/nowhere"])
+def test_a_known_key_is_named_where_none_is_needed_too(
+    http: Http, environs: list[dict[str, Any]], path: str
+) -> None:
+    http.client.get(path, headers={"X-API-Key": f"{KEY}-2"})
+    http.client.get(path, headers={"X-API-Key": "wrong-key"})
+    assert [environ.get("key_name") for environ in environs] == ["second", None]
 
 
 def test_a_server_that_refuses_a_request_itself_can_have_it_told(
