@@ -54,10 +54,13 @@ def started(create: Callable[[], Flask]) -> Flask:
         config.write_own_env()
     try:
         return create()
-    except SystemExit:  # settings that make no sense, of which the doctor tells more
-        if sys.argv[-1:] != ["doctor"]:
-            raise
-        return alone()
+    except SystemExit as refusal:  # settings that make no sense
+        if sys.argv[-1:] == ["doctor"]:  # which tells more of them
+            return alone()
+        if "import" in sys.argv:
+            click.echo(refusal.code, err=True)
+            raise SystemExit(importing.NOT_READ) from None
+        raise
 
 
 @click.command()

@@ -694,3 +694,9 @@ def read_some(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:  # nobody writes any more
         return b""
+
+
+def test_with_settings_that_make_no_sense_the_file_is_not_read() -> None:
+    command = (sys.executable, "-m", "flask", "--app", "app", "import", "patients", "x.csv")
+    status, told = run(command, API_KEYS=f"tests:{KEY}", TIME_ZONE="Nowhere")
+    assert (status, told.splitlines()[-1][:27]) == (2, "Cannot start: TIME_ZONE mus")
