@@ -196,10 +196,12 @@ def import_file(**told: Any) -> None:
 def back_up(file: Path | None, keep: int | None) -> None:
     """Copy the database while the service runs, and check the copy.
 
-    FILE is a new file, or a folder: by default `backups` beside the database. In a folder the copy is named by date and
-    time, and --keep removes older copies of such names. For a database server, the command says what to run.
+    FILE is a new file, or a folder: by default BACKUP_FOLDER of the settings, or `backups` beside the database. In a
+    folder the copy is named by date and time, and --keep removes older copies of such names. For a database server, the
+    command says what to run.
     """
-    _tell(backups.back_up(file, keep))
+    folder = current_app.extensions["settings"].backup_folder
+    _tell(backups.back_up(file, keep, folder))
 
 
 @click.command()

@@ -95,6 +95,7 @@ class Settings:
     max_batch: int
     max_content_length: int
     history_days: int
+    backup_folder: Path | None
     import_encoding: str
     log_level: str
     log_format: str
@@ -201,6 +202,7 @@ def checked(env: Mapping[str, str]) -> Settings:
         max_batch=_whole_number(env, "MAX_BATCH", 100_000),
         max_content_length=_whole_number(env, "MAX_CONTENT_LENGTH", 64 * 1024 * 1024),
         history_days=_whole_number(env, "HISTORY_DAYS", 90, most=36_500),
+        backup_folder=_folder(env.get("BACKUP_FOLDER", "").strip()),
         import_encoding=code_page(env.get("IMPORT_ENCODING") or "windows-1256"),
         log_level=_log_level(env),
         log_format=_log_format(env),
@@ -344,6 +346,12 @@ def code_page(name: str) -> str:
             "IMPORT_ENCODING (or --encoding) must be a code page, as windows-1256 or iso-8859-6."
         )
     return name
+
+
+def _folder(text: str) -> Path | None:
+    """Return a folder that a person made: one on a disk that is not there is not made elsewhere."""
+    folder = ROOT / text
+    return folder if text else None
 
 
 def _whole_number(

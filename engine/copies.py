@@ -46,6 +46,7 @@ def back_up(path: str, target: Path, tables: Collection[str]) -> Counts:
         check(copy)
         found = counts(copy, tables)
         _refuse_incomplete(path, found, before)
+        _give_to_owner(copy, target)
         _put(copy, target)
     return found
 
@@ -203,9 +204,12 @@ def new_name(path: str, folder: Path, middle: str = "") -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for copies, for its owner only."""
+    """Make a folder for copies, for its owner only: that of the folder around it."""
+    is_new = not folder.exists()
     with explaining(folder / "copy"):
         sqlite_file.make_folder(str(folder / "copy"))
+        if is_new:
+            _give_to_owner(folder, folder.parent)
 
 
 def made_in(folder: Path, path: str) -> list[Path]:
@@ -246,7 +250,7 @@ def put_in_place(source: Path, path: str) -> Path | None:
 
 
 def _give_to_owner(copy: Path, target: Path) -> None:
-    """If root does this, the service shall still be able to open the file."""
+    """Give the owner of what is or will be `target` a copy that root made: the service is to use it as its own."""
     if not WINDOWS and os.geteuid() == 0:
         like = os.stat(target if target.exists() else target.parent)
         os.chown(copy, like.st_uid, like.st_gid)

@@ -57,15 +57,16 @@ USER = {"postgresql": "username", "mysql": "user"}
 # --- flask backup ------------------------------------------------------------------------------
 
 
-def back_up(target: Path | None, keep: int | None) -> Iterator[str]:
-    """Copy the database to a file, or into a folder, by default `backups` beside it; yield what was done.
+def back_up(target: Path | None, keep: int | None, folder: Path | None) -> Iterator[str]:
+    """Copy the database to a file, or into a folder, by default that of its backups; yield what was done.
 
-    `keep`: remove older copies than so many, of those that have names of this function's. Raises Unusable.
+    `keep`: remove older copies than so many, of those that have names of this function's. `folder` is BACKUP_FOLDER.
+    Raises Unusable.
     """
     path = _file_or_else("backup")
     if keep and target and not target.is_dir():
         raise Unusable(KEEP_NEEDS_OWN_NAMES)
-    target = _named(target, path)
+    target = _named(target, path, folder)
     try:
         with in_use.shared(path):
             found = copies.back_up(path, target, TABLES)
@@ -76,13 +77,20 @@ def back_up(target: Path | None, keep: int | None) -> Iterator[str]:
         yield f"Removed the older {older.name}."
 
 
-def _named(target: Path | None, path: str) -> Path:
+def folder_of(path: str | Path, folder: Path | None) -> Path:
+    """Return the folder of a database's backups: BACKUP_FOLDER, or `backups` beside it."""
+    return folder or Path(path).parent / FOLDER
+
+
+def _named(target: Path | None, path: str, folder: Path | None) -> Path:
     """Return the file to write: one of our own names, if none or only a folder is given."""
     if target and not target.is_dir():
         return target
-    folder = target or Path(path).parent / FOLDER
-    copies.make_folder(folder)
-    return copies.new_name(path, folder)
+    if not (
+        target or folder
+    ):  # one that a person named is not made, for its disk may be away
+        copies.make_folder(folder_of(path, None))
+    return copies.new_name(path, target or folder_of(path, folder))
 
 
 def _counted(counts: copies.Counts) -> str:

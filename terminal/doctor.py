@@ -23,7 +23,7 @@ from engine.in_use import WINDOWS
 from engine.outages import Unfit, watch_of
 from models import REVISION, SyncRun, db, instant, moment_of
 from serving import is_local
-from terminal.backups import FOLDER
+from terminal.backups import folder_of
 
 KNOWN = [name.upper() for name in config.Settings.__dataclass_fields__]
 # Names in `.env` that are other programs'.
@@ -102,7 +102,7 @@ def env_file(case: Case) -> Findings:
     if not case.file.exists():
         yield look(
             f"There is no {case.file}: all settings come from the environment."
-            " If that is not meant: python config.py writes one."
+            " If that is not meant, start the service once with `flask serve`: it writes one."
         )
     elif WINDOWS:
         yield look(
@@ -311,14 +311,15 @@ def backups(case: Case) -> Findings:
             "Backups of a database server cannot be seen from here. See that one is made each night."
         )
         return
-    folder = case.database.parent / FOLDER
+    folder = folder_of(case.database, case.settings.backup_folder)
     copies = [file for file in folder.glob("*.db") if not file.name.startswith(".")]
     last = max(
         (file.stat().st_mtime for file in copies if file.stat().st_size), default=None
     )
     if last is None:
         yield do(
-            f"There is no backup in {folder}. Make one each night: flask --app app backup"
+            f"There is no backup in {folder}. Make one each night: flask --app app backup."
+            " If yours lie elsewhere, name their folder: BACKUP_FOLDER."
         )
         return
     age = datetime.now(UTC) - datetime.fromtimestamp(last, UTC)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import flask_migrate
 import programs
@@ -58,12 +59,12 @@ def path(originals: tuple[Path, Path], tmp_path: Path) -> Path:
     return Path(shutil.copy(originals[0], tmp_path / "data" / "clinic.db"))
 
 
-def flask(path: Path, *words: str | Path) -> tuple[int, str]:
-    """Run a command of the service's; returns its exit status and all that it wrote.
+def flask(path: Path, *words: str | Path, **further: Any) -> tuple[int, str]:
+    """Run a command of the service's, with `further` settings; returns its exit status and all that it wrote.
 
     This process has shared the file afterwards if the command opened it as the service does.
     """
-    app = create_app(**settings(path), LOG_LEVEL="ERROR")
+    app = create_app(**settings(path), **further, LOG_LEVEL="ERROR")
     result = app.test_cli_runner().invoke(args=[*map(str, words)])
     with app.app_context():
         db.engine.dispose()
@@ -145,6 +146,28 @@ def test_a_backup_is_one_file_for_its_owner_with_date_and_time(path: Path) -> No
 def test_a_backup_into_a_folder_is_named_there(path: Path, tmp_path: Path) -> None:
     assert flask(path, "backup", tmp_path)[0] == 0
     assert len(copies.made_in(tmp_path, str(path))) == 1
+
+
+def test_backups_go_into_the_folder_of_the_settings_if_it_is_there(
+    path: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "usb"
+    told = checked(*flask(path, "backup", BACKUP_FOLDER=elsewhere))
+    assert f"There is no folder {elsewhere}" in told
+    assert names(tmp_path) == ["data"]
+    elsewhere.mkdir()
+    assert flask(path, "backup", BACKUP_FOLDER=elsewhere)[0] == 0
+    assert len(copies.made_in(elsewhere, str(path))) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_backs_up_belongs_to_the_service(path: Path) -> None:
+    os.chown(path.parent, 1234, 1234)
+    os.chown(path, 1234, 1234)
+    assert flask(path, "backup")[0] == 0
+    folder = path.parent / "backups"
+    (copy,) = folder.iterdir()
+    assert [entry.stat().st_uid for entry in (folder, copy)] == [1234, 1234]
 
 
 OLD = [f"clinic-2020-01-0{day}-020000.db" for day in range(1, 5)]

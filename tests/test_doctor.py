@@ -158,7 +158,7 @@ def test_it_works_without_a_single_setting(root: Path) -> None:
     status, said = flask_doctor(root)
     assert status == 1
     assert "DO    API_KEYS is not set." in said
-    assert "python config.py writes one" in said
+    assert "`flask serve`: it writes one" in said
     assert "is without tables" in said
 
 
@@ -466,6 +466,7 @@ def test_a_backup_is_wanted_each_night(env: dict[str, str], tmp_path: Path) -> N
         return told(doctor.backups(case(env)))
 
     assert "There is no backup" in found()[0]
+    assert "BACKUP_FOLDER" in found()[0]
     backup_of(tmp_path, ".unfinished-copy-1.db")
     backup_of(tmp_path, "notes.txt")
     backup_of(tmp_path, "empty.db").write_bytes(b"")
@@ -476,6 +477,13 @@ def test_a_backup_is_wanted_each_night(env: dict[str, str], tmp_path: Path) -> N
     assert found() == []
     backup_of(tmp_path, "clinic-3.db", hours=-9)  # of a clock that was ahead
     assert found() == []
+
+
+def test_backups_that_lie_elsewhere_are_found(env: dict[str, str], tmp_path: Path) -> None:
+    elsewhere = env | {"BACKUP_FOLDER": str(tmp_path / "usb" / "data" / "backups")}
+    assert "There is no backup" in told(doctor.backups(case(elsewhere)))[0]
+    backup_of(tmp_path / "usb", "clinic-1.db", hours=1)
+    assert told(doctor.backups(case(elsewhere))) == []
 
 
 def test_the_time_of_the_clinic_is_told(env: dict[str, str]) -> None:
