@@ -18,7 +18,7 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ErrorTask, Task, WSGITask
-from waitress.utilities import RequestEntityTooLarge
+from waitress.utilities import InternalServerError, RequestEntityTooLarge
 from werkzeug.wsgi import ClosingIterator
 
 import logs
@@ -36,6 +36,8 @@ FRAMING = (
 NEVER = 1 << 40  # bytes
 # Of a console: its window is closed, its user logs off, the system shuts down.
 CONSOLE_ENDS = (2, 5, 6)
+
+log = logging.getLogger(__name__)
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -143,12 +145,23 @@ class Channel(HTTPChannel):
     def error_task_class(channel: HTTPChannel, request: Any) -> Task:
         """Return the task that answers what cannot be taken."""
         if not isinstance(request.error, RequestEntityTooLarge):
-            return ErrorTask(channel, request)
+            return Refusal(channel, request)
         size = max(request.content_length, request.body_bytes_received)
         request.headers["CONTENT_LENGTH"] = str(size)
         task = WSGITask(channel, request)
         task.set_close_on_finish()  # the rest of the body is not read
         return task
+
+
+class Refusal(ErrorTask):
+    """The answer to what is no HTTP request, with gunicorn's line in the log: it tells nothing of what was sent."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        if not isinstance(error, InternalServerError):  # of which waitress has told
+            kind = type(error).__name__
+            log.warning("Invalid request from ip=%s: %s", self.channel.addr[0], kind)
+        super().execute()
 
 
 # --- The access log ----------------------------------------------------------------------------

@@ -18,7 +18,9 @@ SENT = (
     string.printable
 )  # characters that are not quoted, even where a URL must not hold them
 UNSENT = {"HTTP_HOST", "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"}
-FINISHED: dict[int, threading.Event] = {}  # for the port of each connection of a client
+FINISHED: dict[
+    int, threading.Event
+] = {}  # by the port of a client's connection, if somebody waits
 
 
 class Channel(windows.Channel):
@@ -26,7 +28,8 @@ class Channel(windows.Channel):
 
     def service(self) -> None:
         super().service()
-        FINISHED[self.addr[1]].set()
+        if finished := FINISHED.pop(self.addr[1], None):
+            finished.set()
 
 
 @cache

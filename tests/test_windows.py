@@ -151,6 +151,28 @@ def test_a_stranger_cannot_write_lines_into_the_access_log(
     assert "not-this-one" not in line
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nX-Key: secret\r\nContent-Length: secret\r\n\r\n",
+        b"GET / HTTP/1.1\r\nsecret header: 1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX-Key: " + b"secret" * 100_000 + b"\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: secret\r\n\r\n",
+    ],
+    ids=["length", "name", "size", "encoding"],
+)
+def test_what_is_no_request_has_a_line_that_tells_nothing_of_it(
+    app: Flask, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", over_waitress.port_of(app))) as stranger:
+        stranger.sendall(sent)
+        answer = stranger.makefile("rb").readline()
+    (line,) = [it.getMessage() for it in caplog.records if it.name == "windows"]
+    assert re.fullmatch(r"Invalid request from ip=127\.0\.0\.1: \w+", line)
+    assert re.match(rb"HTTP/1\.\d (400|431|501) ", answer)
+    assert "secret" not in caplog.text
+
+
 # --- The end -----------------------------------------------------------------------------------
 
 
