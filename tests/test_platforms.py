@@ -61,11 +61,9 @@ def health_command() -> str:
     return line.split("CMD ", 1)[1]
 
 
-def ignored(path: Path) -> bool:
-    """Tell whether a builder leaves out this path of the project."""
-    patterns = [
-        it for it in (ROOT / ".dockerignore").read_text().splitlines() if it[:1] != "#"
-    ]
+def ignored(path: Path, by: str = ".dockerignore") -> bool:
+    """Tell whether a builder, or whoever reads the file `by`, leaves out this path of the project."""
+    patterns = [it for it in (ROOT / by).read_text().splitlines() if it[:1] != "#"]
     names = [str(path), path.name]
     return any(
         fnmatch.fnmatch(name, it.removeprefix("**/")) for name in names for it in patterns
@@ -293,6 +291,17 @@ def test_the_files_know_where_the_service_is_and_how_it_is() -> None:
 def test_container_and_platforms_have_one_python() -> None:
     version = (ROOT / ".python-version").read_text().strip()
     assert re.fullmatch(rf"python:{re.escape(version)}-slim-\w+", arguments("FROM")[0])
+
+
+# What the pages have somebody write into the program's folder: keys, and patients.
+PRIVATE = [".env", "clinic.env", "clinic.dump", "clinic.sql", "patients.csv.rejected.csv"]
+PRIVATE += [f"before-upgrade.{kind}" for kind in ("db", "dump", "sql")]
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_keys_and_patients_get_into_no_container_and_no_repository(name: str) -> None:
+    assert ignored(Path(name))
+    assert ignored(Path(name), by=".gitignore")
 
 
 def test_the_container_is_small_and_not_roots(image: Path) -> None:
