@@ -16,6 +16,10 @@ ON_GUNICORN := $(addprefix tests/test_, $(addsuffix .py, backups linux one_file 
 HTTP = $(filter-out $(ON_GUNICORN), \
   $(shell grep -lE '\bHttp\b|\btest_client\b|\bimport live\b|from live import' tests/test_*.py))
 
+# An environment of an older Python would be kept, and lack the packages' versions for ever.
+export NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and \
+  "Python 3.11 or newer is needed, and this is %d.%d. If there is another: make run PYTHON=python3.13" % sys.version_info[:2])
+
 .PHONY: run backup restore test rules waitress lint bench scaling chaos mutants
 
 run: $(VENV)/installed  ## Serve at http://127.0.0.1:5082, on SQLite unless .env says otherwise
@@ -56,6 +60,7 @@ mutants: $(MUTANTS)/installed  ## Change the code in one place at a time, and se
 
 $(VENV)/installed: requirements.txt
 	@echo "Installing into $(VENV) ..."
+	@test -x $(BIN)/pip || $(PYTHON) -c "$$NEW_ENOUGH"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(INSTALL) requirements.txt
 	@touch $@

@@ -168,3 +168,23 @@ def test_copies_are_made_while_it_runs_and_put_back_after_a_stop(tmp_path: Path)
     project.run(restore)
     with project.served():
         assert project.ids("patients") == []
+
+
+OLD = """#!/bin/sh
+[ "$1" = -c ] || exit 9
+exec python3 -c "import sys; sys.version_info = (3, 10, 13); $2"
+"""
+
+
+def test_an_older_python_is_told_and_makes_no_environment(tmp_path: Path) -> None:
+    python, environment = tmp_path / "python3.10", tmp_path / "environment"
+    python.write_text(OLD)
+    python.chmod(0o755)
+    made = f"{environment}/installed"
+    command = ["make", made, f"PYTHON={python}", f"VENV={environment}"]
+    ended = subprocess.run(
+        command, cwd=programs.ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode
+    assert "Python 3.11 or newer is needed, and this is 3.10." in ended.stderr
+    assert not environment.exists()

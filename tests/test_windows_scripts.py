@@ -67,6 +67,12 @@ def test_what_a_script_names_is_there(script: Path) -> None:
     assert missing == set()
 
 
+def test_an_older_python_makes_no_environment() -> None:
+    text = (ROOT / "deploy/windows/run.cmd").read_text(encoding="ascii")
+    looks = 'py -3 -c "import sys; sys.exit(sys.version_info < (3, 11))"'
+    assert f"{looks}\nif errorlevel 1 goto nopython\npy -3 -m venv .venv\n" in text
+
+
 def test_each_label_that_run_goes_to_is_there_once() -> None:
     text = (ROOT / "deploy/windows/run.cmd").read_text(encoding="ascii")
     labels = re.findall(r"^:(\w+)", text, re.MULTILINE)

@@ -12,8 +12,10 @@ if exist .venv\Scripts\python.exe goto install
 rem What lies here is for this user, the system and administrators: patients, keys and backups.
 icacls . /inheritance:r /grant:r "%USERDOMAIN%\%USERNAME%:(OI)(CI)F" "*S-1-5-18:(OI)(CI)F" "*S-1-5-32-544:(OI)(CI)F" >nul
 if errorlevel 1 echo Warning: other users of this computer may be able to read this folder. See docs\windows.md.
-py -3 -m venv .venv
+py -3 -c "import sys; sys.exit(sys.version_info < (3, 11))"
 if errorlevel 1 goto nopython
+py -3 -m venv .venv
+if errorlevel 1 goto failed
 
 :install
 echo Installing. This takes a minute or two.
