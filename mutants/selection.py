@@ -6,11 +6,10 @@ All of them run in one process, on SQLite. What needs HTTP, hypothesis or a data
 
 _FORMS = "columns values forms none_and_damage"
 _RULES = "matching weak_keys formers placeholders bookings refused_persons older_rules"
-_PERSONS = "merging ways_out"
 _COLUMNS = "records sequence roads crowds engine"
 
 TESTS = {
-    "upsert.py": f"{_RULES} {_PERSONS} crowds",
+    "upsert.py": f"{_RULES} merging crowds",
     "engine/canonical.py": f"canonical {_FORMS} hijri",
     "engine/checkup.py": "checkup doctor",
     "engine/connecting.py": "connecting upgrading",
@@ -34,7 +33,7 @@ TESTS = {
     "engine/sqlite_file.py": "sqlite_file turns",
     "engine/turns.py": "turns",
     "engine/upgrading.py": "upgrades_at_once",
-    "engine/write.py": f"writing engine {_RULES} {_PERSONS}",
+    "engine/write.py": f"writing engine {_RULES} merging ways_out",
 }
 ON_SERVERS = frozenset({"engine/database.py", "engine/upgrading.py"})
 # Too slow for a mutant, though they look at no server: they start programs, wait, or try many inputs.
