@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import shown
+from flask import Flask
+from flask.cli import FlaskGroup
 
 import bench.scaling
 import chaos.__main__
@@ -82,6 +84,19 @@ def test_every_make_command_of_the_docs_is_one(page: Path) -> None:
     targets = re.findall(r"^(\w+):", rules, re.MULTILINE)
     named = re.findall(r"[`\n]make (\w+)", page.read_text(encoding="utf-8"))
     assert [name for name in named if name not in targets] == []
+
+
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+OURS = re.compile(r"\bflask(?:\.cmd)? (?:--app app )?([a-z]+)")
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_every_command_of_the_program_in_the_docs_is_one(
+    page: Path, sqlite_app: Flask
+) -> None:
+    code = "\n".join(CODE.findall(page.read_text(encoding="utf-8")))
+    known = {*FlaskGroup().commands, *sqlite_app.cli.commands}
+    assert [name for name in OURS.findall(code) if name not in known] == []
 
 
 # What runs the commands of a page; or the sentence of the page that says that nobody did.

@@ -8,7 +8,7 @@ import pytest
 import shown
 from programs import KEY, UPGRADE, copied, run
 
-FLASK = ".venv/bin/flask"
+FLASK = "./flask"
 
 
 def commands() -> list[tuple[str, ...]]:
