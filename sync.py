@@ -4,6 +4,7 @@ A transaction holds one chunk or several. An atomic or dry run cleans everything
 """
 
 import logging
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -184,6 +185,15 @@ class _AtOnce:
     def run(self, order: Iterable[tuple[Rules, list[Any]]]) -> Reports:
         """Settle everything, and report."""
         cleaned = {rules.entity: self._clean(rules, sent) for rules, sent in order}
+        try:
+            return self._run(cleaned)
+        except InternalError as problem:
+            if not self._blame(cleaned, problem):
+                self._fail(cleaned, problem)
+                raise
+        return self._run(cleaned)
+
+    def _run(self, cleaned: Mapping[str, Batch]) -> Reports:
         # An atomic request with an invalid record is taken back anyhow: a dry run of it holds up no writer.
         doomed = self.options.atomic and any(batch.refused for batch in cleaned.values())
         dry_run = self.options.dry_run or doomed
@@ -198,11 +208,7 @@ class _AtOnce:
                 history.write(connection, self.options.origin, reports, dry_run=False)
             return undone
 
-        try:
-            undone = transact(work, writes=not dry_run)
-        except InternalError as problem:
-            self._fail(cleaned, problem)
-            raise
+        undone = transact(work, writes=not dry_run)
         reports = self._reports(cleaned, undone)
         if undone or dry_run:
             note_afterwards(self.options, reports)
@@ -227,6 +233,32 @@ class _AtOnce:
             ]
             self.results[entity] = [result for results in parts for result in results]
 
+    def _blame(self, cleaned: Mapping[str, Batch], problem: InternalError) -> bool:
+        """Refuse the first record that the database does not take; return whether there is one."""
+        if self.options.dry_run:
+            return False
+        places = [(it, place) for it in cleaned.values() for place in range(it.size)]
+        counts = range(1, len(places) + 1)
+        first = bisect_left(counts, True, key=partial(self._fails, cleaned))
+        if first == len(places):
+            return False
+        batch, place = places[first]
+        batch.refused[place] = problem
+        return True
+
+    def _fails(self, cleaned: Mapping[str, Batch], count: int) -> bool:
+        """Return whether the database does not take so many of the first records. Nothing is stored."""
+
+        def work(connection: sa.Connection) -> None:
+            self._settle(connection, _first(cleaned, count), dry_run=False)
+            connection.rollback()
+
+        try:
+            transact(work)
+        except InternalError:
+            return True
+        return False
+
     def _fail(self, cleaned: Mapping[str, Batch], problem: InternalError) -> None:
         """Note in the history that every record failed with the same problem."""
         for entity, batch in cleaned.items():
@@ -247,6 +279,16 @@ class _AtOnce:
             else:
                 reports[entity] = answers.report(batch, results, minimal=minimal)
         return reports
+
+
+def _first(batches: Mapping[str, Batch], count: int) -> dict[str, Batch]:
+    """Return so many of the first records of all batches."""
+    found = {}
+    for entity, batch in batches.items():
+        places = range(min(count, batch.size))
+        found[entity] = batch.part(places)
+        count -= len(places)
+    return found
 
 
 @dataclass

@@ -25,7 +25,7 @@ from engine.fields import (
     first_of,
 )
 from engine.nothing import Nothing
-from engine.problems import ValidationFailed
+from engine.problems import Problem, ValidationFailed
 from engine.rules import Rules, Values
 
 Column = Sequence[Any]
@@ -71,7 +71,7 @@ class Batch:
     gappy: set[str] = field(default_factory=set)
     keys: list[str | None] = field(default_factory=list)
     warnings: dict[int, list[str]] = field(default_factory=dict)
-    refused: dict[int, ValidationFailed] = field(default_factory=dict)
+    refused: dict[int, Problem] = field(default_factory=dict)
 
     def data(self, place: int) -> Values:
         """Return the clean data of one record: only what it sends."""

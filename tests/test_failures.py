@@ -3,7 +3,7 @@
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from conftest import API, KEY, Http, Portal, migrated
 from flask import Flask
 from test_http import PAIRS, PATIENT, PLURAL, SINGULAR, WRITING, refused, with_charset
 
+import history
 import logs
 import sync
 from engine import database
@@ -410,17 +411,42 @@ def test_a_database_error_of_one_record_is_a_500_that_carries_the_request_id_and
     assert "call-17" in told["detail"]
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "query"),
-    [("/patient", PATIENT, {}), ("/patients", [PATIENT, PATIENT], {"atomic": "true"})],
-)
-def test_what_ends_in_a_500_stands_in_the_history(
-    http: Http, monkeypatch: pytest.MonkeyPatch, path: str, body: Any, query: dict
-) -> None:
+def fail_at_each_insert(patched: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise sa.exc.DataError("INSERT INTO patient", {}, Exception())
 
-    monkeypatch.setattr(database, "insert_for_ids", fail)
+    patched.setattr(database, "insert_for_ids", fail)
+
+
+def fail_at_the_history_once(patched: pytest.MonkeyPatch) -> None:
+    write, failures = history.write, []
+
+    def fail_once(*args: Any, **options: Any) -> None:
+        if not failures:
+            failures.append(sa.exc.DataError("INSERT INTO sync_run", {}, Exception()))
+            raise failures[0]
+        write(*args, **options)
+
+    patched.setattr(history, "write", fail_once)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "query", "spoil"),
+    [
+        ("/patient", PATIENT, {}, fail_at_each_insert),
+        ("/patients", [PATIENT] * 2, {"atomic": "true"}, fail_at_the_history_once),
+    ],
+)
+def test_what_ends_in_a_500_stands_in_the_history(
+    *,
+    http: Http,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    body: Any,
+    query: dict,
+    spoil: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    spoil(monkeypatch)
     refused(http.post(path, body, **query), 500, "internal_error")
     (row,) = http.client.get(f"{API}/syncs", headers={"X-API-Key": KEY}).json["data"]
     count = len(body) if isinstance(body, list) else 1

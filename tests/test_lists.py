@@ -221,14 +221,22 @@ def test_a_database_error_on_one_record_does_not_stop_the_others(
     assert [row["patient_no"] for row in sqlite_portal.stored("patient")] == ["P-1", "P-3"]
 
 
-def test_an_atomic_request_with_a_database_error_stores_nothing(
-    http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("place", [0, 1, 4, 5, 10])
+def test_an_atomic_request_with_a_database_error_names_its_record_and_stores_nothing(
+    http: Http, sqlite_portal: Portal, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
+    monkeypatch.setattr(sync, "CHUNK", 4)
     refuse_to_insert(monkeypatch, "Unlucky")
-    response = http.post(
-        "/patients", [PATIENT, {"patientNo": "P-2", "name": "Unlucky"}], atomic="true"
-    )
-    assert response.status_code >= 400
+    records = [{"patientNo": f"P-{at}", "name": f"Patient {at} Ali"} for at in range(11)]
+    records[place]["name"] = "Unlucky"
+    body = {"clinics": [{"code": "C-1", "name": "Teeth"}], "patients": records}
+    response = http.post("/sync", body, atomic="true")
+    answer = told(response, 422)
+    assert faces(answer, {"rolledBack": True, "total": 12, "created": 0, "failed": 1})
+    failed = [item for item in answer["patients"]["results"] if "code" in item]
+    wanted = {"index": place, "status": 500, "code": "internal_error", "key": f"P-{place}"}
+    assert len(failed) == 1
+    assert faces(failed[0], wanted)
     assert not re.search("INSERT|1122|DataError", response.text)
     assert nothing_stored(sqlite_portal)
 
