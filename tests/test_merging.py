@@ -1,4 +1,4 @@
-"""Merging two records of one person."""
+"""Merging two records of one person, and retiring one."""
 
 from typing import Any
 
@@ -21,8 +21,9 @@ from test_matching import (
     renumbered_patient,
     row,
 )
-from test_ways_out import AT_ELEVEN, AT_TEN, FAMILY, merge
+from test_ways_out import AT_ELEVEN, AT_TEN, FAMILY, merge, retire, run_in_vain
 
+import upsert
 from models import db
 
 # --- Merging -----------------------------------------------------------------------------------
@@ -295,3 +296,27 @@ def test_a_stale_sync_after_a_merge_does_not_bring_the_dropped_patient_back(
     assert answer["patient"]["results"][0]["id"] == keep
     assert [it["patient_id"] for it in portal.stored("appointment")] == [keep]
     assert [it["id"] for it in portal.stored("patient")] == [keep]
+
+
+# --- Retiring ----------------------------------------------------------------------------------
+
+
+def test_persons_can_be_merged_and_whatever_has_keys_to_give_up_retired() -> None:
+    assert upsert.MERGEABLE == ("doctor", "patient")
+    assert upsert.RETIRABLE == ("doctor", "patient", "appointment")
+
+
+def test_who_is_retired_is_inactive_without_a_key_and_keeps_nobody(portal: Portal) -> None:
+    retired = new(portal, "patient", ALI, patientNo="P-1")
+    retire(portal, "patient", retired)
+    stored = row(portal, "patient", retired)
+    assert (stored["is_active"], stored["patient_no"]) == (False, None)
+    again = new(portal, "patient", ALI, patientNo="P-1")
+    told = run_in_vain(portal, "merge", "patient", retired, again, "--yes").output
+    assert "Merge the other way round." in told
+
+
+def test_a_booking_that_is_retired_is_gone(portal: Portal) -> None:
+    new(portal, "patient", ALI, patientNo="P-1")
+    retire(portal, "appointment", new(portal, "appointment", AT_TEN))
+    assert portal.stored("appointment") == []
