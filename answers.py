@@ -36,12 +36,15 @@ class Report:
     failures: list[Item] = field(default_factory=list)
     # Each is of one item or several, with commas between.
     texts: list[str] = field(default_factory=list)
+    # With the whole atomic request, though perhaps none of this list failed.
+    rolled_back: bool = False
 
     def __add__(self, more: "Report") -> "Report":
         return Report(
             self.counts + more.counts,
             self.failures + more.failures,
             self.texts + more.texts,
+            self.rolled_back or more.rolled_back,
         )
 
     def extend(self, more: "Report") -> None:
@@ -49,6 +52,7 @@ class Report:
         self.counts += more.counts
         self.failures += more.failures
         self.texts += more.texts
+        self.rolled_back |= more.rolled_back
 
     @property
     def stored_any(self) -> bool:
@@ -73,16 +77,17 @@ def report(
     return Report(counts, failures, [",".join(texts)] if texts else [])
 
 
-def report_of(items: Iterable[Item], *, minimal: bool = False) -> Report:
+def report_of(
+    items: Iterable[Item], *, minimal: bool = False, rolled_back: bool = False
+) -> Report:
     """Return a report of items."""
     items = list(items)
     shown = (
         [item for item in items if _failed(item) or item["warnings"]] if minimal else items
     )
     counts = Counter(item.get("action", "failed") for item in items)
-    return Report(
-        counts, [item for item in items if _failed(item)], [encode(item) for item in shown]
-    )
+    failures = [item for item in items if _failed(item)]
+    return Report(counts, failures, [encode(item) for item in shown], rolled_back)
 
 
 def undone(batch: Batch, results: Outcomes) -> list[Item]:
@@ -197,20 +202,11 @@ def _failed(answer: Item) -> bool:
 # --- The whole ---------------------------------------------------------------------------------
 
 
-def totals(
-    reports: Collection[Report], *, atomic: bool = False, dry_run: bool = False
-) -> Item:
+def totals(reports: Collection[Report], *, dry_run: bool = False) -> Item:
     """Return the counts of an answer, over all its lists."""
-    return _totals(reports, dry_run, atomic and _any_failed(reports))
-
-
-def _any_failed(reports: Iterable[Report]) -> bool:
-    return any(report.counts["failed"] for report in reports)
-
-
-def _totals(reports: Collection[Report], dry_run: bool, rolled_back: bool) -> Item:
     counted = sum((report.counts for report in reports), Counter())
-    success = not counted["failed"] and not rolled_back
+    rolled_back = any(report.rolled_back for report in reports)
+    success = not (counted["failed"] or rolled_back)
     answer: Item = {"success": success, "total": counted.total()}
     answer |= {name: counted[name] for name in COUNTS}
     if dry_run:
@@ -220,27 +216,19 @@ def _totals(reports: Collection[Report], dry_run: bool, rolled_back: bool) -> It
     return answer
 
 
-def listed(report: Report, *, atomic: bool = False, dry_run: bool = False) -> str:
+def listed(report: Report, *, dry_run: bool = False) -> str:
     """Return the JSON of the answer to one list."""
-    return _listed(report, dry_run, atomic and _any_failed([report]))
-
-
-def _listed(report: Report, dry_run: bool, rolled_back: bool) -> str:
-    answer = _totals([report], dry_run, rolled_back)
+    answer = totals([report], dry_run=dry_run)
     return _with(answer, {"results": f"[{','.join(report.texts)}]"})
 
 
-def all_listed(
-    reports: Mapping[str, Report], *, atomic: bool = False, dry_run: bool = False
-) -> str:
-    """Return the JSON of the answer to several lists, by entity; what is rolled back is so for each of them."""
-    lists = reports.values()
-    rolled_back = atomic and _any_failed(lists)
+def all_listed(reports: Mapping[str, Report], *, dry_run: bool = False) -> str:
+    """Return the JSON of the answer to several lists, by entity."""
     parts = {
-        RULES[entity].plural: _listed(report, dry_run, rolled_back)
+        RULES[entity].plural: listed(report, dry_run=dry_run)
         for entity, report in reports.items()
     }
-    return _with(_totals(lists, dry_run, rolled_back), parts)
+    return _with(totals(reports.values(), dry_run=dry_run), parts)
 
 
 def _with(answer: Item, parts: Mapping[str, str]) -> str:

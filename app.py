@@ -147,7 +147,7 @@ def _take_request_id() -> None:
 
 
 def _check_key() -> None:
-    """Refuse whatever lies below /api/ without a known key, before anything else is looked at."""
+    """Note the name of a known key; below /api/ refuse whoever has none, before anything else is looked at."""
     sent = request.headers.get("X-API-Key", "").encode("latin-1", "replace")
     digest = hashlib.sha256(sent).digest()
     keys = current_app.extensions["settings"].api_keys
@@ -318,7 +318,9 @@ def upsert_many(plural: str) -> Response:
         )
     _refuse_too_many(len(body))
     reports = sync.many(current_app.extensions["schemas"], {entity: body}, options)
-    return _answer_many(reports, answers.listed(reports[entity], **options.marks), options)
+    return _answer_many(
+        reports, answers.listed(reports[entity], dry_run=options.dry_run), options
+    )
 
 
 @api.post("/sync")
@@ -327,7 +329,9 @@ def upsert_all() -> Response:
     options, batches = _options(), _lists(_body())
     _refuse_too_many(sum(map(len, batches.values())))
     reports = sync.many(current_app.extensions["schemas"], batches, options)
-    return _answer_many(reports, answers.all_listed(reports, **options.marks), options)
+    return _answer_many(
+        reports, answers.all_listed(reports, dry_run=options.dry_run), options
+    )
 
 
 @api.get(f"/<any({', '.join(PLURALS)}):plural>")
@@ -394,7 +398,7 @@ def _answer_text(text: str, status: int, kind: str = "application/json") -> Resp
 
 
 def _answer_many(reports: sync.Reports, text: str, options: sync.Options) -> Response:
-    answer = answers.totals(reports.values(), **options.marks)
+    answer = answers.totals(reports.values(), dry_run=options.dry_run)
     counts = {name: answer[name] for name in ("total", *answers.COUNTS)}
     request.environ["counts"] = counts
     response = _answer_text(text, answers.status(answer))

@@ -349,7 +349,7 @@ def code_page(name: str) -> str:
 
 
 def _folder(text: str) -> Path | None:
-    """Return a folder that a person made: one on a disk that is not there is not made elsewhere."""
+    """Return the path of a folder, from the project's root on; None if none is named."""
     folder = ROOT / text
     return folder if text else None
 

@@ -56,11 +56,6 @@ class Options:
     minimal: bool = False
     origin: Origin | None = None
 
-    @property
-    def marks(self) -> dict[str, bool]:
-        """The options that the answer repeats."""
-        return {"atomic": self.atomic, "dry_run": self.dry_run}
-
 
 # --- One record --------------------------------------------------------------------------------
 
@@ -275,7 +270,9 @@ class _AtOnce:
             results = self.results[entity]
             if undone:
                 items = answers.undone(batch, results)
-                reports[entity] = answers.report_of(items, minimal=minimal)
+                reports[entity] = answers.report_of(
+                    items, minimal=minimal, rolled_back=True
+                )
             else:
                 reports[entity] = answers.report(batch, results, minimal=minimal)
         return reports

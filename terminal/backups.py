@@ -86,11 +86,10 @@ def _named(target: Path | None, path: str, folder: Path | None) -> Path:
     """Return the file to write: one of our own names, if none or only a folder is given."""
     if target and not target.is_dir():
         return target
-    if not (
-        target or folder
-    ):  # one that a person named is not made, for its disk may be away
-        copies.make_folder(folder_of(path, None))
-    return copies.new_name(path, target or folder_of(path, folder))
+    chosen = target or folder_of(path, folder)
+    if not (target or folder):  # what a person named is not made: its disk may be away
+        copies.make_folder(chosen)
+    return copies.new_name(path, chosen)
 
 
 def _counted(counts: copies.Counts) -> str:

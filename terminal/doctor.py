@@ -16,7 +16,7 @@ from dotenv.parser import Binding, parse_stream
 
 import config
 import overdue
-from engine import checkup, database
+from engine import checkup, copies, database
 from engine.checkup import Findings, do, good, look
 from engine.connecting import Unusable, connect
 from engine.in_use import WINDOWS
@@ -312,10 +312,8 @@ def backups(case: Case) -> Findings:
         )
         return
     folder = folder_of(case.database, case.settings.backup_folder)
-    copies = [file for file in folder.glob("*.db") if not file.name.startswith(".")]
-    last = max(
-        (file.stat().st_mtime for file in copies if file.stat().st_size), default=None
-    )
+    made = copies.made_in(folder, str(case.database)) if folder.is_dir() else []
+    last = max((file.stat().st_mtime for file in made if file.stat().st_size), default=None)
     if last is None:
         yield do(
             f"There is no backup in {folder}. Make one each night: flask --app app backup."

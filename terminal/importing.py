@@ -295,7 +295,7 @@ class _Import:
 
     def _tell(self, intake: Intake, rejected: Rejects, stopped: str) -> None:
         wishes = self.wishes
-        counts = answers.totals([intake.report], atomic=wishes.atomic)
+        counts = answers.totals([intake.report])
         told = ", ".join(f"{counts[name]:,} {name}" for name in answers.ACTIONS)
         click.echo(f"{counts['total']:,} records: {told}, {counts['failed']:,} refused.")
         self._tell_some("warning", intake.warnings, intake.warned)
@@ -303,7 +303,7 @@ class _Import:
         self._tell_of_rejects(rejected)
         if wishes.dry_run:
             click.echo("This was a dry run: nothing was stored.")
-        elif "rolledBack" in counts:
+        elif wishes.atomic and counts["failed"]:
             click.echo("Nothing was stored, for all or nothing was asked for.")
         if stopped:
             click.echo(f"Not all was imported. {stopped} {STORED_STAYS}", err=True)

@@ -162,7 +162,7 @@ class Portal:
             used_up = {entity: list(records) for entity, records in batches.items()}
             reports = sync.many(self.schemas, used_up, wanted)
             return {
-                entity: json.loads(answers.listed(it, **wanted.marks))
+                entity: json.loads(answers.listed(it, dry_run=wanted.dry_run))
                 for entity, it in reports.items()
             }
 

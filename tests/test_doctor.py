@@ -469,20 +469,24 @@ def test_a_backup_is_wanted_each_night(env: dict[str, str], tmp_path: Path) -> N
     assert "BACKUP_FOLDER" in found()[0]
     backup_of(tmp_path, ".unfinished-copy-1.db")
     backup_of(tmp_path, "notes.txt")
-    backup_of(tmp_path, "empty.db").write_bytes(b"")
+    backup_of(tmp_path, "clinic-2026-06-04-020000.db").write_bytes(b"")
     assert "There is no backup" in found()[0]
-    backup_of(tmp_path, "clinic-1.db", hours=27)
+    backup_of(tmp_path, "clinic-2026-06-01-020000.db", hours=27)
     assert "is 27 hours old. See why" in found()[0]
-    backup_of(tmp_path, "clinic-2.db", hours=25)
+    backup_of(tmp_path, "clinic-2026-06-02-020000.db", hours=25)
     assert found() == []
-    backup_of(tmp_path, "clinic-3.db", hours=-9)  # of a clock that was ahead
+    backup_of(
+        tmp_path, "clinic-2026-06-03-020000.db", hours=-9
+    )  # of a clock that was ahead
     assert found() == []
 
 
 def test_backups_that_lie_elsewhere_are_found(env: dict[str, str], tmp_path: Path) -> None:
     elsewhere = env | {"BACKUP_FOLDER": str(tmp_path / "usb" / "data" / "backups")}
     assert "There is no backup" in told(doctor.backups(case(elsewhere)))[0]
-    backup_of(tmp_path / "usb", "clinic-1.db", hours=1)
+    backup_of(tmp_path / "usb", "Thumbs.db", hours=1)
+    assert "There is no backup" in told(doctor.backups(case(elsewhere)))[0]
+    backup_of(tmp_path / "usb", "clinic-2026-06-01-020000.db", hours=1)
     assert told(doctor.backups(case(elsewhere))) == []
 
 
