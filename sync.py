@@ -1,9 +1,11 @@
 """One request's work: cut its lists into chunks, clean and settle chunk after chunk, and report on each record.
 
-A transaction holds one chunk or several. An atomic or dry run cleans everything first, and is one transaction.
+A transaction holds one chunk or several. An atomic or dry run cleans everything first, and is stored, or judged, in one
+transaction.
 """
 
 import logging
+import time
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,12 +34,12 @@ from upsert import RULES
 
 CHUNK = 1000  # records matched and written at once: unless a request is atomic, who wants to write waits for one chunk
 MORE_CHUNKS = 9  # further chunks in the same transaction, as long as nobody queues for the turn to write
-GIVE_UP_AFTER = (
-    2  # chunks in a row that the database fails before the rest is not tried any more
-)
+# After so many chunks in a row in which the database failed, or so many seconds of them, the rest is not tried.
+GIVE_UP_AFTER, WAITED_LONG = 2, PATIENCE / 2
 CONFLICT = 409
-# Seconds that wait for other writers: the history of what stores nothing, and a chunk after one that waited in vain.
-SHORT_PATIENCE = 1
+SHORT_PATIENCE = (
+    1  # seconds that the history of what stores nothing waits for other writers
+)
 
 Reports = dict[str, Report]  # by entity
 # (entity, code) of records of the request that were refused with a conflict: nothing may refer to them.
@@ -171,11 +173,12 @@ def _chunks(batch: Batch) -> Iterator[Batch]:
 
 
 class _AtOnce:
-    """A request in one transaction: all or nothing, or a dry run that stores nothing."""
+    """A request that is stored in one transaction, all or nothing; or a dry run that stores nothing."""
 
     def __init__(self, schemas: Schemas, options: Options):
         self.schemas, self.options = schemas, options
         self.results: dict[str, Outcomes] = {}
+        self.settled = 0  # records, in whole chunks
 
     def run(self, order: Iterable[tuple[Rules, list[Any]]]) -> Reports:
         """Settle everything, and report."""
@@ -221,28 +224,32 @@ class _AtOnce:
         # A dry run's changes exist only in the index, so all chunks share one.
         lasting = Index(connection, RULES)
         index = (lambda: lasting) if dry_run else (lambda: Index(connection, RULES))
+        self.settled = 0
         for entity, batch in cleaned.items():
-            parts = [
-                _store(RULES[entity], part, index, refused, dry_run)
-                for part in _chunks(batch)
-            ]
-            self.results[entity] = [result for results in parts for result in results]
+            results = self.results[entity] = []
+            for part in _chunks(batch):
+                results += _store(RULES[entity], part, index, refused, dry_run)
+                self.settled += part.size
 
     def _blame(self, cleaned: Mapping[str, Batch], problem: InternalError) -> bool:
-        """Refuse the first record that the database does not take; return whether there is one."""
+        """Refuse the first record that the database does not take; return whether there is one.
+
+        It is in the chunk that follows the settled ones. Each trial is a transaction that is rolled back.
+        """
         if self.options.dry_run:
             return False
-        places = [(it, place) for it in cleaned.values() for place in range(it.size)]
-        counts = range(1, len(places) + 1)
-        first = bisect_left(counts, True, key=partial(self._fails, cleaned))
-        if first == len(places):
+        total = sum(batch.size for batch in cleaned.values())
+        counts = range(1, min(self.settled + CHUNK, total) + 1)
+        fails = partial(self._fails, cleaned)
+        number = bisect_left(counts, True, self.settled, key=fails)
+        if number == len(counts):
             return False
-        batch, place = places[first]
-        batch.refused[place] = problem
+        batch, place = _place_of(number, cleaned)
+        batch.refused[place] = InternalError(problem.detail)
         return True
 
     def _fails(self, cleaned: Mapping[str, Batch], count: int) -> bool:
-        """Return whether the database does not take so many of the first records. Nothing is stored."""
+        """Return whether the database refuses one of the first `count` records; nothing is stored."""
 
         def work(connection: sa.Connection) -> None:
             self._settle(connection, _first(cleaned, count), dry_run=False)
@@ -276,6 +283,15 @@ class _AtOnce:
             else:
                 reports[entity] = answers.report(batch, results, minimal=minimal)
         return reports
+
+
+def _place_of(number: int, batches: Mapping[str, Batch]) -> tuple[Batch, int]:
+    """Return the batch and the place in it of a record by its number, which counts over all batches from 0."""
+    for batch in batches.values():
+        if number < batch.size:
+            return batch, number
+        number -= batch.size
+    raise IndexError
 
 
 def _first(batches: Mapping[str, Batch], count: int) -> dict[str, Batch]:
@@ -326,9 +342,9 @@ class _InChunks:
         self._refused: RefusedCodes = set()
         # Several chunks share a transaction until some have to be tried in parts. The last one also writes the history.
         self._together = True
-        self._outages: list[
-            DatabaseUnavailable
-        ] = []  # of the last chunks, without a success between
+        # Of the last chunks, without a success between; and in how many seconds.
+        self._outages: list[DatabaseUnavailable] = []
+        self._waited = 0.0
 
     def run(self, order: Iterable[tuple[Rules, list[Any]]]) -> Reports:
         """Settle chunk after chunk, and report."""
@@ -351,13 +367,13 @@ class _InChunks:
 
         What cannot be stored together is put back in parts, so that one record fails alone.
         """
-        chunks = [self.waiting.popleft()]
+        chunks, begun = [self.waiting.popleft()], time.monotonic()
         noted = False
         try:
             noted = self._settle(chunks)
         except (DatabaseUnavailable, InternalError) as problem:
-            if isinstance(problem, DatabaseUnavailable) and problem.loses_all:
-                raise
+            if isinstance(problem, DatabaseUnavailable):
+                self._note_outage(problem, time.monotonic() - begun)
             if parts := _parts(chunks, problem):
                 self.waiting.extendleft(reversed(parts))
                 self._together = False
@@ -367,10 +383,15 @@ class _InChunks:
             self.reports[chunk.rules.entity].extend(chunk.report)
         return noted
 
+    def _note_outage(self, outage: DatabaseUnavailable, seconds: float) -> None:
+        """Remember an outage that was noticed after so long; raise it if what was stored before may be lost."""
+        if outage.loses_all:
+            raise outage
+        self._outages.append(outage)
+        self._waited += seconds
+
     def _fail(self, chunk: _Chunk, problem: DatabaseUnavailable | InternalError) -> None:
         """Report the same problem for each record of a chunk that is not refused already."""
-        if isinstance(problem, DatabaseUnavailable):
-            self._outages.append(problem)
         refused, places = chunk.batch.refused, range(chunk.batch.size)
         results: Outcomes = [refused.get(place) or problem for place in places]
         chunk.report_on(results, self.options.minimal)
@@ -383,13 +404,13 @@ class _InChunks:
             refusals: Outcomes = [first.batch.refused[at] for at in range(first.batch.size)]
             first.report_on(refusals, self.options.minimal)
             return False
-        if len(self._outages) >= GIVE_UP_AFTER:
+        if len(self._outages) >= GIVE_UP_AFTER or self._waited >= WAITED_LONG:
             raise self._outages[0]
         most_losses = FEW_LOSSES if first.batch.size > 1 else None
         work = partial(self._store_together, chunks)
-        patience = SHORT_PATIENCE if self._outages else PATIENCE
-        self._refused = transact(work, most_losses=most_losses, patience=patience)
+        self._refused = transact(work, most_losses=most_losses)
         self._outages.clear()
+        self._waited = 0.0
         return self._together and not self.waiting
 
     def _store_together(

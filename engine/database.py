@@ -756,6 +756,8 @@ def _fault_to_retry(
     if fault is Fault.OUTAGE:
         raise _note_outage(engine, failure.outage, failure.name) from None
     log.error("database error %s", failure.name)
+    # Its frames hold the records, and one of them the error: such a circle lives until it is collected.
+    error.__traceback__ = None
     raise InternalError(REFUSED[fault]) from None
 
 
