@@ -64,10 +64,15 @@ def health_command() -> str:
 def ignored(path: Path, by: str = ".dockerignore") -> bool:
     """Tell whether a builder, or whoever reads the file `by`, leaves out this path of the project."""
     patterns = [it for it in (ROOT / by).read_text().splitlines() if it[:1] != "#"]
-    names = [str(path), path.name]
-    return any(
-        fnmatch.fnmatch(name, it.removeprefix("**/")) for name in names for it in patterns
-    )
+    return any(_fits(path, pattern, everywhere=by == ".gitignore") for pattern in patterns)
+
+
+def _fits(path: Path, pattern: str, *, everywhere: bool) -> bool:
+    """Docker looks for a pattern in the root alone, unless it begins with `**/`; git looks everywhere."""
+    bare = pattern.removeprefix("**/")
+    if everywhere or bare != pattern:
+        return fnmatch.fnmatch(path.name, bare)
+    return fnmatch.fnmatch(path.parts[0], pattern)
 
 
 def left_out(folder: str, names: list[str]) -> set[str]:
@@ -294,8 +299,9 @@ def test_container_and_platforms_have_one_python() -> None:
 
 
 # What the pages have somebody write into the program's folder: keys, and patients.
-PRIVATE = [".env", "clinic.env", "clinic.dump", "clinic.sql", "patients.csv.rejected.csv"]
+PRIVATE = [".env", "clinic.env", "clinic.dump", "clinic.sql", "copies/clinic.db"]
 PRIVATE += [f"before-upgrade.{kind}" for kind in ("db", "dump", "sql")]
+PRIVATE += ["samples/patients.csv.rejected.csv", "patients.csv.rejected-2026-06-01.csv"]
 
 
 @pytest.mark.parametrize("name", PRIVATE)
