@@ -46,7 +46,6 @@ def back_up(path: str, target: Path, tables: Collection[str]) -> Counts:
         check(copy)
         found = counts(copy, tables)
         _refuse_incomplete(path, found, before)
-        _give_to_owner(copy, target)
         _put(copy, target)
     return found
 
@@ -69,6 +68,7 @@ def _refuse_incomplete(path: str, found: Counts, before: Counts) -> None:
 def _put(copy: Path, target: Path) -> None:
     """Give a copy its name, as soon as it is on the disk."""
     with explaining(target):
+        _give_to_owner(copy, target)
         _sync(copy)
         refuse_to_overwrite(target)
         os.rename(copy, target)
@@ -251,9 +251,12 @@ def put_in_place(source: Path, path: str) -> Path | None:
 
 def _give_to_owner(copy: Path, target: Path) -> None:
     """Give the owner of what is or will be `target` a copy that root made: the service is to use it as its own."""
-    if not WINDOWS and os.geteuid() == 0:
-        like = os.stat(target if target.exists() else target.parent)
-        os.chown(copy, like.st_uid, like.st_gid)
+    if WINDOWS or os.geteuid() != 0:
+        return
+    mine = os.stat(copy)
+    like = os.stat(target if target.exists() else target.parent)
+    if (mine.st_uid, mine.st_gid) != (like.st_uid, like.st_gid):
+        os.chown(copy, like.st_uid, like.st_gid, follow_symlinks=False)
 
 
 def _swap(copy: Path, target: Path, kept: Path | None) -> None:
