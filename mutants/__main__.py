@@ -116,10 +116,10 @@ def _try(tree: Path, file: str, count: int, seed: int) -> Score:
 
 def _try_unchanged(tree: Path, file: str) -> None:
     """Run the tests of a file without a mutant: they must pass, and leave a mutant time to fail."""
-    for cached in (True, False):
-        run = worker.run(tree, file, cached=cached)
-        if run.code:
-            sys.exit(f"The tests of {file} fail without a mutant: {TESTS[file]}")
+    compiling = worker.run(tree, file, seconds=worker.COMPILING, cached=True)
+    run = worker.run(tree, file, seconds=worker.COMPILING)
+    if compiling.code or run.code:
+        sys.exit(f"The tests of {file} fail without a mutant: {TESTS[file]}")
     if run.seconds > worker.UNCHANGED:
         sys.exit(
             f"The tests of {file} take {run.seconds:.1f} s of CPU without a mutant; {worker.UNCHANGED} are allowed."

@@ -28,7 +28,9 @@ for name in (
 
 CPU, MEMORY = 5, 3 << 30  # seconds and bytes after which the run of a mutant has failed
 UNCHANGED = 4  # seconds of CPU that a run without a mutant may take
-COMPILING = 20  # seconds of CPU for a run that compiles the tests, too
+COMPILING = (
+    20  # seconds of CPU for a run without a mutant, which may compile the tests, too
+)
 PATIENCE = 30  # seconds, for what waits and needs no CPU: many, for the machine may be busy
 FAILED_TO_IMPORT = (2, 4)  # pytest's codes: in a file of tests, in conftest.py
 SERVERS = ("postgresql", "mariadb")
@@ -78,11 +80,14 @@ def _needs(item: pytest.Item, servers: Collection[str]) -> bool:
     return any(values.get(fixture) in servers for fixture in ("backend", "server"))
 
 
-def run(tree: Path, file: str, *, cached: bool = False) -> Run:
-    """Run the tests of a file of a tree in a child until the first fails. `cached`: it may write bytecode."""
+def run(tree: Path, file: str, *, seconds: int = CPU, cached: bool = False) -> Run:
+    """Run the tests of a file of a tree in a child until the first fails, or it has taken so much CPU.
+
+    `cached`: it may write bytecode.
+    """
     child = os.fork()
     if child == 0:
-        _be_child(tree, file, cached)
+        _be_child(tree, file, seconds, cached)
     signal.signal(signal.SIGALRM, lambda *_: os.killpg(child, signal.SIGKILL))
     signal.alarm(PATIENCE)
     _, status, used = os.wait4(child, 0)
@@ -99,12 +104,11 @@ def _end_group(child: int) -> None:
         return
 
 
-def _be_child(tree: Path, file: str, cached: bool) -> None:
+def _be_child(tree: Path, file: str, seconds: int, cached: bool) -> None:
     code = 1
     try:
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        seconds = COMPILING if cached else CPU
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         os.chdir(tree)
