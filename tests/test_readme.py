@@ -159,7 +159,7 @@ def test_copies_are_made_while_it_runs_and_put_back_after_a_stop(tmp_path: Path)
     copy, other_copy, restore = COPIES.splitlines()
     with project.served():
         project.run(copy)
-        project.run(other_copy.replace("/mnt/usb", str(disk)))
+        project.run(other_copy.replace("/mnt/usb/clinic", str(disk)))
         assert len(list(disk.iterdir())) == 1
         project.answers(MANY)
         assert len(project.ids("patients")) == 2
