@@ -157,6 +157,7 @@ class Refusal(ErrorTask):
     """The answer to what is no HTTP request, with gunicorn's line in the log: it tells nothing of what was sent."""
 
     def execute(self) -> None:
+        """Answer, and log the line."""
         error = self.request.error
         if not isinstance(error, InternalServerError):  # of which waitress has told
             kind = type(error).__name__

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -181,21 +182,34 @@ def test_a_file_that_cannot_be_replaced_stays_under_its_own_name_only(
     assert path.exists() == is_there
 
 
-def test_a_restored_file_belongs_to_the_owner_of_the_one_before(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("user", "owner", "windows", "expected"),
+    [
+        (0, 1234, False, [(1234, 1234)]),
+        (0, 0, False, []),  # it is his already: some disks refuse even that
+        (1000, 1234, False, []),
+        (0, 1234, True, []),
+    ],
+)
+def test_a_copy_that_root_made_is_given_to_the_owner_of_the_file_before(
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    user: int,
+    owner: int,
+    windows: bool,
+    expected: list[tuple[int, int]],
 ) -> None:
     given: list[tuple[int, int]] = []
-    owner_of_it = (path.stat().st_uid, path.stat().st_gid)
-    monkeypatch.setattr(os, "chown", lambda _path, *owner: given.append(owner))
-    for user, expected in ((0, [owner_of_it]), (1000, [])):
-        given.clear()
-        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
-        copies._give_to_owner(path, path)
-        assert given == expected
-    monkeypatch.setattr(copies, "WINDOWS", True)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    copies._give_to_owner(path, path)
-    assert given == []
+    owners = {Path("copy"): 0, Path("before"): owner}
+    monkeypatch.setattr(
+        os, "stat", lambda it, **_: SimpleNamespace(st_uid=owners[it], st_gid=owners[it])
+    )
+    monkeypatch.setattr(os, "chown", lambda _path, *owner, **_: given.append(owner))
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(copies, "WINDOWS", windows)
+    copies._give_to_owner(Path("copy"), Path("before"))
+    monkeypatch.undo()
+    assert given == expected
 
 
 # --- Who has it ----------------------------------------------------------------------------------
