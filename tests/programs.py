@@ -56,7 +56,7 @@ def installed(folder: Path) -> Path:
 def own_environment() -> dict[str, str]:
     """Return an environment without settings of this service, and without those of a make that runs the tests."""
     unset = {"API_KEYS", "DATABASE_URL", "FLASK_SKIP_DOTENV", "HOST", "LOG_LEVEL"}
-    unset |= {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
+    unset |= {"ARGS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
     return {name: it for name, it in os.environ.items() if name not in unset}
 
 
