@@ -9,7 +9,7 @@ _RULES = "matching weak_keys formers placeholders bookings refused_persons older
 _COLUMNS = "records sequence roads crowds engine"
 
 TESTS = {
-    "upsert.py": f"{_RULES} merging crowds",
+    "upsert.py": f"{_RULES} merging",
     "engine/canonical.py": f"canonical {_FORMS} hijri",
     "engine/checkup.py": "checkup doctor",
     "engine/connecting.py": "connecting upgrading",
